@@ -1,0 +1,1 @@
+"""mlpcore beside its peers: `python bench/run.py`; see bench/README.md."""

@@ -1,0 +1,207 @@
+"""JAX, jitted, its inputs on the device before the clock starts, in float64 where we are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bench.cases import Array, Problem
+from bench.contestants import Contestant, Idiom, NotOffered
+
+jax.config.update("jax_enable_x64", True)
+
+HIDDEN = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
+
+# Multiply-adds of W Hessian-vector products above which the row would take minutes.
+LARGEST_DIAGONAL_BY_PRODUCTS = 1e11
+
+Params = list[tuple[jax.Array, jax.Array]]
+
+
+def unpack(p: Problem, w: jax.Array) -> Params:
+    return p.unpack(w)  # slices and reshapes: as good for a traced array
+
+
+def logits(p: Problem, params: Params, X: jax.Array) -> jax.Array:
+    a = X
+    for W, b in params[:-1]:
+        a = HIDDEN[p.case.hidden](a @ W.T + b)
+    W, b = params[-1]
+    return a @ W.T + b
+
+
+def outputs(p: Problem, params: Params, X: jax.Array) -> jax.Array:
+    z = logits(p, params, X)
+    return jax.nn.softmax(z) if p.case.output == "softmax" else z
+
+
+def error(p: Problem, params: Params, X: jax.Array, T: jax.Array) -> jax.Array:
+    z = logits(p, params, X)
+    if p.case.output == "softmax":
+        return -jnp.sum(T * jax.nn.log_softmax(z))
+    return 0.5 * jnp.sum((z - T) ** 2)
+
+
+def on_device(p: Problem) -> tuple[jax.Array, jax.Array, jax.Array]:
+    return jax.block_until_ready(tuple(jax.device_put(a) for a in (p.w, p.X, p.T)))
+
+
+def flatten(tree: Any) -> Array:
+    return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def timed(name: str, f: Any, *args: Any, collect: Any = np.asarray) -> Idiom:
+    """Compile f for these arguments; the idiom calls it and waits for the result."""
+    compiled = jax.jit(f)
+    jax.block_until_ready(compiled(*args))
+    return Idiom(name, lambda: jax.block_until_ready(compiled(*args)), collect)
+
+
+class Jax(Contestant):
+    name = "jax"
+
+    def versions(self) -> dict[str, str]:
+        import jaxlib
+
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+    # set_threads: XLA has no call for it; it takes as many as the process may run on, and
+    # run.py limits that.
+
+    def gradient(self, p: Problem) -> list[Idiom]:
+        w, X, T = on_device(p)
+        by_flat = jax.grad(lambda w, X, T: error(p, unpack(p, w), X, T))
+        by_layer = jax.grad(lambda params, X, T: error(p, params, X, T))
+        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+        return [
+            timed("jit(grad), flat w", by_flat, w, X, T),
+            timed("jit(grad), w by layer", by_layer, params, X, T, collect=flatten),
+        ]
+
+    def jacobian(self, p: Problem) -> list[Idiom]:
+        w, X, _ = on_device(p)
+
+        def one(w: jax.Array, x: jax.Array) -> jax.Array:
+            return outputs(p, unpack(p, w), x)
+
+        return [
+            timed(
+                f"jit(vmap({transform.__name__}))",
+                jax.vmap(transform(one, argnums=1), (None, 0)),
+                w,
+                X,
+            )
+            for transform in (jax.jacrev, jax.jacfwd)
+        ]
+
+    def weight_jacobian(self, p: Problem) -> list[Idiom]:
+        w, X, _ = on_device(p)
+        n, k = p.case.n_samples, p.case.layers[-1]
+
+        def flat(w: jax.Array, x: jax.Array) -> jax.Array:
+            return outputs(p, unpack(p, w), x)
+
+        def by_layer(params: Params, x: jax.Array) -> jax.Array:
+            return outputs(p, params, x)
+
+        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+
+        def collect(tree: Any) -> Array:
+            leaves = [np.asarray(leaf).reshape(n, k, -1) for leaf in jax.tree.leaves(tree)]
+            return np.concatenate(leaves, axis=-1)
+
+        return [
+            timed("jit(vmap(jacrev)), flat w", jax.vmap(jax.jacrev(flat), (None, 0)), w, X),
+            timed(
+                "jit(vmap(jacrev)), w by layer",
+                jax.vmap(jax.jacrev(by_layer), (None, 0)),
+                params,
+                X,
+                collect=collect,
+            ),
+        ]
+
+    def hessian_diagonal(self, p: Problem) -> list[Idiom]:
+        """e_i^T H e_i for every weight i, forward over reverse."""
+        if 6 * p.case.n_weights**2 * p.case.n_samples > LARGEST_DIAGONAL_BY_PRODUCTS:
+            raise NotOffered("would take minutes")
+        w, X, T = on_device(p)
+
+        def diagonal(batch_size: int, w: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
+            gradient = jax.grad(lambda w: error(p, unpack(p, w), X, T))
+
+            def curvature(i: jax.Array) -> jax.Array:
+                e = jnp.zeros_like(w).at[i].set(1)
+                return jax.jvp(gradient, (w,), (e,))[1][i]
+
+            return jax.lax.map(curvature, jnp.arange(w.size), batch_size=batch_size)
+
+        return [
+            timed(f"jit(map(hvp)), {size} at once", partial(diagonal, size), w, X, T)
+            for size in (1, 16)
+        ]
+
+    def train(self, p: Problem) -> list[Idiom]:
+        how, n = p.case.training, p.case.n_samples
+        assert how is not None
+        w, X, T = on_device(p)
+        State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # w, m, v, step
+
+        def start() -> State:
+            return jnp.array(w), jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((), w.dtype)
+
+        def adam(state: State, X: jax.Array, T: jax.Array) -> State:
+            w, m, v, step = state
+            g = jax.grad(lambda w: error(p, unpack(p, w), X, T))(w) / len(X)
+            step = step + 1
+            m = how.beta1 * m + (1 - how.beta1) * g
+            v = how.beta2 * v + (1 - how.beta2) * g * g
+            m_hat, v_hat = m / (1 - how.beta1**step), v / (1 - how.beta2**step)
+            return w - how.learning_rate * m_hat / (jnp.sqrt(v_hat) + how.epsilon), m, v, step
+
+        if how.batch_size is None:
+            step = jax.jit(adam, donate_argnums=0)
+
+            def loop() -> jax.Array:
+                state = start()
+                for _ in range(how.epochs):
+                    state = step(state, X, T)
+                return jax.block_until_ready(state[0])
+
+            @partial(jax.jit, donate_argnums=0)
+            def scan_epochs(state: State, X: jax.Array, T: jax.Array) -> State:
+                return jax.lax.fori_loop(0, how.epochs, lambda _, s: adam(s, X, T), state)
+
+            def scan() -> jax.Array:
+                return jax.block_until_ready(scan_epochs(start(), X, T)[0])
+
+            idioms = [Idiom("jit(step)", loop), Idiom("jit(fori_loop)", scan)]
+        else:
+            batch, n_batches = how.batch_size, n // how.batch_size
+            assert n == batch * n_batches
+
+            @partial(jax.jit, donate_argnums=0)
+            def epochs(state: State, key: jax.Array, X: jax.Array, T: jax.Array) -> State:
+                def epoch(state: State, key: jax.Array) -> tuple[State, None]:
+                    order = jax.random.permutation(key, n)
+                    batches = [a[order].reshape(n_batches, batch, -1) for a in (X, T)]
+                    return jax.lax.scan(lambda s, xt: (adam(s, *xt), None), state, batches)
+
+                return jax.lax.scan(epoch, state, jax.random.split(key, how.epochs))[0]
+
+            key = jax.random.key(0)
+
+            def scan_batches() -> jax.Array:
+                return jax.block_until_ready(epochs(start(), key, X, T)[0])
+
+            idioms = [Idiom("jit(scan)", scan_batches)]
+        for idiom in idioms:
+            idiom.run()  # compile
+        return idioms
+
+
+make = Jax

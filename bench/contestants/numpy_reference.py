@@ -1,0 +1,95 @@
+"""`mlpcore.reference`: the same functions in plain NumPy, the baseline.
+
+Its results in float64 are also what every contestant is checked against.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.cases import Array, Problem
+from bench.contestants import Contestant, Idiom
+from mlpcore import reference
+
+
+def diagonal_one_hidden_layer(p: Problem) -> Array:
+    """The exact diagonal Hessian of a tanh network with one hidden layer, as one writes it by hand.
+
+    The reference works at any depth and so holds B^1 (N, M, M); here only its diagonal is needed.
+    """
+    (W1, b1), (W2, b2) = p.unpack()
+    a = np.tanh(p.X @ W1.T + b1)
+    y = a @ W2.T + b2
+    if p.case.output == "softmax":
+        y = np.exp(y - y.max(1, keepdims=True))
+        y /= y.sum(1, keepdims=True)
+        curvature, through = y * (1 - y), y @ (W2 * W2) - (y @ W2) ** 2  # B^2 = diag(y) - y y^T
+    else:
+        curvature, through = np.ones_like(y), (W2 * W2).sum(0)  # B^2 = 1
+    h1 = 1 - a * a
+    h2 = -2 * a * h1
+    B1 = h1 * h1 * through + h2 * ((y - p.T) @ W2)
+    blocks = (B1.T @ (p.X * p.X), B1.sum(0), curvature.T @ (a * a), curvature.sum(0))
+    return np.concatenate([block.ravel() for block in blocks])
+
+
+class NumpyReference(Contestant):
+    name = "numpy"
+
+    def versions(self) -> dict[str, str]:
+        return {"numpy": np.__version__}
+
+    @staticmethod
+    def network(p: Problem) -> reference.Architecture:
+        return reference.Architecture(p.case.layers, p.case.hidden, p.case.output)
+
+    def gradient(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("reference", lambda: reference.gradient(net, p.w, p.X, p.T))]
+
+    def jacobian(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("reference", lambda: reference.jacobian(net, p.w, p.X))]
+
+    def weight_jacobian(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("reference", lambda: reference.weight_jacobian(net, p.w, p.X))]
+
+    def hessian_diagonal(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+
+        def run() -> Array:
+            return reference.hessian_diagonal(net, p.w, p.X, p.T, kind="exact")
+
+        idioms = [Idiom("reference", run)]
+        if len(net.layers) == 3 and net.hidden == ("tanh",) and net.output in ("linear", "softmax"):
+            idioms.append(Idiom("closed form", lambda: diagonal_one_hidden_layer(p)))
+        return idioms
+
+    def train(self, p: Problem) -> list[Idiom]:
+        """Adam (Kingma and Ba, 2015, algorithm 1) on the reference's gradient."""
+        net, how, n = self.network(p), p.case.training, p.case.n_samples
+        assert how is not None
+        batch = how.batch_size or n
+
+        def run():
+            rng = np.random.default_rng(0)
+            w, m, v, step = p.w.copy(), np.zeros_like(p.w), np.zeros_like(p.w), 0
+            for _ in range(how.epochs):
+                order = np.arange(n) if how.batch_size is None else rng.permutation(n)
+                for start in range(0, n, batch):
+                    rows = order[start : start + batch]
+                    X, T = (p.X, p.T) if how.batch_size is None else (p.X[rows], p.T[rows])
+                    g = reference.gradient(net, w, X, T) / len(rows)
+                    step += 1
+                    m += (1 - how.beta1) * (g - m)
+                    v += (1 - how.beta2) * (g * g - v)
+                    m_hat = m / (1 - how.beta1**step)
+                    v_hat = v / (1 - how.beta2**step)
+                    w -= how.learning_rate * m_hat / (np.sqrt(v_hat) + how.epsilon)
+            return w
+
+        return [Idiom("reference", run)]
+
+
+make = NumpyReference

@@ -1,0 +1,229 @@
+"""PyTorch, eager, by its cheapest idioms: a hand-made functional forward and autograd.grad.
+
+The results stay a tuple of tensors, one a parameter: flattening them is not on the clock. The
+exact diagonal of the Hessian is BackPACK's where it is installed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.func import grad, jacfwd, jacrev, jvp, vmap
+
+from bench.cases import Array, Problem
+from bench.contestants import Contestant, Idiom, NotOffered
+
+try:
+    import backpack
+    from backpack.extensions import DiagHessian
+except ImportError:
+    backpack = None
+else:  # its hooks are on a network whose inputs need no gradient, which is as it should be
+    warnings.filterwarnings("ignore", "Full backward hook is firing")
+
+HIDDEN = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
+MODULES = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
+
+# Multiply-adds of W Hessian-vector products above which the row would take minutes.
+LARGEST_DIAGONAL_BY_PRODUCTS = 1e11
+
+Params = list[torch.Tensor]  # W1, b1, W2, b2, ...
+
+
+def logits(p: Problem, params: Params, X: torch.Tensor) -> torch.Tensor:
+    h = HIDDEN[p.case.hidden]
+    a = X
+    for i in range(0, len(params) - 2, 2):
+        a = h(F.linear(a, params[i], params[i + 1]))
+    return F.linear(a, params[-2], params[-1])
+
+
+def outputs(p: Problem, params: Params, X: torch.Tensor) -> torch.Tensor:
+    z = logits(p, params, X)
+    return torch.softmax(z, -1) if p.case.output == "softmax" else z
+
+
+def error(p: Problem, params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
+    z = logits(p, params, X)
+    if p.case.output == "softmax":
+        return F.cross_entropy(z, T, reduction="sum")
+    return 0.5 * F.mse_loss(z, T, reduction="sum")
+
+
+def parameters(p: Problem, requires_grad: bool = False) -> Params:
+    return [
+        torch.tensor(array).requires_grad_(requires_grad) for pair in p.unpack() for array in pair
+    ]
+
+
+def data(p: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.tensor(p.X), torch.tensor(p.T if p.labels is None else p.labels)
+
+
+def flatten(tensors: Any) -> Array:
+    return np.concatenate([t.detach().numpy().ravel() for t in tensors])
+
+
+def flatten_last(p: Problem) -> Callable[[Any], Array]:
+    """(N, K, *shape of a parameter), ... -> (N, K, W)"""
+    n, k = p.case.n_samples, p.case.layers[-1]
+    return lambda tensors: np.concatenate(
+        [t.detach().numpy().reshape(n, k, -1) for t in tensors], axis=-1
+    )
+
+
+class Torch(Contestant):
+    name = "torch"
+
+    def versions(self) -> dict[str, str]:
+        found = {"torch": torch.__version__}
+        if backpack is not None:
+            from importlib.metadata import version
+
+            found["backpack-for-pytorch"] = version("backpack-for-pytorch")
+        return found
+
+    def set_threads(self, n: int) -> None:
+        torch.set_num_threads(n)
+
+    def gradient(self, p: Problem) -> list[Idiom]:
+        params, (X, T) = parameters(p, requires_grad=True), data(p)
+
+        def run() -> tuple[torch.Tensor, ...]:
+            return torch.autograd.grad(error(p, params, X, T), params)
+
+        return [Idiom("autograd.grad", run, flatten)]
+
+    def jacobian(self, p: Problem) -> list[Idiom]:
+        params, (X, _) = parameters(p), data(p)
+        leaf = X.clone().requires_grad_()
+        k = p.case.layers[-1]
+
+        def one(x: torch.Tensor) -> torch.Tensor:
+            return outputs(p, params, x)
+
+        def by_outputs() -> torch.Tensor:
+            sums = outputs(p, params, leaf).sum(0)
+            rows = [torch.autograd.grad(sums[i], leaf, retain_graph=i < k - 1)[0] for i in range(k)]
+            return torch.stack(rows, 1)
+
+        reverse, forward = vmap(jacrev(one)), vmap(jacfwd(one))
+        return [
+            Idiom("autograd.grad by outputs", by_outputs),
+            Idiom("vmap(jacrev)", lambda: reverse(X)),
+            Idiom("vmap(jacfwd)", lambda: forward(X)),
+        ]
+
+    def weight_jacobian(self, p: Problem) -> list[Idiom]:
+        params, (X, _) = parameters(p), data(p)
+
+        def one(params: Params, x: torch.Tensor) -> torch.Tensor:
+            return outputs(p, params, x)
+
+        reverse = vmap(jacrev(one), in_dims=(None, 0))
+        idioms = [Idiom("vmap(jacrev)", lambda: reverse(params, X), flatten_last(p))]
+        if p.case.layers[-1] == 1:
+            single = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
+            idioms.append(Idiom("vmap(grad)", lambda: single(params, X), flatten_last(p)))
+        return idioms
+
+    def hessian_diagonal(self, p: Problem) -> list[Idiom]:
+        idioms = []
+        if backpack is not None:
+            idioms.append(self.backpack_diagonal(p))
+        work = 6 * p.case.n_weights**2 * p.case.n_samples
+        if work <= LARGEST_DIAGONAL_BY_PRODUCTS:
+            idioms.append(self.diagonal_by_products(p))
+        if not idioms:
+            raise NotOffered("would take minutes without BackPACK")
+        return idioms
+
+    @staticmethod
+    def backpack_diagonal(p: Problem) -> Idiom:
+        layers: list[torch.nn.Module] = []
+        for W, b in p.unpack():
+            linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=getattr(torch, p.dtype))
+            linear.weight.data, linear.bias.data = torch.tensor(W), torch.tensor(b)
+            layers += [linear, MODULES[p.case.hidden]()]
+        model = backpack.extend(torch.nn.Sequential(*layers[:-1]))
+        softmax = p.case.output == "softmax"
+        loss = backpack.extend(
+            torch.nn.CrossEntropyLoss(reduction="sum")
+            if softmax
+            else torch.nn.MSELoss(reduction="sum")
+        )
+        params, (X, T), half = list(model.parameters()), data(p), 1.0 if softmax else 0.5
+
+        def run() -> list[torch.Tensor]:
+            for q in params:
+                q.grad = None
+            with backpack.backpack(DiagHessian()):
+                loss(model(X), T).backward()
+            return [q.diag_h for q in params]
+
+        return Idiom("BackPACK", run, lambda result: half * flatten(result))
+
+    @staticmethod
+    def diagonal_by_products(p: Problem) -> Idiom:
+        """e_i^T H e_i for every weight i, forward over reverse, 16 at a time."""
+        w, (X, T), layers = torch.tensor(p.w), data(p), p.case.layers
+        sizes = [s for a, b in pairwise(layers) for s in (a * b, b)]
+        shapes = [s for a, b in pairwise(layers) for s in ((b, a), (b,))]
+
+        def flat_error(w: torch.Tensor) -> torch.Tensor:
+            parts = torch.split(w, sizes)
+            params = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+            return error(p, params, X, T)
+
+        def curvature(e: torch.Tensor) -> torch.Tensor:
+            return e @ jvp(grad(flat_error), (w,), (e,))[1]
+
+        basis, batched = torch.eye(len(w), dtype=w.dtype), vmap(curvature, chunk_size=16)
+        return Idiom("vmap(hvp)", lambda: batched(basis))
+
+    def train(self, p: Problem) -> list[Idiom]:
+        how, n, (X, T) = p.case.training, p.case.n_samples, data(p)
+        assert how is not None
+
+        def idiom(name: str, **options: bool) -> Idiom:
+            def run() -> Params:
+                generator = torch.Generator().manual_seed(0)
+                params = parameters(p, requires_grad=True)
+                adam = torch.optim.Adam(
+                    params,
+                    lr=how.learning_rate,
+                    betas=(how.beta1, how.beta2),
+                    eps=how.epsilon,
+                    **options,
+                )
+
+                def step(X: torch.Tensor, T: torch.Tensor) -> None:
+                    mean = error(p, params, X, T) / len(X)
+                    gradients = torch.autograd.grad(mean, params)
+                    for q, g in zip(params, gradients, strict=True):
+                        q.grad = g
+                    adam.step()
+
+                for _ in range(how.epochs):
+                    if how.batch_size is None:
+                        step(X, T)
+                        continue
+                    order = torch.randperm(n, generator=generator)
+                    for x, t in zip(
+                        X[order].split(how.batch_size), T[order].split(how.batch_size), strict=True
+                    ):
+                        step(x, t)
+                return params
+
+            return Idiom(name, run, flatten)
+
+        return [idiom("Adam(fused)", fused=True), idiom("Adam(foreach)", foreach=True)]
+
+
+make = Torch

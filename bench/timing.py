@@ -1,0 +1,103 @@
+"""The clock: samples of several jobs, taken in turns."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Settings:
+    samples: int = 21  # of each job
+    least_samples: int = 5  # of a job that is over its budget
+    sample_time: float = 2e-3  # seconds that one sample lasts at least
+    budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
+    pause: float = 1e-3  # seconds before each sample: the threads of the last job go to sleep
+
+
+QUICK = Settings(samples=7, least_samples=3, sample_time=1e-3, budget=0.5)
+
+
+@dataclass
+class Samples:
+    """Seconds a call, a number a sample."""
+
+    calls: int  # a sample
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.seconds))
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, high = np.percentile(self.seconds, [25, 75])
+        return float(low), float(high)
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range."""
+        low, high = self.quartiles
+        return high - low
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def sample(run: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls
+
+
+def calibrate(run: Callable[[], object], settings: Settings) -> int:
+    """How many calls make a sample."""
+    calls = 1
+    while (seconds := sample(run, calls) * calls) < settings.sample_time:
+        calls = max(calls + 1, min(10 * calls, int(1.2 * calls * settings.sample_time / seconds)))
+    return calls
+
+
+def quickest(runs: list[Callable[[], object]]) -> int:
+    """The index of the quickest of a few, each called three times (once where it is slow)."""
+    if len(runs) == 1:
+        return 0
+    best = []
+    for run in runs:
+        first = sample(run, 1)
+        best.append(first if first > 0.5 else min(sample(run, 1) for _ in range(3)))
+    return int(np.argmin(best))
+
+
+def alternate(jobs: dict[str, Callable[[], object]], settings: Settings) -> dict[str, Samples]:
+    """Time the jobs in turns, so that whatever the machine does meets all of them alike.
+
+    Each sample follows a call off the clock, which brings the job's own data and threads back.
+    """
+    with no_garbage_collection():
+        taken = {name: Samples(calibrate(run, settings)) for name, run in jobs.items()}
+        for turn in range(settings.samples):
+            for name, run in jobs.items():
+                samples = taken[name]
+                spent = samples.calls * sum(samples.seconds)
+                if turn >= settings.least_samples and spent > settings.budget:
+                    continue
+                time.sleep(settings.pause)
+                run()
+                samples.seconds.append(sample(run, samples.calls))
+    return taken

@@ -1,0 +1,296 @@
+#include "arrays.hpp"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+namespace mlpcore::bindings {
+
+namespace {
+
+std::string shape_of(const py::array& a) {
+    std::string s = "(";
+    for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+        s += (i == 0 ? "" : ", ") + std::to_string(a.shape(i));
+    }
+    return s + (a.ndim() == 1 ? ",)" : ")");
+}
+
+std::string number(double x) { return py::str(py::float_(x)); }
+
+// As in name[3, 1].
+std::string element(const char* name, const py::array& a, index i) {
+    if (a.ndim() < 2) {
+        return std::string(name) + "[" + std::to_string(i) + "]";
+    }
+    return std::string(name) + "[" + std::to_string(i / a.shape(1)) + ", " +
+           std::to_string(i % a.shape(1)) + "]";
+}
+
+[[noreturn]] void bad_shape(const char* name, const py::array& a, const std::string& expected) {
+    throw py::value_error(std::string(name) + " has shape " + shape_of(a) + ", expected " +
+                          expected);
+}
+
+template <class T> void check_finite(const char* name, const py::array_t<T>& a) {
+    const index bad = kernels<T>().first_nonfinite(a.size(), a.data());
+    if (bad < a.size()) {
+        throw py::value_error(std::string(name) + " is not finite: " + element(name, a, bad) +
+                              " is " + number(static_cast<double>(a.data()[bad])));
+    }
+}
+
+template <class T> bool is_ready(py::handle object) {
+    const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
+    constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
+    // Exactly an ndarray: a subclass may mean its numbers differently.
+    return Py_TYPE(object.ptr()) == ndarray &&
+           py::array_t<T, py::array::c_style>::check_(object) &&
+           (py::reinterpret_borrow<py::array>(object).flags() & aligned) != 0;
+}
+
+// An array of real numbers, of any type and layout.
+py::array as_real(const char* name, py::handle object) {
+    const py::module_ numpy = py::module_::import("numpy");
+    if (py::isinstance(object, numpy.attr("ma").attr("MaskedArray"))) {
+        throw py::type_error(std::string(name) +
+                             " is a masked array, expected one without masked values");
+    }
+    py::array a;
+    try {
+        a = numpy.attr("asarray")(object);
+    } catch (py::error_already_set& e) {
+        if (!e.matches(PyExc_ValueError) && !e.matches(PyExc_TypeError)) {
+            throw;
+        }
+        throw py::value_error(std::string(name) + " is not an array of numbers: " +
+                              std::string(py::str(e.value())));
+    }
+    if (std::string("biuf").find(a.dtype().kind()) == std::string::npos) {
+        throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(a.dtype())) +
+                             ", expected real numbers");
+    }
+    return a;
+}
+
+// Bytes that can still be had without swapping, or a huge number if the system does not say.
+double available_memory() {
+    std::ifstream meminfo("/proc/meminfo");
+    std::string key;
+    double kilobytes = 0;
+    while (meminfo >> key >> kilobytes) {
+        if (key == "MemAvailable:") {
+            return 1024 * kilobytes;
+        }
+        meminfo.ignore(256, '\n');
+    }
+#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<double>(sysconf(_SC_PAGESIZE));
+#else
+    return 1e18;
+#endif
+}
+
+std::string gibibytes(double bytes) {
+    std::ostringstream s;
+    s.precision(3);
+    s << bytes / (1024.0 * 1024.0 * 1024.0) << " GiB";
+    return s.str();
+}
+
+std::string row_count(index n, index k) {
+    const std::string dense = "(" + std::to_string(n) + ", " + std::to_string(k) + ")";
+    return k == 1 ? dense + " or (" + std::to_string(n) + ",)" : dense;
+}
+
+// The targets are probabilities.
+template <class T>
+void check_probabilities(const char* name, const py::array_t<T>& t, index k, bool rows_sum_to_one) {
+    const T* const p = t.data();
+    for (index i = 0; i < t.size(); ++i) {
+        if (!(p[i] >= 0 && p[i] <= 1)) {
+            throw py::value_error(element(name, t, i) + " is " +
+                                  number(static_cast<double>(p[i])) +
+                                  ", expected a value in [0, 1]");
+        }
+    }
+    const double tolerance = sizeof(T) == 8 ? 1e-6 : 1e-4;
+    for (index s = 0; rows_sum_to_one && s < t.size() / k; ++s) {
+        double sum = 0;
+        for (index i = 0; i < k; ++i) {
+            sum += static_cast<double>(p[s * k + i]);
+        }
+        if (std::abs(sum - 1) > tolerance) {
+            throw py::value_error(std::string(name) + "[" + std::to_string(s) + "] sums to " +
+                                  number(sum) + ", expected 1");
+        }
+    }
+}
+
+py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index classes) {
+    const auto reject = [&](index i, double value) {
+        throw py::value_error(element(name, a, i) + " is " + number(value) +
+                              ", expected a class label from 0 to " + std::to_string(classes - 1));
+    };
+    const auto count = static_cast<double>(classes);
+    if (a.dtype().kind() == 'f') {
+        const auto values = as_array<double>(name, a);
+        py::array_t<std::int64_t> labels(values.size());
+        for (index i = 0; i < values.size(); ++i) {
+            const double value = values.data()[i];
+            if (!(value >= 0 && value < count && value == std::floor(value))) {
+                reject(i, value);
+            }
+            labels.mutable_data()[i] = static_cast<std::int64_t>(value);
+        }
+        return labels;
+    }
+    auto labels = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(a);
+    if (!labels) {
+        throw py::error_already_set();
+    }
+    for (index i = 0; i < labels.size(); ++i) {
+        const std::int64_t label = labels.data()[i];
+        if (label < 0 || label >= classes) {
+            throw py::value_error(element(name, a, i) + " is " + std::to_string(label) +
+                                  ", expected a class label from 0 to " +
+                                  std::to_string(classes - 1));
+        }
+    }
+    return labels;
+}
+
+} // namespace
+
+template <class T> py::array_t<T> as_array(const char* name, py::handle object) {
+    if (is_ready<T>(object)) {
+        return py::reinterpret_borrow<py::array_t<T>>(object);
+    }
+    const py::array real = as_real(name, object);
+    // By way of double, so that what overflows T becomes an infinity without a warning, and the
+    // check for finite numbers names it.
+    auto wide = py::array_t<double, py::array::c_style | py::array::forcecast>::ensure(real);
+    if (!wide) {
+        throw py::error_already_set();
+    }
+    if constexpr (std::is_same_v<T, double>) {
+        return wide;
+    } else {
+        py::array_t<T> narrow(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
+        for (index i = 0; i < wide.size(); ++i) {
+            narrow.mutable_data()[i] = static_cast<T>(wide.data()[i]);
+        }
+        return narrow;
+    }
+}
+
+template <class T> py::array_t<T> as_weights(const Network& net, py::handle w) {
+    py::array_t<T> a = as_array<T>("w", w);
+    const index n = net.architecture.view().n_weights;
+    if (a.ndim() != 1 || a.shape(0) != n) {
+        bad_shape("w", a, "(" + std::to_string(n) + ",)");
+    }
+    check_finite("w", a);
+    return a;
+}
+
+template <class T>
+Samples<T> as_inputs(const Network& net, py::handle x, const SampleNames& names) {
+    Samples<T> samples;
+    samples.x = as_array<T>(names.x, x);
+    const index d = net.architecture.view().n_inputs;
+    if (samples.x.ndim() != 2 || samples.x.shape(1) != d) {
+        bad_shape(names.x, samples.x, "(N, " + std::to_string(d) + ")");
+    }
+    check_finite(names.x, samples.x);
+    samples.batch.n = samples.x.shape(0);
+    samples.batch.x = samples.x.data();
+    return samples;
+}
+
+template <class T>
+Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle sample_weight,
+                      const SampleNames& names) {
+    Samples<T> samples = as_inputs<T>(net, x, names);
+    const NetworkView view = net.architecture.view();
+    const index n = samples.batch.n, k = view.n_outputs;
+
+    const bool softmax = view.output == Output::softmax;
+    const py::array given = is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t)
+                                           : as_real(names.t, t);
+    if (softmax && given.ndim() == 1) {
+        if (given.shape(0) != n) {
+            bad_shape(names.t, given,
+                      "(" + std::to_string(n) + ",) or " + row_count(n, k));
+        }
+        samples.labels = as_labels(names.t, given, k);
+        samples.batch.labels = samples.labels.data();
+    } else {
+        samples.t = as_array<T>(names.t, given);
+        const bool flat = samples.t.ndim() == 1 && k == 1 && samples.t.shape(0) == n;
+        if (!flat && (samples.t.ndim() != 2 || samples.t.shape(0) != n ||
+                      samples.t.shape(1) != k)) {
+            bad_shape(names.t, samples.t,
+                      row_count(n, k) +
+                          (softmax ? " or class labels (" + std::to_string(n) + ",)" : ""));
+        }
+        check_finite(names.t, samples.t);
+        if (view.output != Output::linear) {
+            check_probabilities(names.t, samples.t, k, softmax);
+        }
+        samples.batch.t = samples.t.data();
+    }
+
+    if (!sample_weight.is_none()) {
+        samples.sample_weight = as_array<T>(names.sample_weight, sample_weight);
+        const py::array_t<T>& weight = samples.sample_weight;
+        if (weight.ndim() != 1 || weight.shape(0) != n) {
+            bad_shape(names.sample_weight, weight, "(" + std::to_string(n) + ",)");
+        }
+        check_finite(names.sample_weight, weight);
+        for (index i = 0; i < n; ++i) {
+            if (weight.data()[i] < 0) {
+                throw py::value_error(element(names.sample_weight, weight, i) + " is " +
+                                      number(static_cast<double>(weight.data()[i])) +
+                                      ", expected a weight of at least 0");
+            }
+        }
+        samples.batch.sample_weight = weight.data();
+    }
+    return samples;
+}
+
+template <class T>
+py::array_t<T> new_array(const char* what, std::initializer_list<index> shape) {
+    double bytes = sizeof(T);
+    std::string words = "(";
+    for (const index n : shape) {
+        bytes *= static_cast<double>(n);
+        words += (words.size() == 1 ? "" : ", ") + std::to_string(n);
+    }
+    constexpr double worth_asking = 256.0 * 1024 * 1024;
+    if (bytes > worth_asking && bytes > available_memory()) {
+        const std::string message = std::string(what) + " would have shape " + words + ") and take " +
+                                    gibibytes(bytes) + ", more than the " +
+                                    gibibytes(available_memory()) + " of memory available";
+        PyErr_SetString(PyExc_MemoryError, message.c_str());
+        throw py::error_already_set();
+    }
+    return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+}
+
+#define MLPCORE_INSTANTIATE(T)                                                                     \
+    template py::array_t<T> as_array<T>(const char*, py::handle);                                  \
+    template py::array_t<T> as_weights<T>(const Network&, py::handle);                             \
+    template Samples<T> as_inputs<T>(const Network&, py::handle, const SampleNames&);              \
+    template Samples<T> as_samples<T>(const Network&, py::handle, py::handle, py::handle,          \
+                                      const SampleNames&);                                         \
+    template py::array_t<T> new_array<T>(const char*, std::initializer_list<index>);
+MLPCORE_INSTANTIATE(double)
+MLPCORE_INSTANTIATE(float)
+#undef MLPCORE_INSTANTIATE
+
+} // namespace mlpcore::bindings

@@ -1,0 +1,74 @@
+// The border: everything that comes from Python is checked and borrowed here, so that every error
+// message about an array has one author. An array that is C-contiguous and of the network's type
+// is never copied.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <initializer_list>
+#include <string>
+
+#include "mlpcore/kernels.hpp"
+
+namespace mlpcore::bindings {
+
+namespace py = pybind11;
+
+// A network as Python holds it: the architecture and the type that it computes in.
+struct Network {
+    Architecture architecture;
+    bool is_double;
+};
+
+// Calls f(T{}) with the network's type.
+template <class F> auto with_type(const Network& net, const F& f) {
+    return net.is_double ? f(double{}) : f(float{});
+}
+
+// Array-like to a C-contiguous array of T. TypeError for what is not real numbers.
+template <class T> py::array_t<T> as_array(const char* name, py::handle object);
+
+// w: (W,), finite.
+template <class T> py::array_t<T> as_weights(const Network& net, py::handle w);
+
+// Samples, with the arrays that own them.
+template <class T> struct Samples {
+    py::array_t<T> x, t, sample_weight;
+    py::array_t<std::int64_t> labels;
+    Batch<T> batch{};
+};
+
+struct SampleNames {
+    const char *x = "X", *t = "T", *sample_weight = "sample_weight";
+};
+
+// X: (N, D), finite.
+template <class T>
+Samples<T> as_inputs(const Network& net, py::handle x, const SampleNames& names = {});
+
+// X and T: (N, K), or (N,) for K = 1, or class labels (N,) for softmax; sample_weight: None or
+// (N,), not negative.
+template <class T>
+Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle sample_weight,
+                      const SampleNames& names = {});
+
+// A fresh array. MemoryError in words, before anything is allocated, where it can't fit.
+template <class T>
+py::array_t<T> new_array(const char* what, std::initializer_list<index> shape);
+
+// The place of `value` in a list of names. ValueError with the list if it has none.
+template <std::size_t N>
+int as_choice(const char* name, const std::array<std::string_view, N>& names,
+              const std::string& value) {
+    std::string all;
+    for (std::size_t i = 0; i < N; ++i) {
+        if (names[i] == value) {
+            return static_cast<int>(i);
+        }
+        all += (i == 0 ? "" : ", ") + std::string(names[i]);
+    }
+    throw py::value_error(std::string(name) + " is '" + value + "', expected one of " + all);
+}
+
+} // namespace mlpcore::bindings

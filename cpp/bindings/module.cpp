@@ -1,0 +1,12 @@
+#include "bindings.hpp"
+#include "mlpcore/kernels.hpp"
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "The compiled core of mlpcore.";
+    // A name in MLPCORE_ISA that can't be had is an error of the import, not of the first call.
+    mlpcore::instruction_set();
+    mlpcore::bindings::bind_config(m);
+    mlpcore::bindings::bind_network(m);
+    mlpcore::bindings::bind_derivatives(m);
+    mlpcore::bindings::bind_training(m);
+}

@@ -1,0 +1,40 @@
+// Every quantity of a network on a whole set of samples: the samples are cut into chunks and
+// tiles, the tiles handed to the kernels on several threads, and the sums put together in order.
+#pragma once
+
+#include "mlpcore/interrupt.hpp"
+#include "mlpcore/kernels.hpp"
+
+namespace mlpcore {
+
+// All throw Interrupted if `interrupt` (may be null) says so, and std::bad_alloc.
+
+template <class T>
+void forward(const NetworkView& net, const T* w, const Batch<T>& data, bool logits, T* y,
+             Interrupt* interrupt);
+
+template <class T>
+double error(const NetworkView& net, const T* w, const Batch<T>& data, Interrupt* interrupt);
+
+// Writes the gradient, returns the error.
+template <class T>
+double gradient(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
+                Interrupt* interrupt);
+
+template <class T>
+void jacobian(const NetworkView& net, const T* w, const Batch<T>& data, T* jacobian,
+              Interrupt* interrupt);
+
+template <class T>
+void weight_jacobian(const NetworkView& net, const T* w, const Batch<T>& data, T* jacobian,
+                     Interrupt* interrupt);
+
+template <class T>
+void per_sample_gradient(const NetworkView& net, const T* w, const Batch<T>& data, T* gradients,
+                         Interrupt* interrupt);
+
+template <class T>
+void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, Curvature kind,
+                      T* diagonal, Interrupt* interrupt);
+
+} // namespace mlpcore

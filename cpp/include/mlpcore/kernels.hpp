@@ -1,0 +1,98 @@
+// The border between the core and the kernels: what a kernel is given, and the table of function
+// pointers that each instruction set fills. A kernel works on one tile of samples.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mlpcore/architecture.hpp"
+
+namespace mlpcore {
+
+// The samples of one tile, borrowed. Sample s is row rows[s] of the arrays, or row s where rows
+// is null; t (dense targets) and labels (classes) exclude each other; both are null where only
+// inputs are needed; a null sample_weight means 1.
+template <class T> struct Batch {
+    index n;
+    const T* x;
+    const T* t;
+    const std::int64_t* labels;
+    const T* sample_weight;
+    const index* rows;
+};
+
+enum class Quantity {
+    forward,
+    error,
+    gradient,
+    jacobian,
+    weight_jacobian,
+    per_sample_gradient,
+    hessian_diagonal,
+};
+
+enum class Curvature { exact, gauss_newton, becker_lecun };
+inline constexpr std::array curvature_names{std::string_view{"exact"},
+                                            std::string_view{"gauss_newton"},
+                                            std::string_view{"becker_lecun"}};
+
+// The state and the constants of Adam (Kingma and Ba, 2015).
+template <class T> struct AdamStep {
+    T learning_rate, beta1, beta2, epsilon, bias1, bias2;
+};
+
+// Every pass takes its memory from `scratch`, of at least scratch_size(...) numbers, aligned to a
+// cache line. Passes that sum over samples add to their result, the others write rows.
+template <class T> struct Kernels {
+    index lanes;
+    index (*scratch_size)(const NetworkView&, Quantity, index n);
+    void (*forward)(const NetworkView&, const T* w, const Batch<T>&, bool logits, T* y, T* scratch);
+    double (*error)(const NetworkView&, const T* w, const Batch<T>&, T* scratch);
+    double (*gradient)(const NetworkView&, const T* w, const Batch<T>&, T* gradient, T* scratch);
+    void (*jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian, T* scratch);
+    void (*weight_jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian,
+                            T* scratch);
+    void (*per_sample_gradient)(const NetworkView&, const T* w, const Batch<T>&, T* gradients,
+                                T* scratch);
+    void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
+                             T* diagonal, T* scratch);
+
+    // Vectors of n numbers.
+    index (*first_nonfinite)(index n, const T* x); // n if there is none
+    void (*accumulate)(index n, const T* x, T* sum);
+    double (*dot)(index n, const T* x, const T* y);
+    void (*axpy)(index n, T a, const T* x, T* y);                      // y += a x
+    void (*momentum_step)(index n, T learning_rate, T momentum, const T* gradient, T* velocity,
+                          T* w);
+    void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
+                      T* w);
+
+    // An elementary function of kernels/elementary.hpp by its place in elementary_names.
+    void (*elementary)(int function, index n, const T* x, T* y);
+};
+
+inline constexpr std::array elementary_names{
+    std::string_view{"exp_nonpositive"}, std::string_view{"expm1_nonpositive"},
+    std::string_view{"log1p_unit"},      std::string_view{"log_positive"},
+    std::string_view{"tanh"},            std::string_view{"sigmoid"},
+    std::string_view{"softplus"},        std::string_view{"normal_density"},
+    std::string_view{"normal_distribution"}};
+
+// One build of the kernels.
+struct InstructionSet {
+    std::string_view name;
+    bool (*runs_here)();
+    Kernels<double> f64;
+    Kernels<float> f32;
+};
+
+// The builds that this machine can run, the best one last.
+const std::vector<const InstructionSet*>& available_instruction_sets();
+
+// The build in use: the best, or the one that the environment variable MLPCORE_ISA names. Throws
+// std::runtime_error if that name is unknown or can't run here.
+const InstructionSet& instruction_set();
+
+template <class T> const Kernels<T>& kernels();
+
+} // namespace mlpcore

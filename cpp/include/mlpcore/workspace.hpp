@@ -1,0 +1,41 @@
+// Scratch memory: each thread has one block, which grows to what its passes ask for and is used
+// again by the next call.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+
+namespace mlpcore {
+
+class Workspace {
+  public:
+    // The calling thread's own.
+    static Workspace& mine() {
+        thread_local Workspace workspace;
+        return workspace;
+    }
+
+    // At least `count` numbers, aligned to a cache line, with any content; valid until the next
+    // call on this thread.
+    template <class T> T* take(std::ptrdiff_t count) {
+        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+        if (bytes > size_) {
+            block_.reset();
+            size_ = 0;
+            block_.reset(static_cast<std::byte*>(::operator new(bytes, alignment)));
+            size_ = bytes;
+        }
+        return reinterpret_cast<T*>(block_.get());
+    }
+
+  private:
+    static constexpr std::align_val_t alignment{64};
+    struct Free {
+        void operator()(std::byte* p) const { ::operator delete(p, alignment); }
+    };
+    std::unique_ptr<std::byte, Free> block_;
+    std::size_t size_ = 0;
+};
+
+} // namespace mlpcore

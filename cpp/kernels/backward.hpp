@@ -1,0 +1,148 @@
+// Error backpropagation (PRML 5.53 to 5.56):
+//
+//   delta^L = y - t,   delta^l = h'(z^l) * (W^{l+1}T delta^{l+1}),
+//   dE_n/dW^l = delta^l a^{l-1}T,   dE_n/db^l = delta^l.
+//
+// The gradient sums these over the samples, the per-sample gradient writes them out, and the
+// weight Jacobian is the same pass begun with dy_k/dz^L in place of y - t.
+#pragma once
+
+#include "forward.hpp"
+#include "output.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+// delta of the layer below, from the rows [first, end) of delta of layer l (the others are zero).
+template <class T>
+inline void backpropagate(const Layer& l, const T* w, const T* delta, SeedRange range,
+                          const T* d1_below, T* delta_below, index stride) {
+    product(l.n_in, range.end - range.first,  stride,
+            Transposed<T>{w + l.weights + range.first * l.n_in, l.n_in}, delta, stride,
+            StoreScaled<T>{delta_below, d1_below, stride});
+}
+
+// Walks from the output layer down, calling visit(l, delta^l, range), where rows outside of the
+// range are zero and not stored. `delta` and `other` hold the widest layer each.
+template <class T, class Visit>
+inline void walk_down(const NetworkView& net, const T* w, const Slopes<T>& slopes, index stride,
+                      const T* seed, SeedRange range, T* delta, T* other, const Visit& visit) {
+    const T* current = seed;
+    for (const Layer* l = net.layers + net.depth - 1;; --l) {
+        visit(*l, current, range);
+        if (l == net.layers) {
+            return;
+        }
+        const Layer& below = l[-1];
+        backpropagate(*l, w, current, range, slopes.d1_of(below, stride), delta, stride);
+        range = {0, below.n_out};
+        current = delta;
+        T* const swap = delta;
+        delta = other;
+        other = swap;
+    }
+}
+
+template <class T>
+inline double error_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    T* const t = tile.take(net.n_outputs);
+    T* const weight = tile.take(1);
+    tile.load_inputs(batch);
+    forward_pass(net, w, Slopes<T>{}, tile);
+    tile.load_targets(batch, t);
+    tile.load_weights(batch, weight);
+    return error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
+}
+
+// Adds the gradient of the tile's error to `gradient`, returns that error.
+template <class T>
+inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* gradient,
+                            T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
+    T* const t = tile.take(net.n_outputs);
+    T* const weight = tile.take(1);
+    T* const delta = tile.take(net.widest);
+    T* const other = tile.take(net.widest);
+
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    tile.load_targets(batch, t);
+    tile.load_weights(batch, weight);
+    const double error =
+        error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
+    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs}, delta, other,
+              [&](const Layer& l, const T* d, SeedRange) {
+                  outer(l.n_out, l.n_in, tile.stride, d, tile.activations_below(l), tile.stride,
+                        gradient + l.weights);
+                  sum_rows(l.n_out, tile.stride, d, tile.stride, gradient + l.biases);
+              });
+    return error;
+}
+
+namespace detail {
+// Writes delta_j a_i and delta_j of one layer, a row of w a sample.
+template <class T>
+inline void write_weight_derivatives(const Tile<T>& tile, const Layer& l, const T* delta,
+                                     SeedRange range, T* to, index step) {
+    const index stride = tile.stride;
+    const T* const below = tile.activations_below(l);
+    const auto delta_row = [&](index j, index s) {
+        const bool zero = j < range.first || j >= range.end;
+        return zero ? Vec<T>{} : load(delta + (j - range.first) * stride + s);
+    };
+    tile.write(l.n_out * l.n_in, to + l.weights, step, [&](index r, index s) {
+        return delta_row(r / l.n_in, s) * load(below + (r % l.n_in) * stride + s);
+    });
+    tile.write(l.n_out, to + l.biases, step, delta_row);
+}
+} // namespace detail
+
+// dE_n/dw, a row of n_weights numbers a sample.
+template <class T>
+inline void per_sample_gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
+                                     T* gradients, T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
+    T* const t = tile.take(net.n_outputs);
+    T* const weight = tile.take(1);
+    T* const delta = tile.take(net.widest);
+    T* const other = tile.take(net.widest);
+
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    tile.load_targets(batch, t);
+    tile.load_weights(batch, weight);
+    error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
+    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs}, delta, other,
+              [&](const Layer& l, const T* d, SeedRange range) {
+                  detail::write_weight_derivatives(tile, l, d, range, gradients, net.n_weights);
+              });
+}
+
+// dy_k/dw, n_outputs rows of n_weights numbers a sample.
+template <class T>
+inline void weight_jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
+                                 T* jacobian, T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
+    T* const seed = tile.take(net.n_outputs);
+    T* const delta = tile.take(net.widest);
+    T* const other = tile.take(net.widest);
+
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
+    for (index k = 0; k < net.n_outputs; ++k) {
+        const SeedRange range = output_derivative(net.output, net.n_outputs, k, tile.outputs(),
+                                                  seed, tile.stride);
+        walk_down(net, w, slopes, tile.stride, seed, range, delta, other,
+                  [&](const Layer& l, const T* d, SeedRange seeds) {
+                      detail::write_weight_derivatives(tile, l, d, seeds,
+                                                       jacobian + k * net.n_weights,
+                                                       net.n_outputs * net.n_weights);
+                  });
+    }
+}
+
+} // namespace mlpcore::MLPCORE_ISA

@@ -1,0 +1,112 @@
+"""Fits the polynomials of elementary.hpp and writes coefficients.hpp (needs mpmath).
+
+    python cpp/kernels/coefficients.py > cpp/kernels/coefficients.hpp
+
+Each polynomial interpolates its function at Chebyshev nodes in 60 digits, which is within a
+small factor of the best (minimax) polynomial of that degree. The header states, as a comment,
+the largest error of the fit itself; the errors of the finished functions are measured by
+tests/test_elementary.py.
+"""
+
+from collections.abc import Callable
+
+import mpmath as mp
+
+mp.mp.dps = 60
+
+
+def fit(f: Callable[[mp.mpf], mp.mpf], low: mp.mpf, high: mp.mpf, degree: int) -> list[mp.mpf]:
+    """Monomial coefficients, constant first, of the interpolant at Chebyshev nodes."""
+    n = degree + 1
+    nodes = [
+        (low + high) / 2 + (high - low) / 2 * mp.cos((2 * i + 1) * mp.pi / (2 * n))
+        for i in range(n)
+    ]
+    vandermonde = mp.matrix(n, n)
+    for i, x in enumerate(nodes):
+        for j in range(n):
+            vandermonde[i, j] = x**j
+    return list(mp.lu_solve(vandermonde, mp.matrix([f(x) for x in nodes])))
+
+
+def largest_error(
+    f: Callable[[mp.mpf], mp.mpf], c: list[mp.mpf], low: mp.mpf, high: mp.mpf
+) -> float:
+    points = [low + (high - low) * mp.mpf(i) / 1000 for i in range(1001)]
+    return float(max(abs(mp.polyval(c[::-1], x) / f(x) - 1) for x in points))
+
+
+def exp_tail(r: mp.mpf) -> mp.mpf:
+    """(exp(r) - 1 - r) / r^2."""
+    return mp.nsum(lambda k: r**k / mp.factorial(k + 2), [0, 40])
+
+
+def log_tail(z: mp.mpf) -> mp.mpf:
+    """(2 atanh(s) / s - 2) / s^2 with z = s^2."""
+    if z < mp.mpf(10) ** -12:
+        return mp.mpf(2) / 3 + 2 * z / 5
+    s = mp.sqrt(z)
+    return (2 * mp.atanh(s) / s - 2) / z
+
+
+def scaled_erfcx(q: mp.mpf) -> mp.mpf:
+    """(1 + 2 t) exp(t^2) erfc(t) with q = (t - 4) / (t + 4)."""
+    if q == 1:
+        return 2 / mp.sqrt(mp.pi)
+    t = 4 * (1 + q) / (1 - q)
+    if t > 1000:
+        series = 1 - 1 / (2 * t**2) + 3 / (4 * t**4) - 15 / (8 * t**6)
+        return (1 + 2 * t) * series / (t * mp.sqrt(mp.pi))
+    return (1 + 2 * t) * mp.exp(t * t) * mp.erfc(t)
+
+
+HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0001")
+LOG_S = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
+
+TABLES = {
+    # name: (function, low, high, degree for double, degree for float, what it is)
+    "exp_tail": (exp_tail, -HALF_LOG2, HALF_LOG2, 10, 5, "(e^r - 1 - r) / r^2, |r| <= ln(2)/2"),
+    "log_tail": (
+        log_tail,
+        mp.mpf(0),
+        LOG_S**2 * mp.mpf("1.0001"),
+        7,
+        3,
+        "(2 atanh(s)/s - 2) / s^2 in s^2",
+    ),
+    "erfcx": (
+        scaled_erfcx,
+        mp.mpf(-1),
+        mp.mpf(1),
+        25,
+        12,
+        "(1 + 2t) e^(t^2) erfc(t) in (t - 4)/(t + 4)",
+    ),
+}
+
+
+def main() -> None:
+    print("// Made by coefficients.py; change that, not this.")
+    print("#pragma once")
+    print()
+    print("namespace mlpcore::coefficients {")
+    for name, (f, low, high, degree_double, degree_float, what) in TABLES.items():
+        print()
+        print(f"// {what}; constant term first.")
+        for type_name, degree in (("double", degree_double), ("float", degree_float)):
+            c = fit(f, low, high, degree)
+            if type_name == "double":
+                numbers = [float(x).hex() for x in c]
+            else:
+                numbers = [f"{mp.nstr(x, 12)}F" for x in c]
+            print(f"// Largest relative error of the fit: {largest_error(f, c, low, high):.1e}.")
+            print(f"inline constexpr {type_name} {name}_{type_name}[] = {{")
+            for number in numbers:
+                print(f"    {number},")
+            print("};")
+    print()
+    print("} // namespace mlpcore::coefficients")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+// The diagonal of the Hessian, at any depth. With B^l = d2E_n/dz^l dz^lT,
+//
+//   B^l = diag(h') W^{l+1}T B^{l+1} W^{l+1} diag(h') + diag(h'' * (W^{l+1}T delta^{l+1})),
+//   d2E/dw_ji^2 = sum_n B^l_jj (a_i^{l-1})^2,    d2E/db_j^2 = sum_n B^l_jj.
+//
+// exact         all of B is carried down; the lowest layer needs only its diagonal
+// gauss_newton  without the term in h''
+// becker_lecun  only the diagonal of B is carried (PRML 5.79 to 5.81; Becker and LeCun, 1989)
+//
+// At the top B^L = diag(s) - c u u^T (output.hpp), which is never written out.
+#pragma once
+
+#include "backward.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+namespace detail {
+inline index largest(index a, index b) { return a < b ? b : a; }
+
+// Rows for B of the widest layer that needs all of it: the hidden layers but the lowest.
+inline index curvature_rows(const NetworkView& net) {
+    index rows = 0;
+    for (index l = 1; l + 1 < net.depth; ++l) {
+        rows = largest(rows, net.layers[l].n_out * net.layers[l].n_out);
+    }
+    return rows;
+}
+// Rows for W^{l+1}T B^{l+1} of the same layers.
+inline index half_product_rows(const NetworkView& net) {
+    index rows = 0;
+    for (index l = 1; l + 1 < net.depth; ++l) {
+        rows = largest(rows, net.layers[l].n_out * net.layers[l + 1].n_out);
+    }
+    return rows;
+}
+
+// B_ij = d1_i d1_j (sum_r P_ir W_rj - weight c_i c_j) for one i and all j <= i, and mirrored.
+template <class T> struct StoreSymmetric {
+    T* b;
+    const T *d1, *c, *weight; // c is null where there is no such term
+    index i, n, stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index j, index s, Vec<T> sum) const {
+        if (c != nullptr) {
+            sum -= load(weight + s) * load(c + i * stride + s) * load(c + j * stride + s);
+        }
+        const Vec<T> value = sum * (load(d1 + i * stride + s) * load(d1 + j * stride + s));
+        store(b + (i * n + j) * stride + s, value);
+        store(b + (j * n + i) * stride + s, value);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+// b_j += P_jr W_rj for one r.
+template <class T> struct AddDiagonal {
+    T* b;
+    const T* w_row;
+    index stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index j, index s, Vec<T> sum) const {
+        T* const to = b + j * stride + s;
+        store(to, load(to) + sum * w_row[j]);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+// Stores the column r of P = W^T B.
+template <class T> struct StoreColumn {
+    T* p;
+    index r, n_upper, stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index s, Vec<T> sum) const {
+        store(p + (i * n_upper + r) * stride + s, sum);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+} // namespace detail
+
+// Adds the diagonal of the tile's Hessian to `diagonal`.
+template <class T>
+inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
+                                  Curvature kind, T* diagonal, T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const index stride = tile.stride, k = net.n_outputs;
+    const bool exact = kind != Curvature::gauss_newton;
+    const bool diagonal_only = kind == Curvature::becker_lecun;
+    Slopes<T> slopes{.d1 = tile.take(net.n_units), .d2 = tile.take(net.n_units)};
+    if (!exact) {
+        slopes.d2 = nullptr;
+    }
+    T* const t = tile.take(k);
+    T* const weight = tile.take(1);
+    T* const s_rows = tile.take(k);
+    T* const squares = tile.take(net.widest);
+    T* const b = tile.take(net.widest);
+    T* const b_below = tile.take(net.widest);
+    T* const c = tile.take(net.widest);
+    T* delta = tile.take(net.widest);
+    T* delta_below = tile.take(net.widest);
+    T* const full = tile.take(detail::curvature_rows(net));
+    T* const half = tile.take(detail::half_product_rows(net));
+
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    tile.load_weights(batch, weight);
+    const T* const y = tile.outputs();
+    if (exact) {
+        tile.load_targets(batch, t);
+        error_and_delta(net.output, k, tile.outputs(), t, weight, stride);
+        for (index i = 0; i < k * stride; ++i) {
+            delta[i] = t[i];
+        }
+    } else {
+        output_units(net.output, k, tile.outputs(), stride);
+    }
+    output_curvature(net.output, k, y, weight, s_rows, stride);
+
+    const bool rank_one = net.output == Output::softmax;
+    for (index i = 0; i < k * stride; ++i) {
+        const index s = i % stride;
+        b[i] = rank_one ? s_rows[i] - weight[s] * y[i] * y[i] : s_rows[i];
+    }
+
+    const Layer* l = net.layers + net.depth - 1;
+    for (bool output_layer = true;; output_layer = false) {
+        // The rows of `b` are the diagonal of B^l.
+        const T* const a = tile.activations_below(*l);
+        for (index i = 0; i < l->n_in * stride; i += lanes<T>) {
+            store(squares + i, load(a + i) * load(a + i));
+        }
+        outer(l->n_out, l->n_in, stride, b, squares, stride, diagonal + l->weights);
+        sum_rows(l->n_out, stride, b, stride, diagonal + l->biases);
+        if (l == net.layers) {
+            return;
+        }
+
+        const Layer& below = l[-1];
+        const bool lowest = &below == net.layers;
+        const index n = below.n_out, n_upper = l->n_out;
+        const T* const d1 = slopes.d1_of(below, stride);
+        const Transposed<T> w_transposed{w + l->weights, l->n_in};
+        const bool with_c = output_layer && rank_one && !diagonal_only;
+        if (with_c) {
+            product(n, n_upper, stride, w_transposed, y, stride, Store<T>{c, stride});
+        }
+
+        if (diagonal_only || (output_layer && lowest)) {
+            // B^{l} is diagonal but for the term in c: the squares of the weights suffice.
+            product(n, n_upper, stride, TransposedSquared<T>{w + l->weights, l->n_in},
+                    diagonal_only ? b : s_rows, stride, Store<T>{b_below, stride});
+            for (index i = 0; with_c && i < n * stride; ++i) {
+                b_below[i] -= weight[i % stride] * c[i] * c[i];
+            }
+        } else if (lowest) {
+            for (index i = 0; i < n * stride; ++i) {
+                b_below[i] = 0;
+            }
+            for (index r = 0; r < n_upper; ++r) {
+                product(n, n_upper, stride, w_transposed, full + r * stride, n_upper * stride,
+                        detail::AddDiagonal<T>{b_below, w + l->weights + r * n, stride});
+            }
+        } else {
+            // `half` is W^T B^l, n x n_upper, then B^{l-1} replaces B^l.
+            if (output_layer) {
+                for (index i = 0; i < n; ++i) {
+                    for (index r = 0; r < n_upper; ++r) {
+                        const Vec<T> wri = broadcast(w_transposed.element(i, r));
+                        for (index s = 0; s < stride; s += lanes<T>) {
+                            store(half + (i * n_upper + r) * stride + s,
+                                  wri * load(s_rows + r * stride + s));
+                        }
+                    }
+                }
+            } else {
+                for (index r = 0; r < n_upper; ++r) {
+                    product(n, n_upper, stride, w_transposed, full + r * stride, n_upper * stride,
+                            detail::StoreColumn<T>{half, r, n_upper, stride});
+                }
+            }
+            for (index i = 0; i < n; ++i) {
+                product(i + 1, n_upper, stride, w_transposed, half + i * n_upper * stride, stride,
+                        detail::StoreSymmetric<T>{full, d1, with_c ? c : nullptr, weight, i, n,
+                                                  stride});
+            }
+        }
+        const bool scaled = !(diagonal_only || lowest); // `full` has its factors d1 already
+
+        if (exact) {
+            product(n, n_upper, stride, w_transposed, delta, stride,
+                    Store<T>{delta_below, stride});
+        }
+        for (index i = 0; i < n; ++i) {
+            for (index s = 0; s < stride; s += lanes<T>) {
+                const index at = i * stride + s;
+                T* const diagonal_of_full = full + (i * n + i) * stride + s;
+                const Vec<T> slope = load(d1 + at);
+                Vec<T> value = scaled ? load(diagonal_of_full) : load(b_below + at) * slope * slope;
+                if (exact) {
+                    const Vec<T> back = load(delta_below + at);
+                    value += load(slopes.d2_of(below, stride) + at) * back;
+                    store(delta_below + at, slope * back);
+                }
+                if (scaled) {
+                    store(diagonal_of_full, value);
+                }
+                store(b + at, value);
+            }
+        }
+        T* const swap = delta;
+        delta = delta_below;
+        delta_below = swap;
+        --l;
+    }
+}
+
+} // namespace mlpcore::MLPCORE_ISA

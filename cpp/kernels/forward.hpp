@@ -1,0 +1,88 @@
+// Forward propagation (PRML 5.48, 5.49):
+//
+//   z^l = W^l a^{l-1} + b^l,   a^l = h_l(z^l),   a^0 = x,
+//
+// and with it, where derivatives follow, h'(z^l) and h''(z^l). The output layer keeps z^L.
+#pragma once
+
+#include "mlpcore/activation.hpp"
+#include "product.hpp"
+#include "tile.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+// Where h' and h'' go: as many rows as there are units, in the order of the activations; a null
+// pointer means not wanted.
+template <class T> struct Slopes {
+    T* d1 = nullptr;
+    T* d2 = nullptr;
+    const T* d1_of(const Layer& l, index stride) const { return d1 + l.row * stride; }
+    const T* d2_of(const Layer& l, index stride) const { return d2 + l.row * stride; }
+};
+
+namespace detail {
+template <int Order, class H, class T>
+inline void activate(index count, T* z, T* d1, T* d2) {
+    for (index i = 0; i < count; i += lanes<T>) {
+        const Jet<T> jet = H::template at<T>(load(z + i));
+        store(z + i, jet.a);
+        if constexpr (Order >= 1) {
+            store(d1 + i, jet.d1);
+        }
+        if constexpr (Order >= 2) {
+            store(d2 + i, jet.d2);
+        }
+    }
+}
+
+// Adds the bias, then turns whole rows of z into activations.
+template <class T> struct Activate {
+    const T* bias;
+    T *a, *d1, *d2;
+    index stride;
+    Activation h;
+    bool last;
+    MLPCORE_INLINE Vec<T> start(index i) const { return broadcast(bias[i]); }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> z) const {
+        store(a + i * stride + column, z);
+    }
+    void finish_rows(index first, index count) const {
+        if (last) {
+            return;
+        }
+        const index from = first * stride, size = count * stride;
+        with_activation(h, [&](auto formulas) {
+            using H = decltype(formulas);
+            if (d1 == nullptr) {
+                activate<0, H>(size, a + from, d1, d2);
+            } else if (d2 == nullptr) {
+                activate<1, H>(size, a + from, d1 + from, d2);
+            } else {
+                activate<2, H>(size, a + from, d1 + from, d2 + from);
+            }
+        });
+    }
+};
+} // namespace detail
+
+// From the inputs in the tile to the logits z^L.
+template <class T>
+inline void forward_pass(const NetworkView& net, const T* w, const Slopes<T>& slopes,
+                         const Tile<T>& tile) {
+    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
+        const index at = l->row * tile.stride;
+        const detail::Activate<T> epilogue{.bias = w + l->biases,
+                                           .a = tile.activations(*l),
+                                           .d1 = slopes.d1 ? slopes.d1 + at : nullptr,
+                                           .d2 = slopes.d2 ? slopes.d2 + at : nullptr,
+                                           .stride = tile.stride,
+                                           .h = l->h,
+                                           .last = l + 1 == net.layers + net.depth};
+        product(l->n_out, l->n_in, tile.stride, Plain<T>{w + l->weights, l->n_in},
+                tile.activations_below(*l), tile.stride, epilogue);
+    }
+    // So that nothing in the padding can overflow and leak as inf * 0.
+    tile.clear_padding(tile.outputs(), net.n_outputs);
+}
+
+} // namespace mlpcore::MLPCORE_ISA

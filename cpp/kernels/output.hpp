@@ -1,0 +1,171 @@
+// The output units and their canonical error functions: y, E_n, delta^L = dE_n/dz^L, the
+// derivative dy/dz and the curvature d2E_n/dz2, each computed from the logits z.
+//
+//   linear    y = z             E_n = 1/2 sum_k (y_k - t_k)^2                        (PRML 5.11)
+//   sigmoid   y = sigma(z)      E_n = -sum_k [t_k ln y_k + (1 - t_k) ln(1 - y_k)]    (PRML 5.23)
+//   softmax   y_k = e^{z_k} / sum_j e^{z_j}    E_n = -sum_k t_k ln y_k               (PRML 5.24)
+//
+// With each of them delta^L = y - t (PRML 5.18), and d2E_n/dz2 = diag(s) - c u u^T where
+// s = 1, y(1 - y), y, and u = y, c = 1 for softmax, c = 0 otherwise.
+#pragma once
+
+#include "elementary.hpp"
+#include "tile.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+namespace detail {
+// Softmax of one vector of samples, in place; returns ln sum_k e^{z_k}.
+template <class T> MLPCORE_INLINE Vec<T> softmax(index k, T* z, index stride) {
+    Vec<T> highest = load(z);
+    for (index i = 1; i < k; ++i) {
+        highest = maximum<T>(highest, load(z + i * stride));
+    }
+    Vec<T> total = {};
+    for (index i = 0; i < k; ++i) {
+        const Vec<T> e = exp_nonpositive<T>(load(z + i * stride) - highest);
+        store(z + i * stride, e);
+        total += e;
+    }
+    const Vec<T> scale = T(1) / total;
+    for (index i = 0; i < k; ++i) {
+        store(z + i * stride, load(z + i * stride) * scale);
+    }
+    return highest + log_positive<T>(total);
+}
+} // namespace detail
+
+// z becomes y.
+template <class T> inline void output_units(Output output, index k, T* z, index stride) {
+    switch (output) {
+    case Output::linear:
+        return;
+    case Output::sigmoid:
+        for (index i = 0; i < k * stride; i += lanes<T>) {
+            store(z + i, sigmoid<T>(load(z + i)));
+        }
+        return;
+    case Output::softmax:
+        for (index s = 0; s < stride; s += lanes<T>) {
+            detail::softmax<T>(k, z + s, stride);
+        }
+        return;
+    }
+}
+
+// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. The
+// padding must have logits and weights of zero.
+template <class T>
+inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
+    double error = 0;
+    for (index s = 0; s < stride; s += lanes<T>) {
+        const Vec<T> g = load(weight + s);
+        Vec<T> e = {};
+        if (output == Output::softmax) {
+            // E_n = sum_k t_k (ln sum_j e^{z_j} - z_k), needs the logits before they become y.
+            Vec<T> total_t = {}, chosen = {}, highest = load(z + s);
+            for (index i = 0; i < k; ++i) {
+                highest = maximum<T>(highest, load(z + i * stride + s));
+            }
+            for (index i = 0; i < k; ++i) {
+                const Vec<T> ti = load(t + i * stride + s);
+                total_t += ti;
+                chosen += ti * (highest - load(z + i * stride + s));
+            }
+            const Vec<T> log_total = detail::softmax<T>(k, z + s, stride);
+            e = chosen + total_t * (log_total - highest);
+        }
+        for (index i = 0; i < k; ++i) {
+            const Vec<T> zi = load(z + i * stride + s), ti = load(t + i * stride + s);
+            Vec<T> y = zi;
+            if (output == Output::linear) {
+                e += T(0.5) * (zi - ti) * (zi - ti);
+            } else if (output == Output::sigmoid) {
+                // max(z, 0) - t z + ln(1 + e^{-|z|}) without cancellation for t = 1.
+                const Vec<T> u = exp_nonpositive<T>(-absolute<T>(zi));
+                const IntVec<T> negative = zi < Vec<T>{};
+                const Vec<T> miss = select<T>(negative, -ti, T(1) - ti);
+                e += zi * miss + log1p_unit<T>(u);
+                y = select<T>(negative, u, broadcast(T(1))) / (T(1) + u);
+                store(z + i * stride + s, y);
+            }
+            store(t + i * stride + s, g * (y - ti));
+        }
+        error += static_cast<double>(sum<T>(g * e));
+    }
+    return error;
+}
+
+// Column k of dy/dz as a list of seeds for the output layer's units [first, end): row j - first
+// of `seed` is dy_k/dz_j. All others are zero.
+struct SeedRange {
+    index first, end;
+};
+template <class T>
+inline SeedRange output_derivative(Output output, index n_outputs, index k, const T* y, T* seed,
+                                   index stride) {
+    const T* const yk = y + k * stride;
+    switch (output) {
+    case Output::linear:
+        for (index s = 0; s < stride; ++s) {
+            seed[s] = 1;
+        }
+        return {k, k + 1};
+    case Output::sigmoid:
+        for (index s = 0; s < stride; ++s) {
+            seed[s] = yk[s] * (T(1) - yk[s]);
+        }
+        return {k, k + 1};
+    case Output::softmax:
+        break;
+    }
+    for (index j = 0; j < n_outputs; ++j) {
+        for (index s = 0; s < stride; ++s) {
+            seed[j * stride + s] = yk[s] * ((j == k ? T(1) : T(0)) - y[j * stride + s]);
+        }
+    }
+    return {0, n_outputs};
+}
+
+// A tangent dz/d. becomes dy/d. = (dy/dz) dz/d., in place.
+template <class T>
+inline void push_through_output(Output output, index k, const T* y, T* tangent, index stride) {
+    switch (output) {
+    case Output::linear:
+        return;
+    case Output::sigmoid:
+        for (index i = 0; i < k * stride; ++i) {
+            tangent[i] *= y[i] * (T(1) - y[i]);
+        }
+        return;
+    case Output::softmax:
+        for (index s = 0; s < stride; s += lanes<T>) {
+            Vec<T> mean = {};
+            for (index i = 0; i < k; ++i) {
+                mean += load(y + i * stride + s) * load(tangent + i * stride + s);
+            }
+            for (index i = 0; i < k; ++i) {
+                T* const p = tangent + i * stride + s;
+                store(p, load(y + i * stride + s) * (load(p) - mean));
+            }
+        }
+        return;
+    }
+}
+
+// s of d2E_n/dz2 = diag(s) - c u u^T, times the weight of the sample.
+template <class T>
+inline void output_curvature(Output output, index k, const T* y, const T* weight, T* s_rows,
+                             index stride) {
+    for (index i = 0; i < k; ++i) {
+        for (index s = 0; s < stride; ++s) {
+            const T yi = y[i * stride + s];
+            const T curvature = output == Output::linear    ? T(1)
+                                : output == Output::sigmoid ? yi * (T(1) - yi)
+                                                            : yi;
+            s_rows[i * stride + s] = weight[s] * curvature;
+        }
+    }
+}
+
+} // namespace mlpcore::MLPCORE_ISA

@@ -1,0 +1,258 @@
+// The two products that every pass is made of, over tiles that hold samples in SIMD lanes.
+#pragma once
+
+#include "simd.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+// Register blocks: as many accumulators as leave room for the operands.
+inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
+inline constexpr int product_rows = 6;
+inline constexpr int outer_rows = 3;
+
+constexpr int power_of_two_up_to(int n) {
+    int p = 1;
+    while (2 * p <= n) {
+        p *= 2;
+    }
+    return p;
+}
+constexpr int product_vectors(int rows) {
+    const int p = power_of_two_up_to(accumulators / rows);
+    return p < 8 ? p : 8;
+}
+
+// How a product reads the matrix on its left, W (n_out, n_in) row-major: as it is, transposed, or
+// transposed with every element squared.
+template <class T> struct Plain {
+    const T* a;
+    index stride;
+    MLPCORE_INLINE T element(index i, index k) const { return a[i * stride + k]; }
+};
+template <class T> struct Transposed {
+    const T* a;
+    index stride;
+    MLPCORE_INLINE T element(index i, index k) const { return a[k * stride + i]; }
+};
+template <class T> struct TransposedSquared {
+    const T* a;
+    index stride;
+    MLPCORE_INLINE T element(index i, index k) const {
+        return a[k * stride + i] * a[k * stride + i];
+    }
+};
+
+namespace detail {
+template <int R, int C, class T, class Left, class Epilogue>
+MLPCORE_INLINE void product_block(index i0, index inner, index column, const Left& a,
+                                  const T* b, index stride, const Epilogue& epilogue) {
+    Vec<T> sum[R][C];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+        const Vec<T> start = epilogue.start(i0 + r);
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) {
+            sum[r][c] = start;
+        }
+    }
+    for (index k = 0; k < inner; ++k) {
+        Vec<T> bk[C];
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) {
+            bk[c] = load(b + k * stride + column + c * lanes<T>);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const Vec<T> ark = broadcast(a.element(i0 + r, k));
+#pragma GCC unroll 8
+            for (int c = 0; c < C; ++c) {
+                sum[r][c] += ark * bk[c];
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) {
+            epilogue.finish(i0 + r, column + c * lanes<T>, sum[r][c]);
+        }
+    }
+}
+
+// The columns from `column` to `columns` of R rows, in blocks of C vectors, then of half as many.
+template <int R, int C, class T, class Left, class Epilogue>
+MLPCORE_INLINE void product_columns(index i0, index inner, index column, index columns,
+                                    const Left& a, const T* b, index stride,
+                                    const Epilogue& epilogue) {
+    for (; column + C * lanes<T> <= columns; column += C * lanes<T>) {
+        product_block<R, C>(i0, inner, column, a, b, stride, epilogue);
+    }
+    if constexpr (C > 1) {
+        product_columns<R, C / 2>(i0, inner, column, columns, a, b, stride, epilogue);
+    }
+}
+
+template <int R, class T, class Left, class Epilogue>
+MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns,
+                                    const Left& a, const T* b, index stride,
+                                    const Epilogue& epilogue) {
+    product_columns<R, product_vectors(R)>(i0, inner, 0, columns, a, b, stride, epilogue);
+    epilogue.finish_rows(i0, R);
+}
+} // namespace detail
+
+// For i < rows and each vector of the columns: epilogue.finish(i, column, start(i) + sum_k a(i, k)
+// b(k, column)), where row k of b begins at b + k * stride and `columns` is a multiple of the
+// lanes. After each block of whole rows comes epilogue.finish_rows(first, count), while those
+// rows are in the nearest cache.
+template <class T, class Left, class Epilogue>
+inline void product(index rows, index inner, index columns, const Left& a,
+                    const T* b, index stride, const Epilogue& epilogue) {
+    index i = 0;
+    for (; i + product_rows <= rows; i += product_rows) {
+        detail::product_rows_of<product_rows>(i, inner, columns, a, b, stride, epilogue);
+    }
+    switch (rows - i) {
+    case 5:
+        return detail::product_rows_of<5>(i, inner, columns, a, b, stride, epilogue);
+    case 4:
+        return detail::product_rows_of<4>(i, inner, columns, a, b, stride, epilogue);
+    case 3:
+        return detail::product_rows_of<3>(i, inner, columns, a, b, stride, epilogue);
+    case 2:
+        return detail::product_rows_of<2>(i, inner, columns, a, b, stride, epilogue);
+    case 1:
+        return detail::product_rows_of<1>(i, inner, columns, a, b, stride, epilogue);
+    default:
+        return;
+    }
+}
+
+// Stores the plain product.
+template <class T> struct Store {
+    T* c;
+    index stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        store(c + i * stride + column, sum);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+// Stores the product times another tile, elementwise.
+template <class T> struct StoreScaled {
+    T* c;
+    const T* scale;
+    index stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        store(c + i * stride + column, sum * load(scale + i * stride + column));
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+namespace detail {
+template <int R, int C, class T>
+MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, T* g,
+                                index p_step, index q_step) {
+    Vec<T> sum[R][C] = {};
+    for (index column = 0; column < columns; column += lanes<T>) {
+        Vec<T> pv[R];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            pv[r] = load(p + r * stride + column);
+        }
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) {
+            const Vec<T> qv = load(q + c * stride + column);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+                sum[r][c] += pv[r] * qv;
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+        const Vec<T> total = sum_lanes<T, C>(sum[r]);
+        T* to = g + r * p_step;
+        if constexpr (C == lanes<T>) {
+            if (q_step == 1) {
+                store(to, load(to) + total);
+                continue;
+            }
+        }
+#pragma GCC unroll 16
+        for (int c = 0; c < C; ++c) {
+            to[c * q_step] += total[c];
+        }
+    }
+}
+
+template <int R, int C, class T>
+MLPCORE_INLINE void outer_columns(index from, index q_rows, index columns, const T* p, const T* q,
+                                  index stride, T* g, index p_step, index q_step) {
+    index j = from;
+    for (; j + C <= q_rows; j += C) {
+        outer_block<R, C>(columns, p, q + j * stride, stride, g + j * q_step, p_step, q_step);
+    }
+    if constexpr (C > 1) {
+        outer_columns<R, C / 2>(j, q_rows, columns, p, q, stride, g, p_step, q_step);
+    }
+}
+} // namespace detail
+
+// g[i * p_step + j * q_step] += sum over the columns of p(i, column) q(j, column): a product that
+// sums over the samples. Fast where q has at least as many rows as there are lanes.
+template <class T>
+inline void outer(index p_rows, index q_rows, index columns, const T* p, const T* q, index stride,
+                  T* g, index p_step, index q_step) {
+    constexpr int C = power_of_two_up_to(accumulators / outer_rows) < lanes<T>
+                          ? power_of_two_up_to(accumulators / outer_rows)
+                          : static_cast<int>(lanes<T>);
+    index i = 0;
+    for (; i + outer_rows <= p_rows; i += outer_rows) {
+        detail::outer_columns<outer_rows, C>(0, q_rows, columns, p + i * stride, q, stride,
+                                             g + i * p_step, p_step, q_step);
+    }
+    for (; i < p_rows; ++i) {
+        detail::outer_columns<1, C>(0, q_rows, columns, p + i * stride, q, stride, g + i * p_step,
+                                    p_step, q_step);
+    }
+}
+
+// g (p_rows, q_rows) += p q^T, whichever of the two has more rows along the lanes of the result.
+template <class T>
+inline void outer(index p_rows, index q_rows, index columns, const T* p, const T* q, index stride,
+                  T* g) {
+    if (q_rows >= lanes<T> || q_rows >= p_rows) {
+        outer(p_rows, q_rows, columns, p, q, stride, g, q_rows, index{1});
+    } else {
+        outer(q_rows, p_rows, columns, q, p, stride, g, index{1}, q_rows);
+    }
+}
+
+// g[i] += the sum of row i of p.
+template <class T>
+inline void sum_rows(index rows, index columns, const T* p, index stride, T* g) {
+    constexpr int C = static_cast<int>(lanes<T>);
+    index i = 0;
+    for (; i + C <= rows; i += C) {
+        Vec<T> sum[C] = {};
+        for (index column = 0; column < columns; column += lanes<T>) {
+#pragma GCC unroll 16
+            for (int c = 0; c < C; ++c) {
+                sum[c] += load(p + (i + c) * stride + column);
+            }
+        }
+        store(g + i, load(g + i) + sum_lanes<T, C>(sum));
+    }
+    for (; i < rows; ++i) {
+        Vec<T> total = {};
+        for (index column = 0; column < columns; column += lanes<T>) {
+            total += load(p + i * stride + column);
+        }
+        g[i] += sum<T>(total);
+    }
+}
+
+} // namespace mlpcore::MLPCORE_ISA

@@ -1,0 +1,163 @@
+// The portable vector: a compiler vector of the instruction set's width, for float and double.
+//
+// Every file of this folder is compiled once per instruction set, each time in a namespace of
+// its own (MLPCORE_ISA) so that the linker can never mix two builds of one function.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#if !defined(MLPCORE_ISA) || !defined(MLPCORE_VECTOR_BYTES) || !defined(MLPCORE_VECTOR_REGISTERS)
+#error "kernels are compiled per instruction set; see CMakeLists.txt"
+#endif
+
+#define MLPCORE_INLINE inline __attribute__((always_inline))
+
+namespace mlpcore::MLPCORE_ISA {
+
+using index = std::ptrdiff_t;
+
+template <class T> struct Simd;
+
+template <> struct Simd<double> {
+    using Scalar = double;
+    using Int = std::int64_t;
+    using Vector = double __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using IntVector = std::int64_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using UnsignedVector = std::uint64_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+};
+
+template <> struct Simd<float> {
+    using Scalar = float;
+    using Int = std::int32_t;
+    using Vector = float __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using IntVector = std::int32_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using UnsignedVector = std::uint32_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+};
+
+template <class T> using Vec = typename Simd<T>::Vector;
+template <class T> using IntVec = typename Simd<T>::IntVector;
+template <class T> using UnsignedVec = typename Simd<T>::UnsignedVector;
+
+template <class T> inline constexpr index lanes = MLPCORE_VECTOR_BYTES / sizeof(T);
+
+template <class T> MLPCORE_INLINE Vec<T> load(const T* p) {
+    Vec<T> v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+template <class T> MLPCORE_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, sizeof v); }
+
+template <class T> MLPCORE_INLINE Vec<T> broadcast(T x) { return Vec<T>{} + x; }
+
+// The lanes of `yes` where the mask is set, of `no` elsewhere; a NaN compares as false.
+template <class T> MLPCORE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<T> no) {
+    return mask ? yes : no;
+}
+
+template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
+    return select<T>(a < b, b, a);
+}
+template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+    return select<T>(b < a, b, a);
+}
+template <class T> MLPCORE_INLINE Vec<T> absolute(Vec<T> a) {
+    constexpr auto sign = static_cast<typename Simd<T>::Int>(
+        sizeof(T) == 8 ? INT64_MIN : static_cast<std::int64_t>(INT32_MIN));
+    return (Vec<T>)((IntVec<T>)a & ~(IntVec<T>{} + sign));
+}
+template <class T> MLPCORE_INLINE Vec<T> copy_sign(Vec<T> magnitude, Vec<T> sign_of) {
+    constexpr auto sign = static_cast<typename Simd<T>::Int>(
+        sizeof(T) == 8 ? INT64_MIN : static_cast<std::int64_t>(INT32_MIN));
+    const IntVec<T> bits = IntVec<T>{} + sign;
+    return (Vec<T>)(((IntVec<T>)magnitude & ~bits) | ((IntVec<T>)sign_of & bits));
+}
+
+// Written over an array because compilers have no square root of a vector, but vectorize this.
+template <class T> MLPCORE_INLINE Vec<T> square_root(Vec<T> a) {
+    T number[lanes<T>];
+    __builtin_memcpy(number, &a, sizeof a);
+    for (T& x : number) {
+        x = sizeof(T) == 8 ? static_cast<T>(__builtin_sqrt(static_cast<double>(x)))
+                           : static_cast<T>(__builtin_sqrtf(static_cast<float>(x)));
+    }
+    __builtin_memcpy(&a, number, sizeof a);
+    return a;
+}
+
+template <class T, int... Lane>
+MLPCORE_INLINE Vec<T> shuffle(Vec<T> x, Vec<T> y, std::integer_sequence<int, Lane...>) {
+#if defined(__clang__)
+    return __builtin_shufflevector(x, y, Lane...);
+#else
+    return __builtin_shuffle(x, y, IntVec<T>{Lane...});
+#endif
+}
+
+namespace detail {
+// One exchange of a butterfly at distance D (a power of two): the blocks of D lanes with even
+// number, of x and then of y, come together in `even_blocks`; those with odd number in
+// `odd_blocks`.
+template <class T, int D, int... I>
+MLPCORE_INLINE Vec<T> even_blocks(Vec<T> x, Vec<T> y, std::integer_sequence<int, I...>) {
+    constexpr int L = lanes<T>;
+    return shuffle<T>(x, y, std::integer_sequence<int, ((I & D) ? L + I - D : I)...>{});
+}
+template <class T, int D, int... I>
+MLPCORE_INLINE Vec<T> odd_blocks(Vec<T> x, Vec<T> y, std::integer_sequence<int, I...>) {
+    constexpr int L = lanes<T>;
+    return shuffle<T>(x, y, std::integer_sequence<int, ((I & D) ? L + I : I + D)...>{});
+}
+template <class T> using AllLanes = std::make_integer_sequence<int, static_cast<int>(lanes<T>)>;
+
+template <class T, int D> MLPCORE_INLINE void transpose_stage(Vec<T> (&r)[lanes<T>]) {
+    if constexpr (D < lanes<T>) {
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes<T>; ++i) {
+            if ((i & D) == 0) {
+                const Vec<T> x = r[i], y = r[i + D];
+                r[i] = even_blocks<T, D>(x, y, AllLanes<T>{});
+                r[i + D] = odd_blocks<T, D>(x, y, AllLanes<T>{});
+            }
+        }
+        transpose_stage<T, 2 * D>(r);
+    }
+}
+
+template <class T, int C, int D> MLPCORE_INLINE void sum_stage(Vec<T> (&r)[C]) {
+    if constexpr (D < lanes<T>) {
+        if constexpr (D < C) {
+#pragma GCC unroll 16
+            for (int i = 0; i < C; i += 2 * D) {
+                const Vec<T> x = r[i], y = r[i + D];
+                r[i] = even_blocks<T, D>(x, y, AllLanes<T>{}) +
+                       odd_blocks<T, D>(x, y, AllLanes<T>{});
+            }
+        } else {
+            r[0] += odd_blocks<T, D>(r[0], r[0], AllLanes<T>{});
+        }
+        sum_stage<T, C, 2 * D>(r);
+    }
+}
+} // namespace detail
+
+// Transposes lanes x lanes numbers held in registers.
+template <class T> MLPCORE_INLINE void transpose(Vec<T> (&r)[lanes<T>]) {
+    detail::transpose_stage<T, 1>(r);
+}
+
+// The sums over the lanes of C vectors (C a power of two up to the number of lanes): lane c < C
+// of the result is the sum of r[c].
+template <class T, int C> MLPCORE_INLINE Vec<T> sum_lanes(Vec<T> (&r)[C]) {
+    detail::sum_stage<T, C, 1>(r);
+    return r[0];
+}
+
+template <class T> MLPCORE_INLINE T sum(Vec<T> v) {
+    Vec<T> r[1] = {v};
+    return sum_lanes<T, 1>(r)[0];
+}
+
+} // namespace mlpcore::MLPCORE_ISA

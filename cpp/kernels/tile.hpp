@@ -1,0 +1,156 @@
+// A tile: some samples, held features x samples, so that a row is one unit's values over the
+// samples and a vector holds neighbouring samples of one unit. Rows are padded with samples of
+// zeros to a whole number of vectors. This file alone knows how scratch memory is laid out and
+// how samples come in and results go out.
+#pragma once
+
+#include "mlpcore/kernels.hpp"
+#include "simd.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+constexpr index padded(index n, index step) { return (n + step - 1) / step * step; }
+
+template <class T> class Tile {
+  public:
+    Tile(const NetworkView& net, index n, T* scratch)
+        : n(n), stride(padded(n, lanes<T>)), activations_(scratch), net_(net),
+          top_(scratch + net.n_units * stride) {}
+
+    const index n;      // samples
+    const index stride; // samples with padding: the length of a row
+
+    // Rows of all layers: a^0 = x first; those of the output layer hold z^L or y.
+    T* inputs() const { return activations_; }
+    T* activations(const Layer& l) const { return activations_ + l.row * stride; }
+    T* activations_below(const Layer& l) const {
+        return activations_ + (l.row - l.n_in) * stride;
+    }
+    T* outputs() const { return activations_ + (net_.n_units - net_.n_outputs) * stride; }
+
+    // The next `rows` rows of scratch.
+    T* take(index rows) {
+        T* const p = top_;
+        top_ += rows * stride;
+        return p;
+    }
+
+    void load_inputs(const Batch<T>& batch) {
+        gather(batch, batch.x, net_.n_inputs, inputs());
+    }
+
+    // Targets (K rows); labels become indicators.
+    void load_targets(const Batch<T>& batch, T* targets) const {
+        const index k = net_.n_outputs;
+        if (batch.labels == nullptr) {
+            gather(batch, batch.t, k, targets);
+            return;
+        }
+        for (index i = 0; i < k * stride; ++i) {
+            targets[i] = 0;
+        }
+        for (index s = 0; s < n; ++s) {
+            targets[batch.labels[batch.rows ? batch.rows[s] : s] * stride + s] = 1;
+        }
+    }
+
+    // The weight of each sample, 0 for padding (1 row).
+    void load_weights(const Batch<T>& batch, T* weights) const {
+        for (index s = 0; s < stride; ++s) {
+            weights[s] = s >= n ? T(0)
+                         : batch.sample_weight ? batch.sample_weight[batch.rows ? batch.rows[s] : s]
+                                               : T(1);
+        }
+    }
+
+    // Sets the padding of some rows to zero.
+    void clear_padding(T* rows, index count) const {
+        if (n < stride) {
+            for (index i = 0; i < count; ++i) {
+                for (index s = n; s < stride; ++s) {
+                    rows[i * stride + s] = 0;
+                }
+            }
+        }
+    }
+
+    // Writes row(0) to row(count - 1), each a function of the column, to `to`: sample s goes to
+    // to[s * step ...], one number for each row.
+    template <class Row> void write(index count, T* to, index step, const Row& row) const {
+        for (index s = 0; s < n; s += lanes<T>) {
+            const index samples = n - s < lanes<T> ? n - s : lanes<T>;
+            index i = 0;
+            for (; i + lanes<T> <= count; i += lanes<T>) {
+                Vec<T> block[lanes<T>];
+#pragma GCC unroll 16
+                for (int r = 0; r < lanes<T>; ++r) {
+                    block[r] = row(i + r, s);
+                }
+                transpose<T>(block);
+                if (samples == lanes<T>) {
+#pragma GCC unroll 16
+                    for (int r = 0; r < lanes<T>; ++r) {
+                        store(to + (s + r) * step + i, block[r]);
+                    }
+                } else {
+                    for (index r = 0; r < samples; ++r) {
+                        store(to + (s + r) * step + i, block[r]);
+                    }
+                }
+            }
+            for (; i < count; ++i) {
+                const Vec<T> values = row(i, s);
+                if (step == 1 && samples == lanes<T>) {
+                    store(to + s, values);
+                } else {
+                    for (index r = 0; r < samples; ++r) {
+                        to[(s + r) * step + i] = values[r];
+                    }
+                }
+            }
+        }
+    }
+
+    void write_rows(const T* rows, index count, T* to, index step) const {
+        write(count, to, step, [&](index i, index s) { return load(rows + i * stride + s); });
+    }
+
+  private:
+    // Reads samples of `width` numbers into rows.
+    void gather(const Batch<T>& batch, const T* from, index width, T* rows) const {
+        const auto sample = [&](index s) {
+            return from + (batch.rows ? batch.rows[s] : s) * width;
+        };
+        for (index s = 0; s < stride; s += lanes<T>) {
+            const index samples = n - s < lanes<T> ? n - s : lanes<T>;
+            const T* source[lanes<T>] = {};
+            for (index r = 0; r < samples; ++r) {
+                source[r] = sample(s + r);
+            }
+            index i = 0;
+            for (; i + lanes<T> <= width; i += lanes<T>) {
+                Vec<T> block[lanes<T>];
+#pragma GCC unroll 16
+                for (int r = 0; r < lanes<T>; ++r) {
+                    block[r] = r < samples ? load(source[r] + i) : Vec<T>{};
+                }
+                transpose<T>(block);
+#pragma GCC unroll 16
+                for (int r = 0; r < lanes<T>; ++r) {
+                    store(rows + (i + r) * stride + s, block[r]);
+                }
+            }
+            for (; i < width; ++i) {
+                for (index r = 0; r < lanes<T>; ++r) {
+                    rows[i * stride + s + r] = r < samples ? source[r][i] : T(0);
+                }
+            }
+        }
+    }
+
+    T* activations_;
+    const NetworkView& net_;
+    T* top_;
+};
+
+} // namespace mlpcore::MLPCORE_ISA

@@ -1,0 +1,189 @@
+#include "mlpcore/parallel.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#ifdef MLPCORE_OPENMP
+#include <omp.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace mlpcore {
+
+namespace {
+
+std::atomic<int> chosen_threads{0};
+thread_local bool inside_parallel_for = false;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+struct Job {
+    index count;
+    detail::Body body;
+    std::atomic<index> next{0};
+    std::atomic<int> seats;
+    std::atomic<bool> stopped{false};
+    std::exception_ptr failure{}; // of whoever set `stopped`; read when all are done
+
+    void work(Interrupt* interrupt) {
+        inside_parallel_for = true;
+        try {
+            while (!stopped.load(std::memory_order_relaxed)) {
+                const index i = next.fetch_add(1, std::memory_order_relaxed);
+                if (i >= count) {
+                    break;
+                }
+                body(i);
+                if (interrupt != nullptr && interrupt->requested()) {
+                    throw Interrupted();
+                }
+            }
+        } catch (...) {
+            if (!stopped.exchange(true)) {
+                failure = std::current_exception();
+            }
+        }
+        inside_parallel_for = false;
+    }
+};
+
+// Threads that wait for jobs: awake for a moment after each, so that the next one of a training
+// loop finds them within a microsecond, then asleep.
+class Pool {
+  public:
+    // Never destroyed: its threads may still be asleep when the process ends.
+    static Pool& instance() {
+        Pool* pool = current.load();
+        if (pool == nullptr) {
+            Pool* const fresh = new Pool;
+            if (current.compare_exchange_strong(pool, fresh)) {
+                pool = fresh;
+            } else {
+                delete fresh;
+            }
+        }
+        return *pool;
+    }
+
+    // Runs the job on this thread and up to `helpers` others; alone if the pool is in use.
+    void run(Job& job, int helpers, Interrupt* interrupt) {
+        const std::unique_lock<std::mutex> lock(in_use_, std::try_to_lock);
+        if (!lock.owns_lock()) {
+            job.work(interrupt);
+            return;
+        }
+        grow(helpers);
+        job.seats.store(helpers);
+        job_.store(&job);
+        generation_.fetch_add(1);
+        if (asleep_.load() > 0) {
+            generation_.notify_all();
+        }
+        job.work(interrupt);
+        job_.store(nullptr);
+        // Whoever took the job before it was withdrawn is counted in busy_.
+        while (busy_.load() > 0) {
+            pause_briefly();
+        }
+    }
+
+  private:
+    static std::atomic<Pool*> current;
+
+    Pool() {
+#if defined(__unix__) || defined(__APPLE__)
+        // A child of fork() has none of these threads, and locks in any state: it starts anew.
+        static const int registered =
+            pthread_atfork(nullptr, nullptr, [] { current.store(nullptr); });
+        static_cast<void>(registered);
+#endif
+    }
+
+    void grow(int helpers) {
+        for (; threads_ < helpers; ++threads_) {
+            std::thread([this] { serve(); }).detach();
+        }
+    }
+
+    void serve() {
+        using Clock = std::chrono::steady_clock;
+        std::uint32_t seen = 0;
+        while (true) {
+            busy_.fetch_add(1);
+            if (Job* const job = job_.load(); job != nullptr) {
+                if (job->seats.fetch_sub(1) > 0) {
+                    job->work(nullptr);
+                }
+            }
+            busy_.fetch_sub(1);
+            const auto awake_until = Clock::now() + std::chrono::microseconds(100);
+            for (int i = 1; generation_.load() == seen; ++i) {
+                if (i % 64 == 0 && Clock::now() > awake_until) {
+                    asleep_.fetch_add(1);
+                    generation_.wait(seen);
+                    asleep_.fetch_sub(1);
+                    break;
+                }
+                pause_briefly();
+            }
+            seen = generation_.load();
+        }
+    }
+
+    std::mutex in_use_;
+    std::atomic<Job*> job_{nullptr};
+    std::atomic<std::uint32_t> generation_{0};
+    std::atomic<int> asleep_{0}, busy_{0};
+    int threads_ = 0;
+};
+
+std::atomic<Pool*> Pool::current{nullptr};
+
+} // namespace
+
+int max_threads() {
+    const int chosen = chosen_threads.load(std::memory_order_relaxed);
+    if (chosen > 0) {
+        return chosen;
+    }
+#ifdef MLPCORE_OPENMP
+    return omp_get_max_threads();
+#else
+    static const int cpus = static_cast<int>(std::thread::hardware_concurrency());
+    return cpus > 0 ? cpus : 1;
+#endif
+}
+
+void set_max_threads(int n) { chosen_threads.store(n); }
+
+void detail::parallel_for(index count, int threads, Body body, Interrupt* interrupt) {
+    Job job{.count = count, .body = body, .seats = 0};
+    if (inside_parallel_for) {
+        for (index i = 0; i < count; ++i) {
+            body(i);
+        }
+        return;
+    }
+    if (threads <= 1 || count <= 1) {
+        job.work(interrupt);
+    } else {
+        Pool::instance().run(job, threads - 1, interrupt);
+    }
+    if (job.failure) {
+        std::rethrow_exception(job.failure);
+    }
+}
+
+} // namespace mlpcore

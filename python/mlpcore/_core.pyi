@@ -1,0 +1,71 @@
+"""The compiled core; the public functions that call it state what it does."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+activations: tuple[str, ...]
+outputs: tuple[str, ...]
+curvatures: tuple[str, ...]
+elementary_functions: tuple[str, ...]
+compiler: str
+build_type: str
+sanitizers: str
+
+def isa() -> str: ...
+def available_isas() -> tuple[str, ...]: ...
+def max_threads() -> int: ...
+def set_max_threads(n: int) -> None: ...
+def elementary(name: str, x: ArrayLike) -> NDArray[Any]: ...
+
+class Network:
+    def __init__(
+        self, layers: list[int], hidden: list[str], output: str, is_double: bool
+    ) -> None: ...
+    @property
+    def n_weights(self) -> int: ...
+
+def forward(net: Network, w: ArrayLike, X: ArrayLike, logits: bool) -> NDArray[Any]: ...
+def error(
+    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+) -> float: ...
+def gradient(
+    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+) -> NDArray[Any]: ...
+def error_and_gradient(
+    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[float, NDArray[Any]]: ...
+def jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
+def weight_jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
+def per_sample_gradient(
+    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike
+) -> NDArray[Any]: ...
+def hessian_diagonal(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
+def train(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    X_val: ArrayLike | None,
+    T_val: ArrayLike | None,
+    optimizer: str,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    patience: int,
+    min_delta: float,
+    seed: int,
+    callback: Callable[[int, float, float | None, NDArray[Any]], object] | None,
+    progress: Callable[[int, float, float | None], object] | None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int, Any]: ...

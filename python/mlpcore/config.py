@@ -1,0 +1,65 @@
+"""What was built, what was chosen at import, and how many threads are used."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import numpy as np
+
+from mlpcore import _core
+
+__all__ = ["available_isas", "get_num_threads", "set_num_threads", "show_config"]
+
+
+def available_isas() -> tuple[str, ...]:
+    """Names of the kernel builds that this machine can run, the best one last.
+
+    The environment variable ``MLPCORE_ISA`` forces one when it is set before the import.
+    """
+    return _core.available_isas()
+
+
+def get_num_threads() -> int:
+    """The most threads that one call uses.
+
+    That is what `set_num_threads` said, else what OpenMP would use: ``OMP_NUM_THREADS``, a
+    limit by threadpoolctl or joblib, or the CPUs that the process may run on.
+    """
+    return _core.max_threads()
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the most threads that one call uses; None goes back to OpenMP's number.
+
+    The results have the same bits for every number of threads.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1.
+    """
+    if n is None:
+        _core.set_max_threads(0)
+        return
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+        raise TypeError(f"n is {n!r}, expected a whole number or None")
+    if not 1 <= n <= 4096:
+        raise ValueError(f"n is {n}, expected a number of threads from 1 to 4096")
+    _core.set_max_threads(int(n))
+
+
+def show_config() -> None:
+    """Print the version, the kernels in use, the threads and the build."""
+    rows = {
+        "mlpcore": version("mlpcore"),
+        "kernels": f"{_core.isa()} (this machine runs {', '.join(available_isas())})",
+        "threads": str(get_num_threads()),
+        "compiler": _core.compiler,
+        "build": _core.build_type + (f", sanitizers {_core.sanitizers}" * bool(_core.sanitizers)),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    for name, value in rows.items():
+        print(f"{name:<10}{value}")

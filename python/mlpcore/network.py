@@ -1,0 +1,341 @@
+"""The network: a description of y(x, w), and every quantity of it as a function of w."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from mlpcore import _core
+
+__all__ = ["Network"]
+
+Array = NDArray[Any]
+CurvatureKind = Literal["exact", "gauss_newton", "becker_lecun"]
+InitScheme = Literal["auto", "glorot", "he", "lecun", "normal", "zeros"]
+
+# The scheme of "auto", by the activation that a layer's weights feed; glorot where not named.
+_AUTO_SCHEME = {"relu": "he", "leaky_relu": "he", "elu": "he", "gelu": "he", "silu": "he"}
+
+
+class Network:
+    """A multilayer perceptron y(x, w), without its weights.
+
+    Layer by layer ``z = W a + b`` and ``a = h(z)``, beginning with ``a = x`` (PRML 5.48, 5.49).
+    The weights are one flat vector `w` of length W: for each layer the matrix (n_out, n_in) row
+    by row, then the bias (n_out,). That is the order of the parameters of ``torch.nn.Linear``.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        ``(D, M1, ..., K)``: inputs, hidden units, outputs. ``(D, K)`` is linear or logistic
+        regression.
+    hidden : str or sequence of str
+        The activation of all hidden layers, or one for each: identity, sigmoid, tanh, relu,
+        leaky_relu (slope 0.01), softplus, elu (alpha 1), gelu (exact), silu. At 0, where relu and
+        leaky_relu have no derivative, h' is that of the left side (0 and 0.01); their h'' is 0.
+    output : {"linear", "sigmoid", "softmax"}
+        The output units, with their canonical error E(w), a **sum** over samples: linear with
+        half the sum of squares (PRML 5.11), sigmoid with the cross-entropy of K independent
+        two-class problems (5.23), softmax with that of K classes (5.24).
+    dtype : {"float64", "float32"}
+        The type of the computation and of every result.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument can't describe a network; the message names it.
+
+    Notes
+    -----
+    Arguments of the methods are arrays or anything that becomes one; an array that is
+    C-contiguous and has the network's dtype is not copied. Inputs are never changed. All results
+    have the same bits for any number of threads.
+
+    In the methods, ``X`` is (N, D) and ``T`` is (N, K), or (N,) where K = 1; for softmax it may
+    also be class labels (N,) from 0 to K - 1, and dense rows must sum to 1. ``sample_weight``
+    is None or (N,), at least 0, and multiplies the error of each sample. A wrong shape, a value
+    that is not finite or a target out of range is a ValueError, a dtype that is not real numbers
+    a TypeError; both name the argument, what came and what was expected.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> net = mlpcore.Network((2, 3, 1))
+    >>> net.n_weights
+    13
+    >>> w = net.init(seed=0)
+    >>> net.forward(w, [[0.0, 0.0], [1.0, 2.0]]).shape
+    (2, 1)
+    """
+
+    __slots__ = ("_core", "_dtype", "_hidden", "_layers", "_output")
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        hidden: str | Sequence[str] = "tanh",
+        output: Literal["linear", "sigmoid", "softmax"] | str = "linear",
+        dtype: DTypeLike = "float64",
+    ) -> None:
+        self._layers = _whole_numbers("layers", layers)
+        n_hidden = max(len(self._layers) - 2, 0)
+        names = (hidden,) * n_hidden if isinstance(hidden, str) else tuple(hidden)
+        for name in (hidden,) if isinstance(hidden, str) else names:
+            _check_choice("hidden", name, _core.activations)
+        _check_choice("output", output, _core.outputs)
+        self._hidden = names
+        self._output = output
+        try:
+            self._dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"dtype is {dtype!r}, expected float64 or float32") from None
+        if self._dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
+            raise ValueError(f"dtype is {self._dtype}, expected float64 or float32")
+        self._core = _core.Network(
+            list(self._layers), list(names), output, self._dtype == np.float64
+        )
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """``(D, M1, ..., K)``."""
+        return self._layers
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The activation of each hidden layer."""
+        return self._hidden
+
+    @property
+    def output(self) -> str:
+        """The output units: linear, sigmoid or softmax."""
+        return self._output
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the computation."""
+        return self._dtype
+
+    @property
+    def n_inputs(self) -> int:
+        """D."""
+        return self._layers[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """K."""
+        return self._layers[-1]
+
+    @property
+    def n_weights(self) -> int:
+        """W, biases included."""
+        return self._core.n_weights
+
+    def __repr__(self) -> str:
+        hidden: object = self._hidden
+        if len(set(self._hidden)) == 1:
+            hidden = self._hidden[0]
+        return f"Network({self._layers}, hidden={hidden!r}, output={self._output!r}, dtype='{self._dtype}')"
+
+    def _key(self) -> tuple[object, ...]:
+        return (self._layers, self._hidden, self._output, self._dtype.name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Network) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Network, self._key())
+
+    # Weights
+
+    def init(
+        self, seed: int | np.random.Generator | None = None, scheme: InitScheme = "auto"
+    ) -> Array:
+        """Random weights to begin a training with; the biases are zero.
+
+        Parameters
+        ----------
+        seed : int, numpy Generator or None
+            As for ``numpy.random.default_rng``.
+        scheme : {"auto", "glorot", "he", "lecun", "normal", "zeros"}
+            The variance of a layer's weights: glorot 2 / (n_in + n_out) (Glorot and Bengio, 2010),
+            he 2 / n_in (He et al., 2015), lecun 1 / n_in (LeCun et al., 1998), normal 1 (biases
+            too: a sample from the prior of unit precision), zeros 0. They are drawn from a normal
+            distribution. auto takes he below relu, leaky_relu, elu, gelu and silu, glorot
+            elsewhere.
+
+        Returns
+        -------
+        w : (W,)
+
+        Notes
+        -----
+        From "zeros" the units of a hidden layer have the same gradient and stay the same as each
+        other for ever; it is of use for networks without a hidden layer.
+        """
+        _check_choice("scheme", scheme, ("auto", "glorot", "he", "lecun", "normal", "zeros"))
+        if isinstance(seed, bool) or not (
+            seed is None or isinstance(seed, (int, np.integer, np.random.Generator))
+        ):
+            raise TypeError(f"seed is {seed!r}, expected a whole number, a Generator or None")
+        if isinstance(seed, (int, np.integer)) and seed < 0:
+            raise ValueError(f"seed is {seed}, expected at least 0")
+        w = np.zeros(self.n_weights, self._dtype)
+        if scheme == "zeros":
+            return w
+        random = np.random.default_rng(seed)
+        if scheme == "normal":
+            w[:] = random.standard_normal(self.n_weights)
+            return w
+        for (matrix, _), activation in zip(
+            self.unpack(w), (*self._hidden, "identity"), strict=True
+        ):
+            n_out, n_in = matrix.shape
+            chosen = _AUTO_SCHEME.get(activation, "glorot") if scheme == "auto" else scheme
+            variance = {"glorot": 2 / (n_in + n_out), "he": 2 / n_in, "lecun": 1 / n_in}[chosen]
+            matrix[:] = np.sqrt(variance) * random.standard_normal(matrix.shape)
+        return w
+
+    def unpack(self, w: Array) -> list[tuple[Array, Array]]:
+        """The weights as ``[(W1, b1), (W2, b2), ...]``: views into `w` if that is an array.
+
+        Each W is (n_out, n_in), each b is (n_out,).
+        """
+        w = np.asarray(w)
+        if w.shape != (self.n_weights,):
+            raise ValueError(f"w has shape {w.shape}, expected ({self.n_weights},)")
+        parts = []
+        start = 0
+        for n_in, n_out in zip(self._layers[:-1], self._layers[1:], strict=True):
+            middle = start + n_out * n_in
+            end = middle + n_out
+            parts.append((w[start:middle].reshape(n_out, n_in), w[middle:end]))
+            start = end
+        return parts
+
+    def pack(self, parts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
+        """The flat vector `w`, (W,), of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes."""
+        if len(parts) != len(self._layers) - 1:
+            raise ValueError(
+                f"parts has {len(parts)} entries, expected {len(self._layers) - 1}: "
+                "a pair (W, b) for each layer"
+            )
+        w = np.empty(self.n_weights, self._dtype)
+        for i, (to, given) in enumerate(zip(self.unpack(w), parts, strict=True)):
+            if len(given) != 2:
+                raise ValueError(f"parts[{i}] has {len(given)} entries, expected (W, b)")
+            for target, source, name in zip(to, given, ("W", "b"), strict=True):
+                array = np.asarray(source)
+                if array.dtype.kind not in "biuf":
+                    raise TypeError(
+                        f"{name} of parts[{i}] has dtype {array.dtype}, expected real numbers"
+                    )
+                if array.shape != target.shape:
+                    raise ValueError(
+                        f"{name} of parts[{i}] has shape {array.shape}, expected {target.shape}"
+                    )
+                target[...] = array
+        return w
+
+    # Values and derivatives
+
+    def forward(self, w: ArrayLike, X: ArrayLike, logits: bool = False) -> Array:
+        """The outputs y, (N, K); with ``logits=True`` the z^L before the output function."""
+        return _core.forward(self._core, w, X, logits)
+
+    def error(
+        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """The error E(w), a sum over the samples (PRML 5.11, 5.23, 5.24)."""
+        return _core.error(self._core, w, X, T, sample_weight)
+
+    def gradient(
+        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Array:
+        """dE/dw, (W,), by error backpropagation (PRML 5.53 to 5.56)."""
+        return _core.gradient(self._core, w, X, T, sample_weight)
+
+    def error_and_gradient(
+        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Array]:
+        """E(w) and dE/dw for the price of the gradient."""
+        return _core.error_and_gradient(self._core, w, X, T, sample_weight)
+
+    def jacobian(self, w: ArrayLike, X: ArrayLike) -> Array:
+        """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76)."""
+        return _core.jacobian(self._core, w, X)
+
+    def weight_jacobian(self, w: ArrayLike, X: ArrayLike) -> Array:
+        """dy_k/dw, (N, K, W), of the outputs after the output function.
+
+        Raises
+        ------
+        MemoryError
+            If the result is larger than the memory available; the message states its size.
+        """
+        return _core.weight_jacobian(self._core, w, X)
+
+    def per_sample_gradient(self, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> Array:
+        """dE_n/dw, (N, W): the terms of the gradient.
+
+        Raises
+        ------
+        MemoryError
+            If the result is larger than the memory available; the message states its size.
+        """
+        return _core.per_sample_gradient(self._core, w, X, T)
+
+    def hessian_diagonal(
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        kind: CurvatureKind = "exact",
+    ) -> Array:
+        """The diagonal of the Hessian, d2E/dw2, (W,).
+
+        Parameters
+        ----------
+        kind : {"exact", "gauss_newton", "becker_lecun"}
+            exact at any depth; gauss_newton leaves out the terms with h'' (the diagonal of PRML
+            5.84); becker_lecun carries only diagonals from layer to layer (PRML 5.79 to 5.81;
+            Becker and LeCun, 1989).
+
+        Notes
+        -----
+        With one hidden layer it costs about a gradient. Deeper, exact and gauss_newton cost about
+        N sum_l n_l n_{l+1} (n_l + n_{l+1}) multiply-adds.
+        """
+        return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+
+
+def _whole_numbers(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    try:
+        items = list(values)
+    except TypeError:
+        raise TypeError(f"{name} is {values!r}, expected a sequence (D, M1, ..., K)") from None
+    numbers = []
+    for i, value in enumerate(items):
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name}[{i}] is {value!r}, expected a whole number") from None
+        # The core's own limit is lower; this one keeps the number within a machine word.
+        if isinstance(value, bool) or not 1 <= number < 2**62:
+            raise ValueError(f"{name}[{i}] is {value}, expected at least 1 and below 2**31")
+        numbers.append(number)
+    return tuple(numbers)
+
+
+def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")

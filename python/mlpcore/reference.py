@@ -1,0 +1,448 @@
+"""The equations of a multilayer perceptron in plain NumPy, for reading and for checking.
+
+Every function here has a compiled twin among the methods of ``mlpcore.Network``. Numbers of
+equations are those of Bishop, *Pattern Recognition and Machine Learning* (PRML), chapter 5, but
+here ``z`` is the pre-activation and ``a`` the activation; PRML has the two the other way round:
+
+    z^l = W^l a^{l-1} + b^l,    a^l = h_l(z^l),    a^0 = x,    y = output(z^L)
+
+Shapes: ``X`` (N, D), ``T`` (N, K), ``w`` (W,). ``T`` may be (N,) when K = 1, or hold the class
+labels (N,) when the output is softmax. Errors are sums over samples, and ``sample_weight`` (N,)
+multiplies the term of each sample.
+
+The first argument is any object with the attributes ``layers`` (D, M1, ..., K), ``hidden`` (one
+name a hidden layer) and ``output``: a ``Network``, or the ``Architecture`` below. A float32 ``w``
+gives float32 results. A complex ``w`` or ``X`` is carried through, so that every derivative can be
+checked by a complex step: ``f'(x) = imag(f(x + ih)) / h``, exact to rounding for a tiny h.
+
+>>> net = Architecture((2, 3, 1))
+>>> w, X, T = np.full(13, 0.1), np.array([[1.0, 2.0]]), np.array([1.0])
+>>> step = np.zeros(13, complex)
+>>> step[4] = 1e-30j
+>>> bool(np.isclose(gradient(net, w, X, T)[4], error(net, w + step, X, T).imag / 1e-30))
+True
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "ACTIVATIONS",
+    "OUTPUTS",
+    "Activation",
+    "Architecture",
+    "Output",
+    "error",
+    "error_and_gradient",
+    "forward",
+    "gradient",
+    "hessian_diagonal",
+    "jacobian",
+    "pack",
+    "per_sample_gradient",
+    "unpack",
+    "weight_jacobian",
+]
+
+Array = NDArray[Any]
+
+
+class Net(Protocol):
+    """What the functions of this module need to know of a network."""
+
+    @property
+    def layers(self) -> tuple[int, ...]: ...
+    @property
+    def hidden(self) -> tuple[str, ...]: ...
+    @property
+    def output(self) -> str: ...
+
+
+@dataclass(frozen=True, init=False)
+class Architecture:
+    """Layer sizes (D, M1, ..., K), a hidden activation a hidden layer (or one for all), output."""
+
+    layers: tuple[int, ...]
+    hidden: tuple[str, ...]
+    output: str
+
+    def __init__(
+        self, layers: Sequence[int], hidden: str | Sequence[str] = "tanh", output: str = "linear"
+    ) -> None:
+        names = (hidden,) * (len(layers) - 2) if isinstance(hidden, str) else tuple(hidden)
+        if len(layers) < 2 or len(names) != len(layers) - 2:
+            raise ValueError(f"hidden is {hidden!r}, expected a name a hidden layer of {layers}")
+        for name in names:
+            if name not in ACTIVATIONS:
+                raise ValueError(f"hidden has {name!r}, expected one of {', '.join(ACTIVATIONS)}")
+        if output not in OUTPUTS:
+            raise ValueError(f"output is {output!r}, expected one of {', '.join(OUTPUTS)}")
+        object.__setattr__(self, "layers", tuple(int(n) for n in layers))
+        object.__setattr__(self, "hidden", names)
+        object.__setattr__(self, "output", output)
+
+
+# Activations ------------------------------------------------------------------------------------
+
+
+def _absolute(z: Array) -> Array:
+    """|z| as an analytic function on either side of zero."""
+    return np.where(z.real < 0, -z, z)
+
+
+def _positive(z: Array) -> Array:
+    """max(z, 0), the ramp."""
+    return np.where(z.real > 0, z, np.zeros_like(z))
+
+
+def _negative(z: Array) -> Array:
+    """min(z, 0)."""
+    return np.where(z.real > 0, np.zeros_like(z), z)
+
+
+def _sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), written so that exp never overflows."""
+    e: Array = np.exp(-_absolute(z))
+    return np.where(z.real < 0, e / (1 + e), 1 / (1 + e))
+
+
+def _softplus(z: Array) -> Array:
+    """log(1 + exp(z)), likewise."""
+    small: Array = np.log1p(np.exp(-_absolute(z)))
+    return _positive(z) + small
+
+
+def _normal_density(z: Array) -> Array:
+    """phi(z), the standard normal density."""
+    density: Array = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return density
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _normal_cdf(z: Array) -> Array:
+    """Phi(z) = erfc(-z / sqrt(2)) / 2, to full relative accuracy in the left tail also."""
+    p: Array = 0.5 * _erfc(-z.real / math.sqrt(2))
+    if np.iscomplexobj(z):  # the term of first order is all that a complex step asks for
+        p = p + 1j * z.imag * _normal_density(z.real)
+    result: Array = p.astype(z.dtype, copy=False)
+    return result
+
+
+class Activation(NamedTuple):
+    """A hidden activation and its derivatives, as functions of z and of a = h(z)."""
+
+    h: Callable[[Array], Array]
+    d1: Callable[[Array, Array], Array]  # h'
+    d2: Callable[[Array, Array], Array]  # h''
+
+
+def _ones(z: Array, a: Array) -> Array:
+    return np.ones_like(z)
+
+
+def _zeros(z: Array, a: Array) -> Array:
+    return np.zeros_like(z)
+
+
+def _silu_d2(z: Array, a: Array) -> Array:
+    s = _sigmoid(z)
+    d2: Array = s * (1 - s) * (2 + z * (1 - 2 * s))
+    return d2
+
+
+#: Where h' or h'' jumps, at zero, the value is that of the left side: relu'(0) = 0,
+#: leaky_relu'(0) = 0.01, elu''(0) = 1. The jump itself is not counted: relu'' = 0 everywhere.
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(lambda z: z, _ones, _zeros),
+    "sigmoid": Activation(
+        _sigmoid,
+        lambda z, a: a * (1 - a),  # PRML 4.88
+        lambda z, a: a * (1 - a) * (1 - 2 * a),
+    ),
+    "tanh": Activation(
+        np.tanh,  # PRML 5.59
+        lambda z, a: 1 - a * a,  # PRML 5.60
+        lambda z, a: -2 * a * (1 - a * a),
+    ),
+    "relu": Activation(
+        _positive,
+        lambda z, a: np.where(z.real > 0, np.ones_like(z), np.zeros_like(z)),
+        _zeros,
+    ),
+    "leaky_relu": Activation(
+        lambda z: np.where(z.real > 0, z, 0.01 * z),
+        lambda z, a: np.where(z.real > 0, np.ones_like(z), np.full_like(z, 0.01)),
+        _zeros,
+    ),
+    "softplus": Activation(
+        _softplus,
+        lambda z, a: _sigmoid(z),
+        lambda z, a: _sigmoid(z) * (1 - _sigmoid(z)),
+    ),
+    "elu": Activation(
+        lambda z: np.where(z.real > 0, z, np.expm1(_negative(z))),
+        lambda z, a: np.exp(_negative(z)),
+        lambda z, a: np.where(z.real > 0, np.zeros_like(z), np.exp(_negative(z))),
+    ),
+    "gelu": Activation(
+        lambda z: z * _normal_cdf(z),
+        lambda z, a: _normal_cdf(z) + z * _normal_density(z),
+        lambda z, a: (2 - z * z) * _normal_density(z),
+    ),
+    "silu": Activation(
+        lambda z: z * _sigmoid(z),
+        lambda z, a: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
+        _silu_d2,
+    ),
+}
+
+
+# Outputs and their canonical errors -------------------------------------------------------------
+
+
+class Output(NamedTuple):
+    """An output function with its canonical error, so that dE_n/dz^L = y - t (PRML 5.18).
+
+    For such a pair dy/dz^L is symmetric and is also the curvature B^L = d2E_n / dz^L dz^LT.
+    """
+
+    y: Callable[[Array], Array]  # (N, K) of z^L
+    error: Callable[[Array, Array], Array]  # E_n (N,) of z^L and t
+    curvature: Callable[[Array], Array]  # B^L = dy/dz^L (N, K, K) of y
+
+
+def _diagonal_matrix(v: Array) -> Array:
+    """(N, n) to N diagonal matrices (N, n, n)."""
+    matrices: Array = v[:, :, None] * np.eye(v.shape[1], dtype=v.dtype)
+    return matrices
+
+
+def _log_softmax(z: Array) -> Array:
+    """log y_k = z_k - log sum_j exp(z_j), with the largest logit taken out of the sum."""
+    shifted = z - z.real.max(axis=1, keepdims=True)
+    log_y: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_y
+
+
+OUTPUTS: dict[str, Output] = {
+    "linear": Output(
+        lambda z: z,
+        lambda z, t: 0.5 * ((z - t) ** 2).sum(axis=1),  # PRML 5.11
+        lambda y: _diagonal_matrix(np.ones_like(y)),
+    ),
+    "sigmoid": Output(
+        _sigmoid,
+        # -t log y - (1 - t) log(1 - y), PRML 5.23, of the logits
+        lambda z, t: (_softplus(z) - t * z).sum(axis=1),
+        lambda y: _diagonal_matrix(y * (1 - y)),  # PRML 5.75
+    ),
+    "softmax": Output(
+        lambda z: np.exp(_log_softmax(z)),  # PRML 5.25
+        lambda z, t: -(t * _log_softmax(z)).sum(axis=1),  # PRML 5.24
+        lambda y: _diagonal_matrix(y) - y[:, :, None] * y[:, None, :],  # PRML 5.76
+    ),
+}
+
+
+# Weights ----------------------------------------------------------------------------------------
+
+
+def unpack(net: Net, w: ArrayLike) -> list[tuple[Array, Array]]:
+    """The weights layer by layer, [(W1, b1), (W2, b2), ...], as views into ``w`` (W,).
+
+    ``w`` holds, layer by layer, W^l row-major (n_l, n_{l-1}), then b^l (n_l,).
+    """
+    w, start, parameters = np.asarray(w), 0, []
+    for fan_in, n in zip(net.layers, net.layers[1:], strict=False):
+        middle, end = start + n * fan_in, start + n * fan_in + n
+        parameters.append((w[start:middle].reshape(n, fan_in), w[middle:end]))
+        start = end
+    if w.shape != (start,):
+        raise ValueError(f"w has shape {w.shape}, expected ({start},)")
+    return parameters
+
+
+def pack(net: Net, parameters: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
+    """``w`` (W,) from [(W1, b1), (W2, b2), ...], the inverse of :func:`unpack`."""
+    return np.concatenate([np.ravel(p) for pair in parameters for p in pair])
+
+
+# Forward ----------------------------------------------------------------------------------------
+
+
+class _Pass(NamedTuple):
+    """What a forward pass leaves behind: W^l, z^l for l = 1..L, and a^l for l = 0..L-1."""
+
+    W: list[Array]
+    z: list[Array]
+    a: list[Array]
+
+
+def _like(w: ArrayLike, x: ArrayLike) -> Array:
+    """``x`` in the real precision of ``w``; complex numbers stay complex."""
+    array: Array = np.asarray(x, dtype=None if np.iscomplexobj(x) else np.asarray(w).real.dtype)
+    return array
+
+
+def _forward(net: Net, w: ArrayLike, X: ArrayLike) -> _Pass:
+    parameters = unpack(net, w)
+    z, a = [], [_like(w, X)]
+    for i, (W, b) in enumerate(parameters):
+        z.append(a[i] @ W.T + b)  # PRML 5.48
+        if i < len(net.hidden):
+            a.append(ACTIVATIONS[net.hidden[i]].h(z[i]))  # PRML 5.49
+    return _Pass([W for W, _ in parameters], z, a)
+
+
+def forward(net: Net, w: ArrayLike, X: ArrayLike, logits: bool = False) -> Array:
+    """The outputs y(x, w), (N, K), or z^L before the output function: PRML 5.48, 5.49."""
+    z = _forward(net, w, X).z[-1]
+    return z if logits else OUTPUTS[net.output].y(z)
+
+
+# Errors and first derivatives -------------------------------------------------------------------
+
+
+def _targets(net: Net, w: ArrayLike, T: ArrayLike) -> Array:
+    """``T`` as (N, K): class labels one-hot, a vector as a column."""
+    t, K = _like(w, T), net.layers[-1]
+    if t.ndim == 1 and net.output == "softmax":
+        t = np.eye(K, dtype=t.dtype)[t.astype(int)]
+    return t.reshape(-1, K)
+
+
+def _weights_of_samples(w: ArrayLike, X: ArrayLike, sample_weight: ArrayLike | None) -> Array:
+    return _like(w, np.ones(len(np.asarray(X))) if sample_weight is None else sample_weight)
+
+
+def _backward(net: Net, p: _Pass, delta: Array) -> list[Array]:
+    """delta^l = d/dz^l for l = 1..L, from that of the last layer: PRML 5.56.
+
+    ``delta`` is (..., N, n_L): leading axes are carried along.
+
+        delta^l = h'(z^l) * (W^{l+1}T delta^{l+1})
+    """
+    deltas = [delta]
+    for i in range(len(net.hidden), 0, -1):
+        h = ACTIVATIONS[net.hidden[i - 1]]
+        deltas.insert(0, h.d1(p.z[i - 1], p.a[i]) * (deltas[0] @ p.W[i]))
+    return deltas
+
+
+def error(
+    net: Net, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Any:
+    """E(w) = sum_n s_n E_n, a number: PRML 5.11, 5.23 or 5.24, as the output has it."""
+    z = _forward(net, w, X).z[-1]
+    errors = OUTPUTS[net.output].error(z, _targets(net, w, T))
+    return (_weights_of_samples(w, X, sample_weight) * errors).sum().item()
+
+
+def gradient(
+    net: Net, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Array:
+    """dE/dw, (W,): PRML 5.53, 5.54.
+
+    dE/dW^l = sum_n s_n delta^l a^{l-1}T,    dE/db^l = sum_n s_n delta^l,    delta^L = y - t
+    """
+    return error_and_gradient(net, w, X, T, sample_weight)[1]
+
+
+def error_and_gradient(
+    net: Net, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[Any, Array]:
+    """:func:`error` and :func:`gradient` from one forward pass."""
+    p, t, out = _forward(net, w, X), _targets(net, w, T), OUTPUTS[net.output]
+    s = _weights_of_samples(w, X, sample_weight)
+    deltas = _backward(net, p, s[:, None] * (out.y(p.z[-1]) - t))
+    pairs = [(delta.T @ a, delta.sum(axis=0)) for delta, a in zip(deltas, p.a, strict=True)]
+    return (s * out.error(p.z[-1], t)).sum().item(), pack(net, pairs)
+
+
+def per_sample_gradient(net: Net, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> Array:
+    """dE_n/dw, (N, W), a row a sample: PRML 5.53."""
+    p = _forward(net, w, X)
+    deltas = _backward(net, p, OUTPUTS[net.output].y(p.z[-1]) - _targets(net, w, T))
+    blocks = []
+    for delta, a in zip(deltas, p.a, strict=True):
+        (N, n), m = delta.shape, a.shape[1]
+        blocks += [np.einsum("nj,ni->nji", delta, a).reshape(N, n * m), delta]
+    return np.concatenate(blocks, axis=1)
+
+
+def _output_deltas(net: Net, p: _Pass) -> list[Array]:
+    """dy_k/dz^l, (K, N, n_l) for l = 1..L: :func:`_backward` from dy_k/dz^L."""
+    out = OUTPUTS[net.output]
+    return _backward(net, p, np.moveaxis(out.curvature(out.y(p.z[-1])), 1, 0))
+
+
+def jacobian(net: Net, w: ArrayLike, X: ArrayLike) -> Array:
+    """dy_k/dx_i after the output function, (N, K, D): PRML 5.70 to 5.76."""
+    p = _forward(net, w, X)
+    return np.moveaxis(_output_deltas(net, p)[0] @ p.W[0], 0, 1)
+
+
+def weight_jacobian(net: Net, w: ArrayLike, X: ArrayLike) -> Array:
+    """dy_k/dw after the output function, (N, K, W): b_n of PRML 5.84.
+
+    dy_k/dW^l_ji = dy_k/dz^l_j a^{l-1}_i,    dy_k/db^l_j = dy_k/dz^l_j
+    """
+    p = _forward(net, w, X)
+    blocks = []
+    for delta, a in zip(_output_deltas(net, p), p.a, strict=True):
+        (K, N, n), m = delta.shape, a.shape[1]
+        blocks.append(np.einsum("knj,ni->nkji", delta, a).reshape(N, K, n * m))
+        blocks.append(np.moveaxis(delta, 0, 1))
+    return np.concatenate(blocks, axis=2)
+
+
+# Second derivatives -----------------------------------------------------------------------------
+
+
+def hessian_diagonal(
+    net: Net,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "exact",
+) -> Array:
+    """d2E/dw_i^2, (W,), from B^l = d2E_n / dz^l dz^lT, (N, n_l, n_l), at any depth.
+
+        B^l = diag(h') W^{l+1}T B^{l+1} W^{l+1} diag(h') + diag(h'' * (W^{l+1}T delta^{l+1}))
+
+        d2E/dW^l_ji^2 = sum_n s_n B^l_jj (a^{l-1}_i)^2,    d2E/db^l_j^2 = sum_n s_n B^l_jj
+
+    ``kind`` is "exact"; "gauss_newton", which drops the term in h'' (the diagonal of PRML 5.84);
+    or "becker_lecun", which keeps only the diagonal of each B (PRML 5.79 to 5.81).
+    """
+    if kind not in ("exact", "gauss_newton", "becker_lecun"):
+        raise ValueError(f"kind is {kind!r}, expected one of exact, gauss_newton, becker_lecun")
+    p, s = _forward(net, w, X), _weights_of_samples(w, X, sample_weight)
+    y = OUTPUTS[net.output].y(p.z[-1])
+    delta = s[:, None] * (y - _targets(net, w, T))
+    B = s[:, None, None] * OUTPUTS[net.output].curvature(y)
+    pairs: list[tuple[Array, Array]] = []
+    for i in range(len(net.hidden), -1, -1):
+        diagonal = np.einsum("njj->nj", B)
+        pairs.insert(0, (diagonal.T @ p.a[i] ** 2, diagonal.sum(axis=0)))  # PRML 5.79
+        if i == 0:
+            break
+        if kind == "becker_lecun":
+            B = _diagonal_matrix(diagonal)
+        h, z, a, W = ACTIVATIONS[net.hidden[i - 1]], p.z[i - 1], p.a[i], p.W[i]
+        d1, back = h.d1(z, a), delta @ W
+        B = d1[:, :, None] * (W.T @ B @ W) * d1[:, None, :]
+        if kind != "gauss_newton":
+            B = B + _diagonal_matrix(h.d2(z, a) * back)
+        delta = d1 * back
+    return pack(net, pairs)

@@ -1,0 +1,349 @@
+"""Read a CSV file into names and numbers, or say which cell is in the way.
+
+What is understood, without being told:
+
+- the delimiter: comma, semicolon, tab, pipe, or any run of blanks;
+- a header or none: a first line without a number is a header, and one with more words than
+  numbers too; one with a word among at least as many numbers is refused unless the caller says
+  which it is; without a header the columns are called ``column 1``, ``column 2``, ...;
+- quoted fields (``"a, b"``), blank lines, comment lines that begin with ``#``, a delimiter at the
+  end of every line, rows of nothing but delimiters at the end of the file;
+- UTF-8 with or without byte order mark, UTF-16 with one, else Latin-1; any line ends;
+- decimal commas (``1,5``) when the delimiter is a semicolon and no number has a decimal point.
+
+What is refused, with the line and the column: a missing value (an empty cell, NA, NaN, ?, ...),
+anything else that is not a finite number, a row with more or fewer fields than the first.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Table", "TableError", "find_column", "parse_table", "read_table"]
+
+# In order of preference when two fit equally well; " " stands for any run of blanks.
+DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma", " ": "blanks"}
+
+_MISSING = frozenset(
+    ["", "?", "-", "--", ".", "#n/a", "n/a", "na", "nan", "<na>", "nil", "none", "null", "missing"]
+)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_SAMPLE = 200  # lines by which the delimiter is found
+
+
+class TableError(ValueError):
+    """The file is not a table of numbers; the message names the file, the line and the column."""
+
+
+class Table(NamedTuple):
+    """Names and numbers of a CSV file.
+
+    Attributes
+    ----------
+    names : tuple of C str
+        One a column, all different: ``x`` twice becomes ``x (column 1)`` and ``x (column 3)``.
+    values : (N, C) float64
+        All finite.
+    has_header : bool
+        Whether the names come from the file.
+    delimiter : str
+        ``","``, ``";"``, a tab, ``"|"``, or ``" "`` for runs of blanks.
+    decimal : str
+        ``"."``, or ``","`` if the numbers were written with decimal commas.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    has_header: bool
+    delimiter: str
+    decimal: str
+
+
+class _Record(NamedTuple):
+    line: int  # where it begins in the file, from 1
+    cells: list[str]
+
+
+def read_table(
+    path: str | os.PathLike[str], *, delimiter: str | None = None, header: bool | None = None
+) -> Table:
+    """Read the CSV file at ``path``.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+    delimiter : str, optional
+        One character, a blank for any run of blanks; found by itself when None.
+    header : bool, optional
+        Whether the first line holds the names; found by itself when None.
+
+    Raises
+    ------
+    TableError
+        What is wrong, with the line and the column.
+    OSError
+        If the file can't be read.
+    """
+    return parse_table(
+        Path(path).read_bytes(), source=os.fspath(path), delimiter=delimiter, header=header
+    )
+
+
+def parse_table(
+    data: bytes, *, source: str = "data", delimiter: str | None = None, header: bool | None = None
+) -> Table:
+    """Like `read_table`, of bytes; ``source`` is what error messages call them."""
+    lines = _lines(_decode(data, source))
+    if not lines:
+        raise TableError(f"{source}: no line of data")
+    if delimiter is None:
+        delimiter = _find_delimiter(lines[:_SAMPLE])
+    records = _records(lines, delimiter, source)
+    while records and not any(records[-1].cells):
+        records.pop()
+    if not records:
+        raise TableError(f"{source}: no line of data")
+    width = _width(records)
+    if header is None:
+        header = _is_header(records[0], width, source)
+    rows = records[1:] if header else records
+    if not rows:
+        raise TableError(f"{source}: a header (line {records[0].line}) but no row of numbers")
+    for record in records:
+        _check_width(record, width, records[0], source, delimiter)
+    names = _names(records[0].cells[:width] if header else [""] * width)
+    values, decimal = _numbers(rows, names, delimiter, source)
+    return Table(names, values, header, delimiter, decimal)
+
+
+def find_column(table: Table, column: str | int) -> int:
+    """The index (from 0) of a column given by name or number.
+
+    Parameters
+    ----------
+    table : Table
+    column : str or int
+        A name; or a number, counted from 1, or from the end when negative (-1 is the last).
+        A column whose name is that number comes first.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, or more than one of that name.
+    """
+    text = str(column).strip()
+    if text in table.names:
+        return table.names.index(text)
+    twins = [
+        i + 1 for i, name in enumerate(table.names) if name == f"{text} (column {i + 1})" and text
+    ]
+    if twins:
+        numbers = " and ".join(map(str, twins))
+        raise TableError(f"more than one column is called {text!r}: give its number, {numbers}")
+    if re.fullmatch(r"[+-]?\d{1,9}", text):
+        number = int(text)
+        if 1 <= abs(number) <= len(table.names):
+            return number - 1 if number > 0 else len(table.names) + number
+        raise TableError(
+            f"no column {number}: the file has {len(table.names)}, counted from 1 "
+            f"(or from -1, the last, backwards)"
+        )
+    known = ", ".join(map(repr, table.names[:20])) + (", ..." if len(table.names) > 20 else "")
+    reason = "" if table.has_header else " (the file has no header; give a number, from 1)"
+    raise TableError(f"no column {text!r}{reason}; the columns are {known}")
+
+
+def _decode(data: bytes, source: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in data:
+        raise TableError(f"{source}: not a text file (save a spreadsheet as CSV first)")
+    else:
+        encoding = "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")  # numbers are the same; only names can look odd
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """The lines that are neither blank nor comments, with their numbers in the file."""
+    lines = enumerate(io.StringIO(text, newline=""), start=1)
+    return [(i, line) for i, line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _records(lines: Sequence[tuple[int, str]], delimiter: str, source: str) -> list[_Record]:
+    def texts() -> Iterator[str]:
+        for _, line in lines:
+            yield " ".join(line.split()) if delimiter == " " else line
+
+    reader = csv.reader(texts(), delimiter=delimiter, skipinitialspace=True)
+    records = []
+    used = 0
+    try:
+        for cells in reader:
+            records.append(_Record(lines[used][0], [cell.strip() for cell in cells]))
+            used = reader.line_num
+    except csv.Error as error:
+        raise TableError(
+            f"{source}, line {lines[min(used, len(lines) - 1)][0]}: {error} "
+            f"(is a quotation mark not closed?)"
+        ) from None
+    return records
+
+
+def _find_delimiter(lines: Sequence[tuple[int, str]]) -> str:
+    """The delimiter that makes most cells numbers, in rows of most nearly equal length."""
+    best = ","
+    best_score = (-1.0, 0.0, 0)
+    for delimiter in DELIMITERS:
+        try:
+            records = _records(lines, delimiter, "")
+        except TableError:
+            continue
+        width, count = Counter(len(record.cells) for record in records).most_common(1)[0]
+        if max(len(record.cells) for record in records) < 2:
+            continue
+        cells = [cell for record in records[1:] or records for cell in record.cells]
+        numbers = sum(_looks_numeric(cell, delimiter) for cell in cells) / len(cells)
+        score = (round(numbers, 3), count / len(records), width)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _looks_numeric(cell: str, delimiter: str) -> bool:
+    return (
+        _is_number(cell)
+        or cell.lower() in _MISSING
+        or (delimiter != "," and _DECIMAL_COMMA.fullmatch(cell) is not None)
+    )
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell and cell.lower() not in _MISSING
+
+
+def _width(records: Sequence[_Record]) -> int:
+    """Number of columns: that of the first record, without columns at the end that are empty."""
+    width = len(records[0].cells)
+    while width > 1 and not any(
+        any(record.cells[width - 1 :]) for record in records if len(record.cells) >= width
+    ):
+        width -= 1
+    return width
+
+
+def _is_header(first: _Record, width: int, source: str) -> bool:
+    cells = first.cells[:width]
+    numbers = [_is_number(cell) or bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells]
+    words = [i for i, cell in enumerate(cells) if not numbers[i] and cell.lower() not in _MISSING]
+    if words and len(words) <= sum(numbers):
+        raise TableError(
+            f"{source}, line {first.line}, column {words[0] + 1}: {_quote(cells[words[0]])} is not "
+            f"a number as others in this line are; if the line is a header, say so (--header)"
+        )
+    return bool(words)
+
+
+def _check_width(record: _Record, width: int, first: _Record, source: str, delimiter: str) -> None:
+    cells = record.cells
+    if len(cells) == width or (len(cells) > width and not any(cells[width:])):
+        return
+    many = f"{len(cells)} field" + "s" * (len(cells) != 1)
+    hint = ""
+    if any("\n" in cell or "\r" in cell for cell in cells):
+        hint = "; is a quotation mark not closed?"
+    raise TableError(
+        f"{source}, line {record.line}: {many} where line {first.line} has {width} "
+        f"(delimiter: {DELIMITERS.get(delimiter, repr(delimiter))}){hint}"
+    )
+
+
+def _names(header: Sequence[str]) -> tuple[str, ...]:
+    """One printable name a column, all different."""
+    clean = [
+        "".join(c for c in " ".join(name.split()) if c.isprintable()) or f"column {i}"
+        for i, name in enumerate(header, start=1)
+    ]
+    counts = Counter(clean)
+    names: list[str] = []
+    for i, name in enumerate(clean, start=1):
+        unique = name if counts[name] == 1 else f"{name} (column {i})"
+        while unique in names:  # a header that imitates our own suffix
+            unique += "'"
+        names.append(unique)
+    return tuple(names)
+
+
+def _numbers(
+    rows: Sequence[_Record], names: Sequence[str], delimiter: str, source: str
+) -> tuple[NDArray[np.float64], str]:
+    width = len(names)
+    comma = any("," in cell for row in rows for cell in row.cells)
+    point = any("." in cell for row in rows for cell in row.cells)
+    decimal = "," if delimiter == ";" and comma and not point else "."
+    values = np.empty((len(rows), width))
+    wrong = 0
+    message = ""
+    for n, row in enumerate(rows):
+        for i, cell in enumerate(row.cells[:width]):
+            text = cell.replace(",", ".", 1) if decimal == "," else cell
+            try:
+                value = float(text)
+            except ValueError:
+                value = np.nan
+            if "_" in text:  # 1_000 is a number to Python alone
+                value = np.nan
+            values[n, i] = value
+            if not math.isfinite(value):
+                wrong += 1
+                if wrong == 1:
+                    column = f"column {i + 1}"
+                    column += f" ({names[i]!r})" if names[i] != column else ""
+                    message = (
+                        f"{source}, line {row.line} (data row {n + 1}), {column}: "
+                        f"{_complaint(cell, delimiter, point)}"
+                    )
+    if wrong:
+        more = f"; {wrong} such cells in all" if wrong > 1 else ""
+        raise TableError(message + more)
+    return values, decimal
+
+
+def _complaint(cell: str, delimiter: str, point: bool) -> str:
+    """What is wrong with a cell that is not a finite number."""
+    if not cell:
+        return "the value is missing"
+    shown = _quote(cell)
+    if cell.lower() in _MISSING:
+        return f"the value is missing ({shown})"
+    if _is_number(cell):
+        return f"{shown} is not finite"
+    if "," in cell and re.fullmatch(r"[+-]?[\d.,]+", cell):
+        if delimiter == ";" and point:
+            return f"{shown} has a comma where other numbers have a decimal point"
+        return f"{shown} is not a number (decimal commas are read in files with semicolons only)"
+    if "\n" in cell or "\r" in cell:
+        return f"{shown} runs over several lines; is a quotation mark not closed?"
+    return f"{shown} is not a number"
+
+
+def _quote(cell: str) -> str:
+    return repr(cell if len(cell) <= 40 else cell[:37] + "...")

@@ -1,0 +1,275 @@
+"""Fitting a network to data."""
+
+from __future__ import annotations
+
+import html
+import operator
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpcore import _core
+from mlpcore.network import Network
+from mlpcore.progress import TrainingProgress
+
+__all__ = ["TrainResult", "train"]
+
+Array = NDArray[Any]
+Stopped = Literal["epochs", "patience", "converged", "interrupted", "diverged", "callback"]
+Callback = Callable[[int, float, "float | None", Array], object]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TrainResult:
+    """What a training gives back.
+
+    Attributes
+    ----------
+    w : (W,) array
+        The weights of the best epoch, always finite.
+    history : dict of (n_epochs + 1,) arrays
+        "training_error" and, with validation data, "validation_error": the mean error of a sample
+        after each epoch, without weight decay; entry 0 is before the first epoch.
+    stopped : str
+        Why it stopped: "epochs", "patience", "converged", "interrupted", "diverged", "callback".
+    message : str
+        The same as a sentence.
+    best_epoch : int
+        The epoch of the weights `w`: lowest validation error, or lowest objective without
+        validation data.
+    n_epochs : int
+        Epochs done.
+    seconds : float
+        Time spent.
+    optimizer : str
+    """
+
+    w: Array
+    history: dict[str, Array]
+    stopped: Stopped
+    message: str
+    best_epoch: int
+    n_epochs: int
+    seconds: float
+    optimizer: str
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [
+            ("stopped", f"{self.stopped}: {self.message}"),
+            ("epochs", f"{self.n_epochs}, best {self.best_epoch}"),
+        ]
+        for name, errors in self.history.items():
+            rows.append((name.replace("_", " "), f"{errors[self.best_epoch]:.6g} a sample"))
+        rows.append(("optimizer", self.optimizer))
+        rows.append(("weights", str(self.w.size)))
+        rows.append(("seconds", f"{self.seconds:.3g}"))
+        return rows
+
+    def __repr__(self) -> str:
+        return "TrainResult\n" + "\n".join(f"  {k:<17}{v}" for k, v in self._rows())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(k)}</th>"
+            f"<td style='text-align:left'>{html.escape(v)}</td></tr>"
+            for k, v in self._rows()
+        )
+        return f"<table><caption>TrainResult</caption>{cells}</table>"
+
+
+def train(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    X_val: ArrayLike | None = None,
+    T_val: ArrayLike | None = None,
+    *,
+    optimizer: Literal["adam", "sgd", "lbfgs"] = "adam",
+    epochs: int = 1000,
+    batch_size: int | None = None,
+    learning_rate: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    patience: int | None = None,
+    min_delta: float = 0.0,
+    seed: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> TrainResult:
+    """Fit the weights of a network, beginning at `w`.
+
+    Minimizes ``E(w) + weight_decay / 2 * w.w`` with E a sum over samples (PRML 5.112). The
+    optimizers see it divided by the total weight of the samples, so that a learning rate does not
+    depend on how many there are. The loop is native; Python runs only for `callback`.
+
+    Parameters
+    ----------
+    net, w, X, T
+        The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
+    X_val, T_val : array-like, optional
+        Validation data. With it the best epoch is that of the lowest validation error, without it
+        that of the lowest objective; the weights of the best epoch are what comes back.
+    optimizer : {"adam", "sgd", "lbfgs"}
+        adam (Kingma and Ba, 2015), sgd with `momentum`, or lbfgs (Nocedal and Wright, 2006,
+        Algorithm 7.5; strong Wolfe line search; always on the full batch, an epoch is an
+        iteration).
+    epochs : int
+        The most epochs.
+    batch_size : int, optional
+        Samples of a step of adam or sgd; None is all of them. Batches are drawn without
+        replacement from a new shuffle (xoshiro256**, seeded by `seed`) in every epoch, and the
+        training error of such an epoch is the mean over its batches as they came.
+    learning_rate : float
+        Of adam and sgd.
+    momentum : float
+        Of sgd.
+    weight_decay : float
+        alpha, the precision of a normal prior over all weights and biases, relative to a noise
+        precision of 1.
+    patience : int, optional
+        Stop after this many epochs without an improvement by more than `min_delta`.
+    min_delta : float
+        See `patience`.
+    seed : int, optional
+        Of the shuffles; None takes one from the system.
+    sample_weight : (N,) array-like, optional
+        Weights of the training samples.
+    callback : callable, optional
+        Called as ``callback(epoch, training_error, validation_error, w)`` after each epoch (epoch
+        0 is the start; validation_error is None without validation data; w is a copy). A true
+        answer stops the training.
+    progress : bool
+        Show a progress bar on stderr if that is a terminal.
+
+    Returns
+    -------
+    TrainResult
+        After Ctrl-C with ``stopped = "interrupted"``, after an error or weight that is not finite
+        with ``stopped = "diverged"``; both with the best weights until then.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable; the message names it. What `callback` raises is raised, except
+        for KeyboardInterrupt.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> net = mlpcore.Network((1, 5, 1))
+    >>> result = mlpcore.train(net, net.init(seed=0), X, np.sin(3 * X), optimizer="lbfgs")
+    >>> bool(result.history["training_error"][-1] < 1e-4)
+    True
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    if (X_val is None) != (T_val is None):
+        given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
+        raise ValueError(f"{given} came without {missing}, expected both or neither")
+    n = _count_rows("X", X)
+    if X_val is not None:
+        _count_rows("X_val", X_val)
+    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
+        raise ValueError("sample_weight is zero for every sample, expected at least one above 0")
+    if optimizer not in ("adam", "sgd", "lbfgs"):
+        raise ValueError(f"optimizer is {optimizer!r}, expected one of adam, sgd, lbfgs")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}, expected a callable or None")
+    settings = {
+        "epochs": _whole("epochs", epochs, least=0),
+        "batch_size": n if batch_size is None else _whole("batch_size", batch_size, least=1),
+        "learning_rate": _real("learning_rate", learning_rate, positive=True),
+        "momentum": _real("momentum", momentum, below=1.0),
+        "weight_decay": _real("weight_decay", weight_decay),
+        "patience": 0 if patience is None else _whole("patience", patience, least=1),
+        "min_delta": _real("min_delta", min_delta),
+        "seed": _seed(seed),
+    }
+    display = TrainingProgress(settings["epochs"]) if progress else None
+    start = time.perf_counter()
+
+    def run(show: TrainingProgress | None) -> tuple[Array, Array, Array, int, Stopped]:
+        return _core.train(
+            net._core, w, X, T, sample_weight, X_val, T_val, optimizer,
+            callback=callback, progress=show, **settings,
+        )  # fmt: skip
+
+    if display is not None and display.visible:
+        with display:
+            fitted, training, validation, best_epoch, stopped = run(display)
+    else:
+        fitted, training, validation, best_epoch, stopped = run(None)
+    history = {"training_error": training}
+    if X_val is not None:
+        history["validation_error"] = validation
+    n_epochs = training.size - 1
+    return TrainResult(
+        w=fitted,
+        history=history,
+        stopped=stopped,
+        message=_explain(stopped, n_epochs, best_epoch, patience),
+        best_epoch=best_epoch,
+        n_epochs=n_epochs,
+        seconds=time.perf_counter() - start,
+        optimizer=optimizer,
+    )
+
+
+def _explain(stopped: Stopped, n_epochs: int, best_epoch: int, patience: int | None) -> str:
+    return {
+        "epochs": f"all {n_epochs} epochs were done",
+        "patience": f"no improvement for {patience} epochs after epoch {n_epochs - (patience or 0)}",
+        "converged": f"after {n_epochs} epochs the objective can't be lowered any further",
+        "interrupted": f"interrupted after epoch {max(n_epochs, 0)}; "
+        f"these are the weights of epoch {best_epoch}",
+        "diverged": f"the error or a weight was no longer finite in epoch {n_epochs}; these are the "
+        f"weights of epoch {best_epoch}, and a smaller learning rate may help",
+        "callback": f"the callback said so after epoch {n_epochs}",
+    }[stopped]
+
+
+def _count_rows(name: str, X: ArrayLike) -> int:
+    shape = np.shape(X)
+    n = shape[0] if shape else 0
+    if n == 0:
+        raise ValueError(f"{name} has shape {shape}, expected at least one row")
+    return n
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected a whole number")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected a whole number") from None
+    if not least <= number < 2**62:
+        raise ValueError(f"{name} is {number}, expected at least {least}")
+    return number
+
+
+def _real(name: str, value: object, *, positive: bool = False, below: float = np.inf) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}, expected a number") from None
+    low_enough = number > 0 if positive else number >= 0
+    if not (low_enough and number < below):
+        bound = "above 0" if positive else "at least 0"
+        limit = "finite" if below == np.inf else f"below {below:g}"
+        raise ValueError(f"{name} is {number}, expected {bound} and {limit}")
+    return number
+
+
+def _seed(seed: object) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    number = _whole("seed", seed, least=0)
+    return number

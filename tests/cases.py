@@ -1,0 +1,220 @@
+"""The one list of cases through which every quantity goes.
+
+A case is an architecture with data; a quantity is a method of ``mlpcore.Network`` that
+``mlpcore.reference`` has too. Parity, finite differences, peers, instruction sets and the
+benchmark all take both from here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import mlpcore
+from mlpcore import reference
+
+ACTIVATIONS = tuple(reference.ACTIVATIONS)
+OUTPUTS = tuple(reference.OUTPUTS)
+KINDS = ("exact", "gauss_newton", "becker_lecun")
+TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
+
+#: Activations whose h or h' has a corner at zero: no central differences for these.
+CORNERED = ("relu", "leaky_relu", "elu")
+
+
+class Problem(NamedTuple):
+    """Weights and data of a case."""
+
+    w: Any
+    X: Any
+    T: Any
+    s: Any = None
+
+    def astype(self, dtype: str) -> Problem:
+        return Problem(*(None if value is None else value.astype(dtype) for value in self))
+
+    def rows(self, index: Any) -> Problem:
+        """The same with some of the samples, or in another order."""
+        s = None if self.s is None else self.s[index]
+        return Problem(self.w, self.X[index], self.T[index], s)
+
+
+class Reference:
+    """``mlpcore.reference`` with the methods of a ``Network``."""
+
+    def __init__(self, architecture: reference.Architecture) -> None:
+        self.architecture = architecture
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return functools.partial(getattr(reference, name), self.architecture)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An architecture, its precision, and the shape of its data."""
+
+    layers: tuple[int, ...]
+    hidden: str | tuple[str, ...] = "tanh"
+    output: str = "linear"
+    n: int = 65
+    weighted: bool = False  # with sample_weight
+    flat: bool = False  # T is (N,): class labels for softmax, else of the only output
+    dtype: str = "float64"
+
+    def __str__(self) -> str:
+        hidden = self.hidden if isinstance(self.hidden, str) else "+".join(self.hidden)
+        flags = "-weighted" * self.weighted + "-flat" * self.flat
+        layers = "x".join(map(str, self.layers))
+        return f"{layers}-{hidden}-{self.output}-N{self.n}{flags}-{self.dtype}"
+
+    def network(self) -> mlpcore.Network:
+        return mlpcore.Network(self.layers, self.hidden, self.output, self.dtype)
+
+    def reference(self) -> Reference:
+        return Reference(reference.Architecture(self.layers, self.hidden, self.output))
+
+    @property
+    def n_weights(self) -> int:
+        return sum((m + 1) * n for m, n in zip(self.layers, self.layers[1:], strict=False))
+
+    @property
+    def smooth(self) -> bool:
+        hidden = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
+        return not set(hidden) & set(CORNERED)
+
+    def problem(self, seed: int = 0) -> Problem:
+        """Random weights and data, always the same for a seed."""
+        rng = np.random.default_rng([seed, self.n, *self.layers])
+        w = [
+            np.concatenate([rng.normal(size=m * n) * 1.2 / np.sqrt(m), 0.5 * rng.normal(size=n)])
+            for m, n in zip(self.layers, self.layers[1:], strict=False)
+        ]
+        D, K = self.layers[0], self.layers[-1]
+        X = rng.normal(size=(self.n, D))
+        T: Any
+        if self.output == "linear":
+            T = rng.normal(size=(self.n, K))
+        elif self.output == "sigmoid":
+            T = np.clip(rng.uniform(-0.5, 1.5, size=(self.n, K)), 0, 1)
+        else:
+            T = rng.dirichlet(np.ones(K), size=self.n)
+        if self.flat:
+            T = T.argmax(axis=1) if self.output == "softmax" else T[:, 0]
+        s = rng.integers(0, 5, size=self.n) / 2 if self.weighted else None
+        problem = Problem(np.concatenate(w), X, T, s).astype(self.dtype)
+        labels = self.flat and self.output == "softmax"
+        return problem._replace(T=problem.T.astype(int)) if labels else problem
+
+
+def _cases() -> list[Case]:
+    cases = [Case((3, 7, 5, 2), name) for name in ACTIVATIONS]
+    cases += [
+        Case((5, *(6, 9, 4, 8)[:depth], 3), ACTIVATIONS[depth : 2 * depth], output, n=33)
+        for output in OUTPUTS
+        for depth in range(5)
+    ]
+    cases += [
+        Case((4, 9, 3), "sigmoid", output, n, weighted=bool(n % 2))
+        for n, output in zip(
+            (1, 2, 3, 7, 8, 63, 64, 65, 100, 127, 128, 129, 257), OUTPUTS * 5, strict=False
+        )
+    ]
+    cases += [
+        Case((1, 1)),
+        Case((1, 1, 1), "softplus"),
+        Case((1, 10, 1), n=100, flat=True),
+        Case((8, 50, 1), weighted=True, flat=True),
+        Case((2, 70, 1), "gelu", "sigmoid", flat=True),
+        Case((1, 17, 1, 5), ("silu", "relu"), "softmax", n=64),
+        Case((13, 6, 12, 7), ("elu", "leaky_relu"), weighted=True),
+        Case((130, 33, 20), "relu", "softmax", n=19, flat=True),
+        Case((3, 131, 2), "silu", "sigmoid", n=31),
+        Case((2, 5, 67), "tanh", "softmax", n=13, weighted=True),
+        Case((3, 7, 6, 4), ("tanh", "gelu"), "softmax", n=70, weighted=True, flat=True),
+        Case((8, 50, 1), n=1500),  # from here on enough work for threads
+        Case((16, 64, 64, 4), ("tanh", "silu"), "softmax", n=130, weighted=True),
+    ]
+    return cases
+
+
+CASES_FLOAT64 = _cases()
+CASES = CASES_FLOAT64 + [replace(case, dtype="float32") for case in CASES_FLOAT64]
+
+Quantity = Callable[[Any, Problem], Any]
+
+QUANTITIES: dict[str, Quantity] = {
+    "forward": lambda net, p: net.forward(p.w, p.X),
+    "logits": lambda net, p: net.forward(p.w, p.X, logits=True),
+    "error": lambda net, p: net.error(p.w, p.X, p.T, p.s),
+    "gradient": lambda net, p: net.gradient(p.w, p.X, p.T, p.s),
+    "error_and_gradient": lambda net, p: net.error_and_gradient(p.w, p.X, p.T, p.s),
+    "jacobian": lambda net, p: net.jacobian(p.w, p.X),
+    "weight_jacobian": lambda net, p: net.weight_jacobian(p.w, p.X),
+    "per_sample_gradient": lambda net, p: net.per_sample_gradient(p.w, p.X, p.T),
+    **{
+        f"hessian_diagonal-{kind}": functools.partial(
+            lambda net, p, kind: net.hessian_diagonal(p.w, p.X, p.T, p.s, kind=kind), kind=kind
+        )
+        for kind in KINDS
+    },
+}
+
+#: Those that are sums over samples, and so take ``sample_weight``.
+SUMS = ("error", "gradient", *(name for name in QUANTITIES if name.startswith("hessian")))
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float, floor: float = 1e-300) -> None:
+    """Equal shapes, all finite, and max |a - b| <= tolerance * max(floor, max |b|)."""
+    if isinstance(expected, tuple):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            assert_close(one, other, tolerance, floor)
+        return
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    assert np.isfinite(actual).all()
+    difference = np.abs(actual - expected).max(initial=0)
+    scale = max(floor, np.abs(expected).max(initial=0))
+    assert difference <= tolerance * scale, f"off by {difference / scale:.1e} of the largest"
+
+
+def assert_same_bits(actual: Any, expected: Any) -> None:
+    """Equal to the last bit, shapes and dtypes included."""
+    if isinstance(expected, tuple):
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
+            assert_same_bits(one, other)
+        return
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+    assert actual.tobytes() == expected.tobytes()
+
+
+def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-5) -> Any:
+    """df/dx by central differences, with the axes of x last."""
+    columns = []
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += step
+        down[i] -= step
+        columns.append((np.asarray(f(up)) - np.asarray(f(down))) / (2 * step))
+    return _axes_last(columns, x.shape)
+
+
+def complex_step(f: Callable[[Any], Any], x: Any, step: float = 1e-30) -> Any:
+    """df/dx = imag(f(x + ih)) / h, exact to rounding, with the axes of x last."""
+    columns = []
+    for i in np.ndindex(x.shape):
+        stepped = x.astype(complex)
+        stepped[i] += 1j * step
+        columns.append(np.imag(f(stepped)) / step)
+    return _axes_last(columns, x.shape)
+
+
+def _axes_last(columns: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    stacked = np.stack(columns, axis=-1)
+    return stacked.reshape(stacked.shape[:-1] + shape)

@@ -1,0 +1,110 @@
+"""Checks of the source itself: what a compiler, mypy or ruff can't see."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlpcore
+from mlpcore import _core
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(mlpcore.__file__).parent
+
+
+def public(names):
+    return {name for name in names if not name.startswith("_")}
+
+
+def declared(body):
+    """The names that a list of statements of a stub declares."""
+    names = set()
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return public(names)
+
+
+def stub():
+    return ast.parse((PACKAGE / "_core.pyi").read_text(encoding="utf-8"))
+
+
+def test_the_stub_declares_what_the_compiled_module_has():
+    assert declared(stub().body) == public(vars(_core))
+
+
+def test_the_stub_declares_the_members_of_each_compiled_class():
+    classes = {node.name: node for node in stub().body if isinstance(node, ast.ClassDef)}
+    compiled = {name: value for name, value in vars(_core).items() if isinstance(value, type)}
+    assert public(classes) == public(compiled)
+    for name in public(compiled):
+        assert declared(classes[name].body) == public(vars(compiled[name])), name
+
+
+def test_one_version():
+    assert mlpcore.__version__ == importlib.metadata.version("mlpcore")
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{mlpcore.__version__}"\n' in pyproject
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_every_public_name_exists():
+    assert [name for name in mlpcore.__all__ if not hasattr(mlpcore, name)] == []
+    assert len(set(mlpcore.__all__)) == len(mlpcore.__all__)
+
+
+def test_the_reference_imports_nothing_of_ours():
+    tree = ast.parse((PACKAGE / "reference.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("mlpcore") for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert not (node.module or "").startswith("mlpcore")
+
+
+@pytest.mark.parametrize("folder", ["include", "src", "kernels", "optim"])
+def test_the_core_knows_no_python(folder):
+    sources = [p for p in (ROOT / "cpp" / folder).rglob("*") if p.suffix in {".cpp", ".hpp", ".h"}]
+    assert sources
+    for path in sources:
+        assert not re.search(r"#\s*include\s*[<\"](Python\.h|pybind11)", path.read_text()), path
+
+
+def test_no_flag_that_breaks_nan_or_the_mode_of_the_process():
+    lines = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8").splitlines()
+    code = "\n".join(line.partition("#")[0] for line in lines)
+    for flag in ("-ffast-math", "-Ofast", "-ffinite-math-only", "-funsafe-math", "-march=native"):
+        assert flag not in code
+
+
+def test_the_benchmark_runs_and_compares(tmp_path):
+    saved = tmp_path / "run.json"
+    run = [sys.executable, ROOT / "bench" / "run.py", "--quick", "--peers", "numpy"]
+    options = ["--cases", "1-10-1", "--json", saved]
+    done = subprocess.run([*run, *options], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(saved.read_text())
+    assert {row["quantity"] for row in document["rows"]} >= {"gradient", "jacobian"}
+    for row in document["rows"]:
+        assert [entry["contestant"] for entry in row["entries"]] == ["mlpcore", "numpy"]
+        assert all(entry["seconds"] > 0 for entry in row["entries"])
+
+    compare = [sys.executable, ROOT / "bench" / "compare.py", saved, saved]
+    done = subprocess.run(compare, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "no row of mlpcore got slower" in done.stdout

@@ -1,0 +1,144 @@
+"""The compiled functions against ``mlpcore.reference``, in every instruction set."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cases import (
+    ACTIVATIONS,
+    CASES,
+    KINDS,
+    OUTPUTS,
+    QUANTITIES,
+    TOLERANCE,
+    Case,
+    Problem,
+    assert_close,
+)
+
+import mlpcore
+from mlpcore import reference
+
+DTYPES = ("float64", "float32")
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_parity(case, quantity):
+    problem, compute = case.problem(), QUANTITIES[quantity]
+    actual = compute(case.network(), problem)
+    expected = compute(case.reference(), problem.astype("float64"))
+    assert_close(actual, expected, TOLERANCE[case.dtype])
+    if not isinstance(actual, float | tuple):
+        assert actual.dtype == case.dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_activation_curve(hidden, dtype):
+    """h and h', element by element, from one tail to the other; 1-1-1 has y = h(x)."""
+    X = np.concatenate([np.linspace(-40, 40, 2001), [-1000, -100, 100, 1000]])[:, None]
+    X, w = X.astype(dtype), np.array([1, 0, 1, 0], dtype)
+    net, z = mlpcore.Network((1, 1, 1), hidden, dtype=dtype), X.astype("float64")
+    h, d1, d2 = reference.ACTIVATIONS[hidden]
+    rtol, atol = {"float64": (1e-13, 1e-15), "float32": (1e-5, 1e-6)}[dtype]
+    np.testing.assert_allclose(net.forward(w, X), h(z), rtol=rtol, atol=atol)
+    np.testing.assert_allclose(net.jacobian(w, X)[:, 0], d1(z, h(z)), rtol=10 * rtol, atol=atol)
+    # Of one sample, d2E/db^2 = h'^2 + (y - t) h''; with t = y - 1 that is h'^2 + h''.
+    rows = range(0, len(X), 40)
+    curvature = [net.hessian_diagonal(w, X[[n]], h(z[[n]]) - 1)[1] for n in rows]
+    expected = (d1(z, h(z)) ** 2 + d2(z, h(z)))[::40, 0]
+    np.testing.assert_allclose(curvature, expected, rtol=10 * rtol, atol=100 * atol)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", ACTIVATIONS)
+def test_saturated_hidden_units(hidden, dtype):
+    """Pre-activations of plus and minus 1000, and of exactly 0, in every quantity."""
+    case = Case((1, 3, 2), hidden, dtype=dtype)
+    W2 = [[1e-3, -2e-3, 3e-3], [-2e-3, 1e-3, 1e-3]]
+    w = case.network().pack([([[1], [-1], [0.5]], [0, 0, 0]), (W2, [0.1, -0.1])])
+    X = np.array([[-1000], [0], [1000], [3], [-3]])
+    problem = Problem(w, X, np.zeros((5, 2))).astype(dtype)
+    for compute in QUANTITIES.values():
+        expected = compute(case.reference(), problem.astype("float64"))
+        assert_close(compute(case.network(), problem), expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_logits_of_a_thousand(output, dtype):
+    net = mlpcore.Network((2, 2), output=output, dtype=dtype)
+    w = np.array([1, 0, 0, 1, 0, 0], dtype)
+    X = np.array([[-1000, 1000], [1000, -1000]], dtype)
+    right, wrong = np.array([[0, 1], [1, 0]], dtype), np.array([[1, 0], [0, 1]], dtype)
+    assert net.forward(w, X).tolist() == right.tolist()
+    assert net.error(w, X, right) == 0
+    assert net.error(w, X, wrong) == 4000
+    assert net.per_sample_gradient(w, X, wrong)[:, -2:].tolist() == [[-1, 1], [1, -1]]
+    assert not net.jacobian(w, X).any()
+    for kind in KINDS:
+        assert not net.hessian_diagonal(w, X, wrong, kind=kind).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_sum_to_one(dtype):
+    case = Case((4, 9, 5), output="softmax", n=257, dtype=dtype)
+    w, X, _, _ = case.problem()
+    for scale in (1, 10, 300):
+        y = case.network().forward(w * w.dtype.type(scale), X)
+        assert (y >= 0).all()
+        np.testing.assert_allclose(y.sum(axis=1), 1, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("layers", [(4, 3), (4, 5, 3), (4, 5, 6, 3)], ids=str)
+def test_no_samples(layers, output, dtype):
+    """N = 0: error 0, zero sums, arrays with a leading 0."""
+    case = Case(layers, output=output, n=0, dtype=dtype)
+    for flat in (False, output == "softmax"):
+        T = np.zeros(0, int) if flat else np.zeros((0, 3), dtype)
+        problem = case.problem()._replace(T=T)
+        for weighted in (None, np.zeros(0, dtype)):
+            for compute in QUANTITIES.values():
+                actual = compute(case.network(), problem._replace(s=weighted))
+                expected = compute(case.reference(), problem._replace(s=weighted))
+                assert_close(actual, expected, 0)
+                if not isinstance(expected, tuple):
+                    assert not np.any(actual)
+
+
+def test_error_and_gradient_is_both():
+    case = Case((8, 50, 1), n=257, weighted=True)
+    net, (w, X, T, s) = case.network(), case.problem()
+    error, gradient = net.error_and_gradient(w, X, T, s)
+    assert isinstance(error, float)
+    assert isinstance(net.error(w, X, T, s), float)
+    assert_close(error, net.error(w, X, T, s), 1e-14)
+    assert_close(gradient, net.gradient(w, X, T, s), 1e-14)
+
+
+FORCED = os.environ.get("MLPCORE_ISA")
+
+
+@pytest.mark.skipif(FORCED is None, reason="MLPCORE_ISA is not set")
+def test_the_forced_instruction_set_is_in_use(capsys):
+    mlpcore.show_config()
+    assert re.search(rf"kernels\s+{FORCED}\b", capsys.readouterr().out)
+
+
+@pytest.mark.skipif(FORCED is not None, reason="already inside such a run")
+@pytest.mark.parametrize("isa", mlpcore.available_isas()[:-1])
+def test_instruction_set(isa):
+    """This file again for each build of the kernels but the last one, which is the default."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(
+        command, env={**os.environ, "MLPCORE_ISA": isa}, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -1,0 +1,145 @@
+"""Threads: the same bits for any number of them, callers side by side, and forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cases import QUANTITIES, Case, assert_same_bits
+
+import mlpcore
+
+LARGE = [
+    Case((8, 50, 1), n=5000, weighted=True),
+    Case((8, 50, 1), n=8192, dtype="float32"),
+    Case((16, 64, 64, 4), ("tanh", "gelu"), n=3000),
+    Case((64, 100, 10), "relu", "softmax", n=1797, flat=True),
+    Case((3, 5), output="softmax", n=40001),
+]
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_the_same_bits_for_any_number_of_threads(case, quantity):
+    net, problem = case.network(), case.problem()
+    if quantity in ("weight_jacobian", "per_sample_gradient"):  # large results
+        problem = problem.rows(slice(3 * 10**6 // (case.n_weights * case.layers[-1])))
+    results = []
+    for threads in (1, 2, 3, 1):
+        mlpcore.set_num_threads(threads)
+        results.append(QUANTITIES[quantity](net, problem))
+    for result in results[1:]:
+        assert_same_bits(result, results[0])
+
+
+def test_number_of_threads():
+    for n in (1, 3, 2):
+        mlpcore.set_num_threads(n)
+        assert mlpcore.get_num_threads() == n
+    mlpcore.set_num_threads(None)
+    assert mlpcore.get_num_threads() >= 1
+
+
+@pytest.mark.parametrize(("n", "exception"), [(0, ValueError), (-2, ValueError), (1.5, TypeError)])
+def test_absurd_numbers_of_threads(n, exception):
+    before = mlpcore.get_num_threads()
+    with pytest.raises(exception, match=str(n)):
+        mlpcore.set_num_threads(n)
+    assert mlpcore.get_num_threads() == before
+
+
+def test_many_callers_at_once():
+    """Python threads that call together, with different networks and sizes, disturb no one."""
+    cases = [*LARGE[:2], LARGE[3], Case((3, 7, 2), "silu"), Case((5, 9, 8, 3), output="softmax")]
+    names = ("forward", "error_and_gradient", "jacobian", "hessian_diagonal-exact")
+    jobs = [(QUANTITIES[name], c.network(), c.problem()) for name in names for c in cases] * 3
+    expected = [compute(net, problem) for compute, net, problem in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        actual = list(pool.map(lambda job: job[0](*job[1:]), jobs))
+    for one, other in zip(actual, expected, strict=True):
+        assert_same_bits(one, other)
+
+
+def test_callers_that_change_the_number_of_threads():
+    net, problem = LARGE[0].network(), LARGE[0].problem()
+    expected = QUANTITIES["gradient"](net, problem)
+
+    def call(n):
+        mlpcore.set_num_threads(n)
+        return QUANTITIES["gradient"](net, problem)
+
+    with ThreadPoolExecutor(3) as pool:
+        for actual in pool.map(call, [1, 2, 3] * 20):
+            assert_same_bits(actual, expected)
+
+
+def test_other_threads_run_during_a_call():
+    """The GIL is released: this thread goes on while another one is inside one long call."""
+    case = Case((16, 64, 64, 4), n=20000)
+    net, problem = case.network(), case.problem()
+    mlpcore.set_num_threads(1)
+    times, started = [], threading.Event()
+
+    def call():
+        started.set()
+        begin = time.perf_counter()
+        QUANTITIES["hessian_diagonal-exact"](net, problem)
+        times.append(time.perf_counter() - begin)
+
+    thread, ticks = threading.Thread(target=call), 0
+    thread.start()
+    started.wait()
+    while thread.is_alive():
+        time.sleep(1e-3)
+        ticks += 1
+    if times[0] < 0.05:
+        pytest.skip("too fast to see")
+    assert ticks > 5
+
+
+FORK = """
+import os, sys, threading, warnings
+import numpy as np
+import mlpcore
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of every such fork
+net = mlpcore.Network((8, 50, 1))
+rng = np.random.default_rng(0)
+w, X, T = net.init(seed=0), rng.normal(size=(8192, 8)), rng.normal(size=(8192, 1))
+mlpcore.set_num_threads(2)
+expected = net.gradient(w, X, T)
+for generation in range(3):
+    pid = os.fork()
+    if pid == 0:
+        good = all((net.gradient(w, X, T) == expected).all() for _ in range(3))
+        mlpcore.set_num_threads(3)
+        good = good and (net.gradient(w, X, T) == expected).all()
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if (net.gradient(w, X, T) == expected).all() else 1)
+        good = good and os.waitpid(grandchild, 0)[1] == 0
+        os._exit(0 if good else 1)
+    assert (net.gradient(w, X, T) == expected).all()
+    assert os.waitpid(pid, 0)[1] == 0
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_calls_after_a_fork():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+def test_the_floating_point_mode_is_left_alone():
+    """Denormal numbers are still numbers after a call; -ffast-math would flush them to zero."""
+    for case in LARGE[:2]:
+        QUANTITIES["gradient"](case.network(), case.problem())
+    assert (np.array([1e-310]) / 2 > 0).all()
+    assert (np.array([1e-40], np.float32) / np.float32(2) > 0).all()

@@ -25,9 +25,9 @@ import mlpcore
 
 widths = st.one_of(st.integers(1, 9), st.integers(1, 70))
 search = settings(
-    deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), print_blob=True
+    deadline=None, max_examples=200, suppress_health_check=list(HealthCheck), print_blob=True
 )
-invariance = settings(search, max_examples=30)
+invariance = settings(search, max_examples=60)
 
 #: Gradients may be tiny where outputs saturate, and their rounding errors are then not.
 assert_close = functools.partial(assert_close_to, floor=1e-3)

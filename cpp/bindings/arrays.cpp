@@ -1,10 +1,10 @@
 #include "arrays.hpp"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <sstream>
+#include <unistd.h>
 
 namespace mlpcore::bindings {
 
@@ -46,8 +46,7 @@ template <class T> bool is_ready(py::handle object) {
     const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
     constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
     // Exactly an ndarray: a subclass may mean its numbers differently.
-    return Py_TYPE(object.ptr()) == ndarray &&
-           py::array_t<T, py::array::c_style>::check_(object) &&
+    return Py_TYPE(object.ptr()) == ndarray && py::array_t<T, py::array::c_style>::check_(object) &&
            (py::reinterpret_borrow<py::array>(object).flags() & aligned) != 0;
 }
 
@@ -65,8 +64,8 @@ py::array as_real(const char* name, py::handle object) {
         if (!e.matches(PyExc_ValueError) && !e.matches(PyExc_TypeError)) {
             throw;
         }
-        throw py::value_error(std::string(name) + " is not an array of numbers: " +
-                              std::string(py::str(e.value())));
+        throw py::value_error(std::string(name) +
+                              " is not an array of numbers: " + std::string(py::str(e.value())));
     }
     if (std::string("biuf").find(a.dtype().kind()) == std::string::npos) {
         throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(a.dtype())) +
@@ -112,8 +111,7 @@ void check_probabilities(const char* name, const py::array_t<T>& t, index k, boo
     const T* const p = t.data();
     for (index i = 0; i < t.size(); ++i) {
         if (!(p[i] >= 0 && p[i] <= 1)) {
-            throw py::value_error(element(name, t, i) + " is " +
-                                  number(static_cast<double>(p[i])) +
+            throw py::value_error(element(name, t, i) + " is " + number(static_cast<double>(p[i])) +
                                   ", expected a value in [0, 1]");
         }
     }
@@ -170,8 +168,7 @@ template <class T> py::array_t<T> as_array(const char* name, py::handle object) 
         return py::reinterpret_borrow<py::array_t<T>>(object);
     }
     const py::array real = as_real(name, object);
-    // By way of double, so that what overflows T becomes an infinity without a warning, and the
-    // check for finite numbers names it.
+    // By way of double, so that what overflows T is found here, with its name.
     auto wide = py::array_t<double, py::array::c_style | py::array::forcecast>::ensure(real);
     if (!wide) {
         throw py::error_already_set();
@@ -179,9 +176,15 @@ template <class T> py::array_t<T> as_array(const char* name, py::handle object) 
     if constexpr (std::is_same_v<T, double>) {
         return wide;
     } else {
+        constexpr double largest = std::numeric_limits<T>::max();
         py::array_t<T> narrow(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
         for (index i = 0; i < wide.size(); ++i) {
-            narrow.mutable_data()[i] = static_cast<T>(wide.data()[i]);
+            const double value = wide.data()[i];
+            if (std::abs(value) > largest && std::isfinite(value)) {
+                throw py::value_error(element(name, wide, i) + " is " + number(value) +
+                                      ", which is too large for float32");
+            }
+            narrow.mutable_data()[i] = static_cast<T>(value);
         }
         return narrow;
     }
@@ -219,20 +222,19 @@ Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle
     const index n = samples.batch.n, k = view.n_outputs;
 
     const bool softmax = view.output == Output::softmax;
-    const py::array given = is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t)
-                                           : as_real(names.t, t);
+    const py::array given =
+        is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t) : as_real(names.t, t);
     if (softmax && given.ndim() == 1) {
         if (given.shape(0) != n) {
-            bad_shape(names.t, given,
-                      "(" + std::to_string(n) + ",) or " + row_count(n, k));
+            bad_shape(names.t, given, "(" + std::to_string(n) + ",) or " + row_count(n, k));
         }
         samples.labels = as_labels(names.t, given, k);
         samples.batch.labels = samples.labels.data();
     } else {
         samples.t = as_array<T>(names.t, given);
         const bool flat = samples.t.ndim() == 1 && k == 1 && samples.t.shape(0) == n;
-        if (!flat && (samples.t.ndim() != 2 || samples.t.shape(0) != n ||
-                      samples.t.shape(1) != k)) {
+        if (!flat &&
+            (samples.t.ndim() != 2 || samples.t.shape(0) != n || samples.t.shape(1) != k)) {
             bad_shape(names.t, samples.t,
                       row_count(n, k) +
                           (softmax ? " or class labels (" + std::to_string(n) + ",)" : ""));
@@ -273,8 +275,8 @@ py::array_t<T> new_array(const char* what, std::initializer_list<index> shape) {
     }
     constexpr double worth_asking = 256.0 * 1024 * 1024;
     if (bytes > worth_asking && bytes > available_memory()) {
-        const std::string message = std::string(what) + " would have shape " + words + ") and take " +
-                                    gibibytes(bytes) + ", more than the " +
+        const std::string message = std::string(what) + " would have shape " + words +
+                                    ") and take " + gibibytes(bytes) + ", more than the " +
                                     gibibytes(available_memory()) + " of memory available";
         PyErr_SetString(PyExc_MemoryError, message.c_str());
         throw py::error_already_set();

@@ -3,11 +3,11 @@
 // is never copied.
 #pragma once
 
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
 #include <initializer_list>
 #include <string>
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
 
 #include "mlpcore/kernels.hpp"
 

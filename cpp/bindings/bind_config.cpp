@@ -1,12 +1,13 @@
 // What was built, what was chosen, how many threads.
+#include <string>
+
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
-
-#include <string>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mlpcore/parallel.hpp"
+#include "optim/train.hpp"
 
 namespace mlpcore::bindings {
 
@@ -34,6 +35,7 @@ void bind_config(py::module_& m) {
     m.attr("activations") = to_tuple(activation_names);
     m.attr("outputs") = to_tuple(output_names);
     m.attr("curvatures") = to_tuple(curvature_names);
+    m.attr("optimizers") = to_tuple(optimizer_names);
     m.attr("elementary_functions") = to_tuple(elementary_names);
     m.attr("compiler") = MLPCORE_COMPILER;
     m.attr("build_type") = MLPCORE_BUILD_TYPE;

@@ -1,8 +1,7 @@
 // The quantities of a network: check, borrow, let go of the GIL, compute.
-#include "mlpcore/derivatives.hpp"
-
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "mlpcore/derivatives.hpp"
 #include "running.hpp"
 
 namespace mlpcore::bindings {
@@ -73,8 +72,7 @@ py::array py_weight_jacobian(const Network& net, py::handle w, py::handle x) {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, x);
         const NetworkView view = net.architecture.view();
-        auto j =
-            new_array<T>("weight_jacobian", {samples.batch.n, view.n_outputs, view.n_weights});
+        auto j = new_array<T>("weight_jacobian", {samples.batch.n, view.n_outputs, view.n_weights});
         T* const to = j.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             weight_jacobian(view, weights.data(), samples.batch, to, interrupt);

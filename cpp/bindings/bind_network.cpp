@@ -1,6 +1,6 @@
-#include <pybind11/stl.h>
-
 #include <stdexcept>
+
+#include <pybind11/stl.h>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
@@ -12,9 +12,9 @@ namespace {
 Network make_network(const std::vector<index>& layers, const std::vector<std::string>& hidden,
                      const std::string& output, bool is_double) {
     std::vector<Activation> activations;
+    activations.reserve(hidden.size());
     for (const std::string& name : hidden) {
-        activations.push_back(
-            static_cast<Activation>(as_choice("hidden", activation_names, name)));
+        activations.push_back(static_cast<Activation>(as_choice("hidden", activation_names, name)));
     }
     const auto unit = static_cast<Output>(as_choice("output", output_names, output));
     return {Architecture(layers, activations, unit), is_double};
@@ -26,8 +26,8 @@ void bind_network(py::module_& m) {
     py::class_<Network>(m, "Network")
         .def(py::init(&make_network), py::arg("layers"), py::arg("hidden"), py::arg("output"),
              py::arg("is_double"))
-        .def_property_readonly(
-            "n_weights", [](const Network& n) { return n.architecture.view().n_weights; });
+        .def_property_readonly("n_weights",
+                               [](const Network& n) { return n.architecture.view().n_weights; });
 }
 
 } // namespace mlpcore::bindings

@@ -1,8 +1,8 @@
 // The native training loops, and what of Python they may call: the callback, the progress display.
+#include <chrono>
+
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
-
-#include <chrono>
 
 #include "arrays.hpp"
 #include "bindings.hpp"

@@ -16,7 +16,7 @@ namespace mlpcore::MLPCORE_ISA {
 template <class T>
 inline void backpropagate(const Layer& l, const T* w, const T* delta, SeedRange range,
                           const T* d1_below, T* delta_below, index stride) {
-    product(l.n_in, range.end - range.first,  stride,
+    product(l.n_in, range.end - range.first, stride,
             Transposed<T>{w + l.weights + range.first * l.n_in, l.n_in}, delta, stride,
             StoreScaled<T>{delta_below, d1_below, stride});
 }
@@ -134,8 +134,8 @@ inline void weight_jacobian_pass(const NetworkView& net, const T* w, const Batch
     forward_pass(net, w, slopes, tile);
     output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
     for (index k = 0; k < net.n_outputs; ++k) {
-        const SeedRange range = output_derivative(net.output, net.n_outputs, k, tile.outputs(),
-                                                  seed, tile.stride);
+        const SeedRange range =
+            output_derivative(net.output, net.n_outputs, k, tile.outputs(), seed, tile.stride);
         walk_down(net, w, slopes, tile.stride, seed, range, delta, other,
                   [&](const Layer& l, const T* d, SeedRange seeds) {
                       detail::write_weight_derivatives(tile, l, d, seeds,

@@ -1,4 +1,5 @@
 // Made by coefficients.py; change that, not this.
+// clang-format off
 #pragma once
 
 namespace mlpcore::coefficients {

@@ -87,6 +87,7 @@ TABLES = {
 
 def main() -> None:
     print("// Made by coefficients.py; change that, not this.")
+    print("// clang-format off")
     print("#pragma once")
     print()
     print("namespace mlpcore::coefficients {")

@@ -186,8 +186,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
         const bool scaled = !(diagonal_only || lowest); // `full` has its factors d1 already
 
         if (exact) {
-            product(n, n_upper, stride, w_transposed, delta, stride,
-                    Store<T>{delta_below, stride});
+            product(n, n_upper, stride, w_transposed, delta, stride, Store<T>{delta_below, stride});
         }
         for (index i = 0; i < n; ++i) {
             for (index s = 0; s < stride; s += lanes<T>) {

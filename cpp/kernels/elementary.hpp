@@ -17,8 +17,8 @@ template <> struct Constants<double> {
     static constexpr double ln2_hi = 0x1.62e42fefa0000p-1;
     static constexpr double ln2_lo = 0x1.cf79abc9e3b39p-40;
     static constexpr double round_magic = 0x1.8p52;
-    static constexpr double exp_low = -0x1.6232bdd7abcd2p+9;  // ln of the smallest normal
-    static constexpr double tanh_high = 20.0;                 // tanh rounds to 1 from 19.07
+    static constexpr double exp_low = -0x1.6232bdd7abcd2p+9; // ln of the smallest normal
+    static constexpr double tanh_high = 20.0;                // tanh rounds to 1 from 19.07
     static constexpr double inv_sqrt_2pi = 0x1.9884533d43651p-2;
     static constexpr int mantissa_bits = 52;
     static constexpr std::int64_t bias = 1023;
@@ -35,7 +35,7 @@ template <> struct Constants<float> {
     static constexpr float ln2_lo = 0x1.7f7d1cp-20F;
     static constexpr float round_magic = 0x1.8p23F;
     static constexpr float exp_low = -0x1.5d589ep+6F;
-    static constexpr float tanh_high = 10.0F;  // tanh rounds to 1 from 9.02
+    static constexpr float tanh_high = 10.0F; // tanh rounds to 1 from 9.02
     static constexpr float inv_sqrt_2pi = 0x1.988454p-2F;
     static constexpr int mantissa_bits = 23;
     static constexpr std::int32_t bias = 127;
@@ -154,8 +154,7 @@ template <class T> MLPCORE_INLINE Normal<T> normal(Vec<T> x) {
     const Vec<T> correction = T(1) - rest + T(0.5) * rest * rest;
     const Vec<T> gauss = exp_nonpositive<T>(T(-0.5) * head * head) * correction;
     const Vec<T> t = T(0.70710678118654752440) * size;
-    const Vec<T> erfcx =
-        polynomial<T>((t - T(4)) / (t + T(4)), C::erfcx) / (T(1) + T(2) * t);
+    const Vec<T> erfcx = polynomial<T>((t - T(4)) / (t + T(4)), C::erfcx) / (T(1) + T(2) * t);
     const Vec<T> tail = T(0.5) * gauss * erfcx;
     return {C::inv_sqrt_2pi * gauss, select<T>(x > Vec<T>{}, T(1) - tail, tail)};
 }

@@ -44,8 +44,8 @@ template <class T> struct TransposedSquared {
 
 namespace detail {
 template <int R, int C, class T, class Left, class Epilogue>
-MLPCORE_INLINE void product_block(index i0, index inner, index column, const Left& a,
-                                  const T* b, index stride, const Epilogue& epilogue) {
+MLPCORE_INLINE void product_block(index i0, index inner, index column, const Left& a, const T* b,
+                                  index stride, const Epilogue& epilogue) {
     Vec<T> sum[R][C];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -93,9 +93,8 @@ MLPCORE_INLINE void product_columns(index i0, index inner, index column, index c
 }
 
 template <int R, class T, class Left, class Epilogue>
-MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns,
-                                    const Left& a, const T* b, index stride,
-                                    const Epilogue& epilogue) {
+MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const Left& a, const T* b,
+                                    index stride, const Epilogue& epilogue) {
     product_columns<R, product_vectors(R)>(i0, inner, 0, columns, a, b, stride, epilogue);
     epilogue.finish_rows(i0, R);
 }
@@ -106,8 +105,8 @@ MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns,
 // lanes. After each block of whole rows comes epilogue.finish_rows(first, count), while those
 // rows are in the nearest cache.
 template <class T, class Left, class Epilogue>
-inline void product(index rows, index inner, index columns, const Left& a,
-                    const T* b, index stride, const Epilogue& epilogue) {
+inline void product(index rows, index inner, index columns, const Left& a, const T* b, index stride,
+                    const Epilogue& epilogue) {
     index i = 0;
     for (; i + product_rows <= rows; i += product_rows) {
         detail::product_rows_of<product_rows>(i, inner, columns, a, b, stride, epilogue);

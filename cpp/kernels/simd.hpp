@@ -132,8 +132,8 @@ template <class T, int C, int D> MLPCORE_INLINE void sum_stage(Vec<T> (&r)[C]) {
 #pragma GCC unroll 16
             for (int i = 0; i < C; i += 2 * D) {
                 const Vec<T> x = r[i], y = r[i + D];
-                r[i] = even_blocks<T, D>(x, y, AllLanes<T>{}) +
-                       odd_blocks<T, D>(x, y, AllLanes<T>{});
+                r[i] =
+                    even_blocks<T, D>(x, y, AllLanes<T>{}) + odd_blocks<T, D>(x, y, AllLanes<T>{});
             }
         } else {
             r[0] += odd_blocks<T, D>(r[0], r[0], AllLanes<T>{});

@@ -23,9 +23,7 @@ template <class T> class Tile {
     // Rows of all layers: a^0 = x first; those of the output layer hold z^L or y.
     T* inputs() const { return activations_; }
     T* activations(const Layer& l) const { return activations_ + l.row * stride; }
-    T* activations_below(const Layer& l) const {
-        return activations_ + (l.row - l.n_in) * stride;
-    }
+    T* activations_below(const Layer& l) const { return activations_ + (l.row - l.n_in) * stride; }
     T* outputs() const { return activations_ + (net_.n_units - net_.n_outputs) * stride; }
 
     // The next `rows` rows of scratch.
@@ -35,9 +33,7 @@ template <class T> class Tile {
         return p;
     }
 
-    void load_inputs(const Batch<T>& batch) {
-        gather(batch, batch.x, net_.n_inputs, inputs());
-    }
+    void load_inputs(const Batch<T>& batch) { gather(batch, batch.x, net_.n_inputs, inputs()); }
 
     // Targets (K rows); labels become indicators.
     void load_targets(const Batch<T>& batch, T* targets) const {
@@ -57,7 +53,7 @@ template <class T> class Tile {
     // The weight of each sample, 0 for padding (1 row).
     void load_weights(const Batch<T>& batch, T* weights) const {
         for (index s = 0; s < stride; ++s) {
-            weights[s] = s >= n ? T(0)
+            weights[s] = s >= n                ? T(0)
                          : batch.sample_weight ? batch.sample_weight[batch.rows ? batch.rows[s] : s]
                                                : T(1);
         }

@@ -10,7 +10,8 @@ namespace mlpcore {
 namespace {
 
 // `step(g, w)` changes w by one step along the gradient g.
-template <class T, class Step> void run_epochs(TrainingSession<T>& session, T* w, const Step& step) {
+template <class T, class Step> void run_epochs(TrainingSession<T>& session, T* w,
+                                               const Step& step) {
     const index n = session.training.n, batch_size = session.settings.batch_size;
     std::vector<T> g(static_cast<std::size_t>(session.net.n_weights));
 
@@ -65,8 +66,7 @@ template <class T> void run_adam(TrainingSession<T>& session, T* w) {
     run_epochs(session, w, [&](const T* g, T* weights) {
         power1 *= beta1;
         power2 *= beta2;
-        const AdamStep<T> constants{.learning_rate =
-                                        static_cast<T>(session.settings.learning_rate),
+        const AdamStep<T> constants{.learning_rate = static_cast<T>(session.settings.learning_rate),
                                     .beta1 = T(beta1),
                                     .beta2 = T(beta2),
                                     .epsilon = T(1e-8),

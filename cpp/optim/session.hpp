@@ -40,9 +40,7 @@ template <class T> class TrainingSession {
     const std::vector<T>& best_weights() const { return best_; }
     Interrupt* interrupt() { return &observer_.interrupt(); }
 
-    double mean_error(const T* w) {
-        return scale_ * error(net, w, training, interrupt());
-    }
+    double mean_error(const T* w) { return scale_ * error(net, w, training, interrupt()); }
 
     // Mean error and the gradient of the objective over some samples whose total weight is
     // 1 / scale, the weight decay in its share.
@@ -68,8 +66,7 @@ template <class T> class TrainingSession {
         if (validation_.n > 0) {
             validation_error = validation_scale_ * error(net, w, validation_, interrupt());
         }
-        const double watched =
-            validation_.n > 0 ? validation_error : training_error + penalty(w);
+        const double watched = validation_.n > 0 ? validation_error : training_error + penalty(w);
         const bool finite = std::isfinite(training_error) && std::isfinite(watched) &&
                             kernels<T>().first_nonfinite(net.n_weights, w) == net.n_weights;
         history.training_error.push_back(training_error);

@@ -16,9 +16,9 @@ inline constexpr std::array optimizer_names{std::string_view{"adam"}, std::strin
                                             std::string_view{"lbfgs"}};
 
 enum class Stop { epochs, patience, converged, interrupted, diverged, callback };
-inline constexpr std::array stop_names{std::string_view{"epochs"},      std::string_view{"patience"},
-                                       std::string_view{"converged"},   std::string_view{"interrupted"},
-                                       std::string_view{"diverged"},    std::string_view{"callback"}};
+inline constexpr std::array stop_names{
+    std::string_view{"epochs"},      std::string_view{"patience"}, std::string_view{"converged"},
+    std::string_view{"interrupted"}, std::string_view{"diverged"}, std::string_view{"callback"}};
 
 // The objective is E(w) + weight_decay / 2 w.w with E a sum over the samples; the optimizers work
 // on it divided by the total weight of the samples, so that a learning rate does not depend on how

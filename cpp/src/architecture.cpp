@@ -21,9 +21,9 @@ Architecture::Architecture(const std::vector<index>& sizes, const std::vector<Ac
     }
     for (std::size_t i = 0; i < sizes.size(); ++i) {
         if (sizes[i] < 1 || sizes[i] > most_weights) {
-            throw std::invalid_argument("layers[" + std::to_string(i) + "] is " +
-                                        std::to_string(sizes[i]) + ", expected at least 1 and at most " +
-                                        std::to_string(most_weights));
+            throw std::invalid_argument(
+                "layers[" + std::to_string(i) + "] is " + std::to_string(sizes[i]) +
+                ", expected at least 1 and at most " + std::to_string(most_weights));
         }
     }
     if (hidden.size() != sizes.size() - 2) {
@@ -32,8 +32,9 @@ Architecture::Architecture(const std::vector<index>& sizes, const std::vector<Ac
                                     std::to_string(sizes.size() - 2) + " hidden layers");
     }
     if (output == Output::softmax && sizes.back() < 2) {
-        throw std::invalid_argument("output is 'softmax' with 1 output, expected at least 2 outputs "
-                                    "(for two classes and one output use 'sigmoid')");
+        throw std::invalid_argument(
+            "output is 'softmax' with 1 output, expected at least 2 outputs "
+            "(for two classes and one output use 'sigmoid')");
     }
     n_units_ = sizes.front();
     widest_ = *std::ranges::max_element(sizes);

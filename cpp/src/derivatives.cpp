@@ -43,8 +43,8 @@ double cost_per_sample(const NetworkView& net, Quantity quantity) {
 // How the samples are cut. Depends on the network and the number of samples, never on the number
 // of threads.
 struct Plan {
-    index tile;   // the most samples of a tile
-    index chunk;  // samples of a chunk, which is one piece of work
+    index tile;  // the most samples of a tile
+    index chunk; // samples of a chunk, which is one piece of work
     index chunks;
     int threads;
 };
@@ -121,9 +121,8 @@ template <class T, class Body>
 void map_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& data,
                Interrupt* interrupt, const Body& body) {
     const Plan plan = make_plan<T>(net, quantity, data.n);
-    parallel_for(plan.chunks, plan.threads, interrupt, [&](index chunk) {
-        for_each_tile(net, quantity, plan, data, chunk, body);
-    });
+    parallel_for(plan.chunks, plan.threads, interrupt,
+                 [&](index chunk) { for_each_tile(net, quantity, plan, data, chunk, body); });
 }
 
 // For sums over the samples: body(tile, sum, scratch) adds to a vector of `width` numbers and
@@ -134,10 +133,9 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
     const Plan plan = make_plan<T>(net, quantity, data.n);
     const auto sum_chunk = [&](index chunk, T* sum) {
         double total = 0;
-        for_each_tile(net, quantity, plan, data, chunk,
-                      [&](index, const Batch<T>& tile, T* scratch) {
-                          total += body(tile, sum, scratch);
-                      });
+        for_each_tile(
+            net, quantity, plan, data, chunk,
+            [&](index, const Batch<T>& tile, T* scratch) { total += body(tile, sum, scratch); });
         return total;
     };
 
@@ -152,8 +150,8 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
     // Only so many partial sums are held at once.
     constexpr index most_bytes = index{64} << 20;
     const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
-    const index round = std::min(std::clamp<index>(most_bytes / row_bytes, plan.threads, 64),
-                                 plan.chunks);
+    const index round =
+        std::min(std::clamp<index>(most_bytes / row_bytes, plan.threads, 64), plan.chunks);
     std::vector<T> sums(static_cast<std::size_t>(round * width));
     std::vector<double> totals(static_cast<std::size_t>(round));
     double total = 0;

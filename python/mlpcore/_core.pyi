@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 activations: tuple[str, ...]
 outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
+optimizers: tuple[str, ...]
 elementary_functions: tuple[str, ...]
 compiler: str
 build_type: str

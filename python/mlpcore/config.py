@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from mlpcore import _core
+from mlpcore.checks import whole_number
 
 __all__ = ["available_isas", "get_num_threads", "set_num_threads", "show_config"]
 
@@ -37,16 +38,9 @@ def set_num_threads(n: int | None) -> None:
     Raises
     ------
     ValueError
-        If `n` is less than 1.
+        If `n` is less than 1 or above 4096.
     """
-    if n is None:
-        _core.set_max_threads(0)
-        return
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
-        raise TypeError(f"n is {n!r}, expected a whole number or None")
-    if not 1 <= n <= 4096:
-        raise ValueError(f"n is {n}, expected a number of threads from 1 to 4096")
-    _core.set_max_threads(int(n))
+    _core.set_max_threads(0 if n is None else whole_number("n", n, least=1, below=4097))
 
 
 def show_config() -> None:

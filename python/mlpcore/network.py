@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpcore import _core
+from mlpcore.checks import choice, whole_number
 
 __all__ = ["Network"]
 
@@ -81,12 +81,21 @@ class Network:
         output: Literal["linear", "sigmoid", "softmax"] | str = "linear",
         dtype: DTypeLike = "float64",
     ) -> None:
-        self._layers = _whole_numbers("layers", layers)
+        self._layers = _layer_sizes(layers)
         n_hidden = max(len(self._layers) - 2, 0)
-        names = (hidden,) * n_hidden if isinstance(hidden, str) else tuple(hidden)
-        for name in (hidden,) if isinstance(hidden, str) else names:
-            _check_choice("hidden", name, _core.activations)
-        _check_choice("output", output, _core.outputs)
+        if isinstance(hidden, str):
+            choice("hidden", hidden, _core.activations)
+            names: tuple[str, ...] = (hidden,) * n_hidden
+        else:
+            try:
+                names = tuple(hidden)
+            except TypeError:
+                raise TypeError(
+                    f"hidden is {hidden!r}, expected a name or a sequence of names"
+                ) from None
+            for name in names:
+                choice("hidden", name, _core.activations)
+        choice("output", output, _core.outputs)
         self._hidden = names
         self._output = output
         try:
@@ -138,7 +147,10 @@ class Network:
         hidden: object = self._hidden
         if len(set(self._hidden)) == 1:
             hidden = self._hidden[0]
-        return f"Network({self._layers}, hidden={hidden!r}, output={self._output!r}, dtype='{self._dtype}')"
+        return (
+            f"Network({self._layers}, hidden={hidden!r}, output={self._output!r}, "
+            f"dtype='{self._dtype}')"
+        )
 
     def _key(self) -> tuple[object, ...]:
         return (self._layers, self._hidden, self._output, self._dtype.name)
@@ -179,13 +191,9 @@ class Network:
         From "zeros" the units of a hidden layer have the same gradient and stay the same as each
         other for ever; it is of use for networks without a hidden layer.
         """
-        _check_choice("scheme", scheme, ("auto", "glorot", "he", "lecun", "normal", "zeros"))
-        if isinstance(seed, bool) or not (
-            seed is None or isinstance(seed, (int, np.integer, np.random.Generator))
-        ):
-            raise TypeError(f"seed is {seed!r}, expected a whole number, a Generator or None")
-        if isinstance(seed, (int, np.integer)) and seed < 0:
-            raise ValueError(f"seed is {seed}, expected at least 0")
+        choice("scheme", scheme, ("auto", "glorot", "he", "lecun", "normal", "zeros"))
+        if not (seed is None or isinstance(seed, np.random.Generator)):
+            seed = whole_number("seed", seed, least=0)
         w = np.zeros(self.n_weights, self._dtype)
         if scheme == "zeros":
             return w
@@ -316,26 +324,9 @@ class Network:
         return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
 
 
-def _whole_numbers(name: str, values: Sequence[int]) -> tuple[int, ...]:
+def _layer_sizes(layers: Sequence[int]) -> tuple[int, ...]:
     try:
-        items = list(values)
+        sizes = list(layers)
     except TypeError:
-        raise TypeError(f"{name} is {values!r}, expected a sequence (D, M1, ..., K)") from None
-    numbers = []
-    for i, value in enumerate(items):
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name}[{i}] is {value!r}, expected a whole number") from None
-        # The core's own limit is lower; this one keeps the number within a machine word.
-        if isinstance(value, bool) or not 1 <= number < 2**62:
-            raise ValueError(f"{name}[{i}] is {value}, expected at least 1 and below 2**31")
-        numbers.append(number)
-    return tuple(numbers)
-
-
-def _check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+        raise TypeError(f"layers is {layers!r}, expected a sequence (D, M1, ..., K)") from None
+    return tuple(whole_number(f"layers[{i}]", n, least=1) for i, n in enumerate(sizes))

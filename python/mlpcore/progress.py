@@ -1,4 +1,4 @@
-"""A progress display on a terminal: tqdm's bar where tqdm is installed, one plain line elsewhere."""
+"""A progress display on a terminal: tqdm's bar where tqdm is installed, else one plain line."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class TrainingProgress:
     Calls are ``progress(epoch, training_error, validation_error)``.
     """
 
-    def __init__(self, n_epochs: int, stream: TextIO | None = None) -> None:
+    def __init__(self, n_epochs: int, enabled: bool = True, stream: TextIO | None = None) -> None:
         self._n_epochs = n_epochs
         self._stream = sys.stderr if stream is None else stream
-        self.visible = bool(getattr(self._stream, "isatty", lambda: False)())
+        self.visible = enabled and bool(getattr(self._stream, "isatty", lambda: False)())
         self._bar: Any = None
         self._width = 0
         if self.visible:
@@ -30,9 +30,7 @@ class TrainingProgress:
                 total=n_epochs, unit="epoch", file=self._stream, leave=False, dynamic_ncols=True
             )
 
-    def __call__(
-        self, epoch: int, training_error: float, validation_error: float | None
-    ) -> None:
+    def __call__(self, epoch: int, training_error: float, validation_error: float | None) -> None:
         errors = f"training {training_error:.4g}"
         if validation_error is not None:
             errors += f", validation {validation_error:.4g}"

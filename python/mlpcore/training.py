@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
+from mlpcore.checks import choice, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.progress import TrainingProgress
 
@@ -92,7 +92,7 @@ def train(
     optimizer: Literal["adam", "sgd", "lbfgs"] = "adam",
     epochs: int = 1000,
     batch_size: int | None = None,
-    learning_rate: float = 0.01,
+    learning_rate: float | None = None,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     patience: int | None = None,
@@ -125,8 +125,8 @@ def train(
         Samples of a step of adam or sgd; None is all of them. Batches are drawn without
         replacement from a new shuffle (xoshiro256**, seeded by `seed`) in every epoch, and the
         training error of such an epoch is the mean over its batches as they came.
-    learning_rate : float
-        Of adam and sgd.
+    learning_rate : float, optional
+        Of adam and sgd; None is 0.01 for either.
     momentum : float
         Of sgd.
     weight_decay : float
@@ -178,34 +178,35 @@ def train(
         _count_rows("X_val", X_val)
     if sample_weight is not None and not np.any(np.asarray(sample_weight)):
         raise ValueError("sample_weight is zero for every sample, expected at least one above 0")
-    if optimizer not in ("adam", "sgd", "lbfgs"):
-        raise ValueError(f"optimizer is {optimizer!r}, expected one of adam, sgd, lbfgs")
+    choice("optimizer", optimizer, _core.optimizers)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}, expected a callable or None")
-    settings = {
-        "epochs": _whole("epochs", epochs, least=0),
-        "batch_size": n if batch_size is None else _whole("batch_size", batch_size, least=1),
-        "learning_rate": _real("learning_rate", learning_rate, positive=True),
-        "momentum": _real("momentum", momentum, below=1.0),
-        "weight_decay": _real("weight_decay", weight_decay),
-        "patience": 0 if patience is None else _whole("patience", patience, least=1),
-        "min_delta": _real("min_delta", min_delta),
-        "seed": _seed(seed),
-    }
-    display = TrainingProgress(settings["epochs"]) if progress else None
+    epochs = whole_number("epochs", epochs, least=0)
+    rate = 0.01 if learning_rate is None else learning_rate
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
     start = time.perf_counter()
-
-    def run(show: TrainingProgress | None) -> tuple[Array, Array, Array, int, Stopped]:
-        return _core.train(
-            net._core, w, X, T, sample_weight, X_val, T_val, optimizer,
-            callback=callback, progress=show, **settings,
-        )  # fmt: skip
-
-    if display is not None and display.visible:
-        with display:
-            fitted, training, validation, best_epoch, stopped = run(display)
-    else:
-        fitted, training, validation, best_epoch, stopped = run(None)
+    with TrainingProgress(epochs, enabled=progress) as display:
+        fitted, training, validation, best_epoch, stopped = _core.train(
+            net._core,
+            w,
+            X,
+            T,
+            sample_weight,
+            X_val,
+            T_val,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=n if batch_size is None else whole_number("batch_size", batch_size, 1),
+            learning_rate=real_number("learning_rate", rate, positive=True),
+            momentum=real_number("momentum", momentum, below=1),
+            weight_decay=real_number("weight_decay", weight_decay),
+            patience=0 if patience is None else whole_number("patience", patience, least=1),
+            min_delta=real_number("min_delta", min_delta),
+            seed=whole_number("seed", seed, least=0),
+            callback=callback,
+            progress=display if display.visible else None,
+        )
     history = {"training_error": training}
     if X_val is not None:
         history["validation_error"] = validation
@@ -225,12 +226,13 @@ def train(
 def _explain(stopped: Stopped, n_epochs: int, best_epoch: int, patience: int | None) -> str:
     return {
         "epochs": f"all {n_epochs} epochs were done",
-        "patience": f"no improvement for {patience} epochs after epoch {n_epochs - (patience or 0)}",
+        "patience": f"no improvement since epoch {n_epochs - (patience or 0)}, "
+        f"for {patience} epochs",
         "converged": f"after {n_epochs} epochs the objective can't be lowered any further",
-        "interrupted": f"interrupted after epoch {max(n_epochs, 0)}; "
+        "interrupted": f"interrupted after epoch {n_epochs}; "
         f"these are the weights of epoch {best_epoch}",
-        "diverged": f"the error or a weight was no longer finite in epoch {n_epochs}; these are the "
-        f"weights of epoch {best_epoch}, and a smaller learning rate may help",
+        "diverged": f"the error or a weight was no longer finite in epoch {n_epochs}; these are "
+        f"the weights of epoch {best_epoch}, and a smaller learning rate may help",
         "callback": f"the callback said so after epoch {n_epochs}",
     }[stopped]
 
@@ -241,35 +243,3 @@ def _count_rows(name: str, X: ArrayLike) -> int:
     if n == 0:
         raise ValueError(f"{name} has shape {shape}, expected at least one row")
     return n
-
-
-def _whole(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}, expected a whole number")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected a whole number") from None
-    if not least <= number < 2**62:
-        raise ValueError(f"{name} is {number}, expected at least {least}")
-    return number
-
-
-def _real(name: str, value: object, *, positive: bool = False, below: float = np.inf) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}, expected a number") from None
-    low_enough = number > 0 if positive else number >= 0
-    if not (low_enough and number < below):
-        bound = "above 0" if positive else "at least 0"
-        limit = "finite" if below == np.inf else f"below {below:g}"
-        raise ValueError(f"{name} is {number}, expected {bound} and {limit}")
-    return number
-
-
-def _seed(seed: object) -> int:
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    number = _whole("seed", seed, least=0)
-    return number

@@ -81,8 +81,8 @@ struct Relu { // h'(0) = 0, h'' = 0
 struct LeakyRelu { // slope 0.01 below 0; h'(0) = 0.01, h'' = 0
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const IntVec<T> off = z <= Vec<T>{};
-        return {select<T>(off, T(0.01) * z, z),
-                select<T>(off, broadcast(T(0.01)), broadcast(T(1))), Vec<T>{}};
+        return {select<T>(off, T(0.01) * z, z), select<T>(off, broadcast(T(0.01)), broadcast(T(1))),
+                Vec<T>{}};
     }
 };
 
@@ -90,8 +90,8 @@ struct Softplus { // log(1 + e^z); h' is the logistic sigmoid
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const Vec<T> e = exp_nonpositive<T>(-absolute<T>(z));
         const Vec<T> large = T(1) / (T(1) + e), small = e * large;
-        return {maximum<T>(z, Vec<T>{}) + log1p_unit<T>(e),
-                select<T>(z < Vec<T>{}, small, large), large * small};
+        return {maximum<T>(z, Vec<T>{}) + log1p_unit<T>(e), select<T>(z < Vec<T>{}, small, large),
+                large * small};
     }
 };
 

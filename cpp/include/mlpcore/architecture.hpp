@@ -42,14 +42,16 @@ class Architecture {
     Architecture(const std::vector<index>& sizes, const std::vector<Activation>& hidden,
                  Output output);
 
-    NetworkView view() const { return {.layers = layers_.data(),
-                                       .depth = static_cast<index>(layers_.size()),
-                                       .output = output_,
-                                       .n_inputs = layers_.front().n_in,
-                                       .n_outputs = layers_.back().n_out,
-                                       .n_weights = n_weights_,
-                                       .n_units = n_units_,
-                                       .widest = widest_}; }
+    NetworkView view() const {
+        return {.layers = layers_.data(),
+                .depth = static_cast<index>(layers_.size()),
+                .output = output_,
+                .n_inputs = layers_.front().n_in,
+                .n_outputs = layers_.back().n_out,
+                .n_weights = n_weights_,
+                .n_units = n_units_,
+                .widest = widest_};
+    }
 
   private:
     std::vector<Layer> layers_;

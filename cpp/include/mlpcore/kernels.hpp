@@ -32,9 +32,8 @@ enum class Quantity {
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
-inline constexpr std::array curvature_names{std::string_view{"exact"},
-                                            std::string_view{"gauss_newton"},
-                                            std::string_view{"becker_lecun"}};
+inline constexpr std::array curvature_names{
+    std::string_view{"exact"}, std::string_view{"gauss_newton"}, std::string_view{"becker_lecun"}};
 
 // The state and the constants of Adam (Kingma and Ba, 2015).
 template <class T> struct AdamStep {
@@ -61,7 +60,7 @@ template <class T> struct Kernels {
     index (*first_nonfinite)(index n, const T* x); // n if there is none
     void (*accumulate)(index n, const T* x, T* sum);
     double (*dot)(index n, const T* x, const T* y);
-    void (*axpy)(index n, T a, const T* x, T* y);                      // y += a x
+    void (*axpy)(index n, T a, const T* x, T* y); // y += a x
     void (*momentum_step)(index n, T learning_rate, T momentum, const T* gradient, T* velocity,
                           T* w);
     void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
@@ -71,12 +70,15 @@ template <class T> struct Kernels {
     void (*elementary)(int function, index n, const T* x, T* y);
 };
 
-inline constexpr std::array elementary_names{
-    std::string_view{"exp_nonpositive"}, std::string_view{"expm1_nonpositive"},
-    std::string_view{"log1p_unit"},      std::string_view{"log_positive"},
-    std::string_view{"tanh"},            std::string_view{"sigmoid"},
-    std::string_view{"softplus"},        std::string_view{"normal_density"},
-    std::string_view{"normal_distribution"}};
+inline constexpr std::array elementary_names{std::string_view{"exp_nonpositive"},
+                                             std::string_view{"expm1_nonpositive"},
+                                             std::string_view{"log1p_unit"},
+                                             std::string_view{"log_positive"},
+                                             std::string_view{"tanh"},
+                                             std::string_view{"sigmoid"},
+                                             std::string_view{"softplus"},
+                                             std::string_view{"normal_density"},
+                                             std::string_view{"normal_distribution"}};
 
 // One build of the kernels.
 struct InstructionSet {

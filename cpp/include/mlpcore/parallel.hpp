@@ -41,7 +41,8 @@ void parallel_for(index count, int threads, Body body, Interrupt* interrupt);
 // of another parallel_for, or while another thread's one is under way, it runs on the calling
 // thread alone. What a body throws ends the loop, with some of the pieces undone, and is thrown
 // again here; so does Interrupted when `interrupt` (may be null) says so.
-template <class F> void parallel_for(index count, int threads, Interrupt* interrupt, const F& body) {
+template <class F> void parallel_for(index count, int threads, Interrupt* interrupt,
+                                     const F& body) {
     detail::parallel_for(count, threads, detail::Body(body), interrupt);
 }
 

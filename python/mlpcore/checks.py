@@ -1,0 +1,50 @@
+"""Checks of arguments that are not arrays; the compiled core checks the arrays.
+
+Every message names the argument, what came and what was expected.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["choice", "real_number", "whole_number"]
+
+
+def choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """`value` if it is among the choices."""
+    expected = f"expected one of {', '.join(choices)}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, {expected}")
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, {expected}")
+    return value
+
+
+def whole_number(name: str, value: Any, least: int, below: int = 2**62) -> int:
+    """`value` as an int, from `least` up to but not including `below`."""
+    expected = f"expected a whole number of at least {least}"
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, {expected}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, {expected}") from None
+    if not least <= number < below:
+        limit = f" and below {below}" if number >= below else ""
+        raise ValueError(f"{name} is {number}, {expected}{limit}")
+    return number
+
+
+def real_number(name: str, value: Any, *, positive: bool = False, below: float = 1e308) -> float:
+    """`value` as a float, at least 0 (or above 0 where `positive`), less than `below`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} is {value!r}, expected a number") from None
+    if not ((number > 0 if positive else number >= 0) and number < below):
+        bound = "above 0" if positive else "at least 0"
+        limit = "finite" if below == 1e308 else f"below {below:g}"
+        raise ValueError(f"{name} is {number}, expected a number {bound} and {limit}")
+    return number

@@ -106,7 +106,7 @@ def concrete(tmp_path_factory):
 def test_concrete_is_fitted(concrete):
     folder, done = concrete
     assert done.stderr == ""  # no progress bar in a pipe
-    assert "824 rows for training, 103 for validation, 103 for the test" in done.stdout
+    assert "721 rows for training, 103 for validation, 206 for the test" in done.stdout
     network, linear = errors(done.stdout), errors(done.stdout, "linear")
     assert network["test"] < 6.0
     assert 9.0 < linear["test"] < 12.0
@@ -393,6 +393,13 @@ def test_a_full_disk(tmp_path):
             check=False,
         )
     assert one_error((done.returncode, "", done.stderr))
+
+
+def test_divergence(run, tmp_path):
+    err = one_error(run("--optimizer", "sgd", "--learning-rate", "1e6"))
+    assert "nothing was learned: " in err
+    assert "no longer finite" in err
+    assert not list(tmp_path.iterdir())
 
 
 # Help, terminals, pipes, signals

@@ -530,6 +530,18 @@ def test_a_bomb_is_not_unpacked(saved):
         load(path)
 
 
+def test_sizes_beyond_the_file_are_not_believed(saved):
+    """A directory that announces 800 MB for w, and a header that agrees."""
+    path, _, _ = saved
+    rewrite(path, change_header=changed(layers=[99_999_999, 1], hidden=[]))
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"w.npy"))
+    data[entry + 20 : entry + 28] = (800_000_128).to_bytes(4, "little") * 2
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"announces 8.* bytes in a file of"):
+        load(path)
+
+
 class Evil:
     def __init__(self, file):
         self.file = file

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "forward.hpp"
+#include "outer.hpp"
 #include "output.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -64,6 +65,7 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
     T* const weight = tile.take(1);
     T* const delta = tile.take(net.widest);
     T* const other = tile.take(net.widest);
+    T* const turned = tile.take(padded(net.widest, lanes<T>));
 
     tile.load_inputs(batch);
     forward_pass(net, w, slopes, tile);
@@ -73,8 +75,8 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
         error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
     walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs}, delta, other,
               [&](const Layer& l, const T* d, SeedRange) {
-                  outer(l.n_out, l.n_in, tile.stride, d, tile.activations_below(l), tile.stride,
-                        gradient + l.weights);
+                  outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient + l.weights,
+                        turned);
                   sum_rows(l.n_out, tile.stride, d, tile.stride, gradient + l.biases);
               });
     return error;

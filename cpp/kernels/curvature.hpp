@@ -92,6 +92,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
     T* const weight = tile.take(1);
     T* const s_rows = tile.take(k);
     T* const squares = tile.take(net.widest);
+    T* const turned = tile.take(padded(net.widest, lanes<T>));
     T* const b = tile.take(net.widest);
     T* const b_below = tile.take(net.widest);
     T* const c = tile.take(net.widest);
@@ -128,7 +129,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
         for (index i = 0; i < l->n_in * stride; i += lanes<T>) {
             store(squares + i, load(a + i) * load(a + i));
         }
-        outer(l->n_out, l->n_in, stride, b, squares, stride, diagonal + l->weights);
+        outer(tile, l->n_out, l->n_in, b, squares, diagonal + l->weights, turned);
         sum_rows(l->n_out, stride, b, stride, diagonal + l->biases);
         if (l == net.layers) {
             return;

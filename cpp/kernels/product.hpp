@@ -1,14 +1,15 @@
-// The two products that every pass is made of, over tiles that hold samples in SIMD lanes.
+// The product of a matrix and a tile, along which the lanes run: what every pass is made of.
 #pragma once
 
 #include "simd.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
 
-// Register blocks: as many accumulators as leave room for the operands.
+// Register blocks: as many accumulators as leave room for the operands. Where there are but few
+// columns, more rows keep them busy.
 inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
-inline constexpr int outer_rows = 3;
+inline constexpr int many_rows = 12;
 
 constexpr int power_of_two_up_to(int n) {
     int p = 1;
@@ -47,32 +48,32 @@ template <int R, int C, class T, class Left, class Epilogue>
 MLPCORE_INLINE void product_block(index i0, index inner, index column, const Left& a, const T* b,
                                   index stride, const Epilogue& epilogue) {
     Vec<T> sum[R][C];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
         const Vec<T> start = epilogue.start(i0 + r);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int c = 0; c < C; ++c) {
             sum[r][c] = start;
         }
     }
     for (index k = 0; k < inner; ++k) {
         Vec<T> bk[C];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int c = 0; c < C; ++c) {
             bk[c] = load(b + k * stride + column + c * lanes<T>);
         }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int r = 0; r < R; ++r) {
             const Vec<T> ark = broadcast(a.element(i0 + r, k));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int c = 0; c < C; ++c) {
                 sum[r][c] += ark * bk[c];
             }
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int c = 0; c < C; ++c) {
             epilogue.finish(i0 + r, column + c * lanes<T>, sum[r][c]);
         }
@@ -108,6 +109,11 @@ template <class T, class Left, class Epilogue>
 inline void product(index rows, index inner, index columns, const Left& a, const T* b, index stride,
                     const Epilogue& epilogue) {
     index i = 0;
+    if (columns <= accumulators / many_rows * lanes<T>) {
+        for (; i + many_rows <= rows; i += many_rows) {
+            detail::product_rows_of<many_rows>(i, inner, columns, a, b, stride, epilogue);
+        }
+    }
     for (; i + product_rows <= rows; i += product_rows) {
         detail::product_rows_of<product_rows>(i, inner, columns, a, b, stride, epilogue);
     }
@@ -149,109 +155,5 @@ template <class T> struct StoreScaled {
     }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
-
-namespace detail {
-template <int R, int C, class T>
-MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, T* g,
-                                index p_step, index q_step) {
-    Vec<T> sum[R][C] = {};
-    for (index column = 0; column < columns; column += lanes<T>) {
-        Vec<T> pv[R];
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            pv[r] = load(p + r * stride + column);
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-            const Vec<T> qv = load(q + c * stride + column);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-                sum[r][c] += pv[r] * qv;
-            }
-        }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-        const Vec<T> total = sum_lanes<T, C>(sum[r]);
-        T* to = g + r * p_step;
-        if constexpr (C == lanes<T>) {
-            if (q_step == 1) {
-                store(to, load(to) + total);
-                continue;
-            }
-        }
-#pragma GCC unroll 16
-        for (int c = 0; c < C; ++c) {
-            to[c * q_step] += total[c];
-        }
-    }
-}
-
-template <int R, int C, class T>
-MLPCORE_INLINE void outer_columns(index from, index q_rows, index columns, const T* p, const T* q,
-                                  index stride, T* g, index p_step, index q_step) {
-    index j = from;
-    for (; j + C <= q_rows; j += C) {
-        outer_block<R, C>(columns, p, q + j * stride, stride, g + j * q_step, p_step, q_step);
-    }
-    if constexpr (C > 1) {
-        outer_columns<R, C / 2>(j, q_rows, columns, p, q, stride, g, p_step, q_step);
-    }
-}
-} // namespace detail
-
-// g[i * p_step + j * q_step] += sum over the columns of p(i, column) q(j, column): a product that
-// sums over the samples. Fast where q has at least as many rows as there are lanes.
-template <class T>
-inline void outer(index p_rows, index q_rows, index columns, const T* p, const T* q, index stride,
-                  T* g, index p_step, index q_step) {
-    constexpr int C = power_of_two_up_to(accumulators / outer_rows) < lanes<T>
-                          ? power_of_two_up_to(accumulators / outer_rows)
-                          : static_cast<int>(lanes<T>);
-    index i = 0;
-    for (; i + outer_rows <= p_rows; i += outer_rows) {
-        detail::outer_columns<outer_rows, C>(0, q_rows, columns, p + i * stride, q, stride,
-                                             g + i * p_step, p_step, q_step);
-    }
-    for (; i < p_rows; ++i) {
-        detail::outer_columns<1, C>(0, q_rows, columns, p + i * stride, q, stride, g + i * p_step,
-                                    p_step, q_step);
-    }
-}
-
-// g (p_rows, q_rows) += p q^T, whichever of the two has more rows along the lanes of the result.
-template <class T>
-inline void outer(index p_rows, index q_rows, index columns, const T* p, const T* q, index stride,
-                  T* g) {
-    if (q_rows >= lanes<T> || q_rows >= p_rows) {
-        outer(p_rows, q_rows, columns, p, q, stride, g, q_rows, index{1});
-    } else {
-        outer(q_rows, p_rows, columns, q, p, stride, g, index{1}, q_rows);
-    }
-}
-
-// g[i] += the sum of row i of p.
-template <class T>
-inline void sum_rows(index rows, index columns, const T* p, index stride, T* g) {
-    constexpr int C = static_cast<int>(lanes<T>);
-    index i = 0;
-    for (; i + C <= rows; i += C) {
-        Vec<T> sum[C] = {};
-        for (index column = 0; column < columns; column += lanes<T>) {
-#pragma GCC unroll 16
-            for (int c = 0; c < C; ++c) {
-                sum[c] += load(p + (i + c) * stride + column);
-            }
-        }
-        store(g + i, load(g + i) + sum_lanes<T, C>(sum));
-    }
-    for (; i < rows; ++i) {
-        Vec<T> total = {};
-        for (index column = 0; column < columns; column += lanes<T>) {
-            total += load(p + i * stride + column);
-        }
-        g[i] += sum<T>(total);
-    }
-}
 
 } // namespace mlpcore::MLPCORE_ISA

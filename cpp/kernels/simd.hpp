@@ -50,7 +50,8 @@ template <class T> MLPCORE_INLINE Vec<T> load(const T* p) {
 
 template <class T> MLPCORE_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, sizeof v); }
 
-template <class T> MLPCORE_INLINE Vec<T> broadcast(T x) { return Vec<T>{} + x; }
+// x - 0 and not x + 0: it is x for -0 too, so compilers drop the subtraction.
+template <class T> MLPCORE_INLINE Vec<T> broadcast(T x) { return x - Vec<T>{}; }
 
 // The lanes of `yes` where the mask is set, of `no` elsewhere; a NaN compares as false.
 template <class T> MLPCORE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<T> no) {

@@ -31,6 +31,8 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += k + 1;
         break;
     case Quantity::gradient:
+        rows += units + k + 1 + 2 * widest + padded(widest, lanes<T>);
+        break;
     case Quantity::per_sample_gradient:
         rows += units + k + 1 + 2 * widest;
         break;
@@ -41,8 +43,8 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += units + k + 2 * widest;
         break;
     case Quantity::hessian_diagonal:
-        rows += 2 * units + 2 * k + 1 + 6 * widest + detail::curvature_rows(net) +
-                detail::half_product_rows(net);
+        rows += 2 * units + 2 * k + 1 + 6 * widest + padded(widest, lanes<T>) +
+                detail::curvature_rows(net) + detail::half_product_rows(net);
         break;
     }
     return rows * padded(n, lanes<T>);

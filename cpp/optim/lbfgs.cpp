@@ -57,6 +57,7 @@ template <class T> class Line {
     // A point that satisfies both, or the best decrease found; nullptr-like step 0 if none.
     Trial<T> search(double first_step) const {
         Trial<T> low = start_;
+        low.step = 0; // it was measured along the line before
         double step = first_step;
         for (int i = 0; i < most_trials; ++i) {
             Trial<T> t = at(step);

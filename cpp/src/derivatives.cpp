@@ -49,9 +49,14 @@ struct Plan {
     int threads;
 };
 
-// A tile's scratch should stay in the second-level cache, and mostly in the first.
-constexpr index tile_bytes = 128 * 1024;
+// A tile's scratch should stay in the second-level cache, and mostly in the first; but a product
+// needs some vectors side by side to keep its accumulators busy. The whole curvature matrices of
+// the diagonal Hessian are large, and their products long.
+constexpr index tile_bytes = 256 * 1024;
 constexpr index longest_tile = 128;
+constexpr index fewest_vectors(Quantity quantity) {
+    return quantity == Quantity::hessian_diagonal ? 4 : 8;
+}
 // A chunk is long enough to pay for being handed out, and short enough to share the work evenly
 // and to notice an interrupt.
 constexpr double smallest_chunk_cost = 25e3;
@@ -65,7 +70,9 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const Kernels<T>& k = kernels<T>();
     const index vector_bytes =
         k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
-    const index vectors = std::clamp<index>(tile_bytes / vector_bytes, 1, longest_tile / k.lanes);
+    const index fewest = std::min<index>(fewest_vectors(quantity), longest_tile / k.lanes);
+    const index vectors =
+        std::clamp<index>(tile_bytes / vector_bytes, fewest, longest_tile / k.lanes);
     const index tile = vectors * k.lanes;
 
     const double cost = cost_per_sample(net, quantity);

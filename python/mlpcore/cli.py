@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--test-fraction",
         type=_fraction,
-        default=0.1,
+        default=0.2,
         metavar="F",
         help="rows held out for the test (default: %(default)s)",
     )
@@ -191,20 +191,28 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--learning-rate",
         type=_positive,
+        default=0.003,
         metavar="R",
-        help="of adam and sgd (default: the optimizer's own)",
+        help="of adam and sgd (default: %(default)s)",
+    )
+    add(
+        "--batch-size",
+        type=_at_least_1,
+        default=32,
+        metavar="N",
+        help="rows of a step of adam and sgd (default: %(default)s)",
     )
     add(
         "--epochs",
         type=_at_least_1,
-        default=1000,
+        default=2000,
         metavar="N",
         help="at most (default: %(default)s)",
     )
     add(
         "--patience",
         type=_at_least_0,
-        default=100,
+        default=200,
         metavar="N",
         help="stop when the validation error has not improved for so many epochs; 0 for never "
         "(default: %(default)s)",
@@ -212,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--weight-decay",
         type=_not_negative,
-        default=0.5,
+        default=0.1,
         metavar="A",
         help="A/2 times the sum of the squared weights is added to half the sum of the squared "
         "errors in standardized units (default: %(default)s)",
@@ -260,9 +268,14 @@ def _run(options: argparse.Namespace) -> int:
     hidden = ", ".join(dict.fromkeys(net.hidden)) or "no hidden layer"
     _say(f"Network   {sizes}, {hidden}, {net.n_weights} weights")
     patience = options.patience if len(split.validation) and options.patience else None
+    steps = f" (learning rate {options.learning_rate:g}, batches of {options.batch_size})"
     _say(
-        f"Training  {options.optimizer}, weight decay {options.weight_decay:g}, at most "
-        f"{options.epochs} epochs, " + (f"patience {patience}" if patience else "no early stopping")
+        f"Training  {options.optimizer}{'' if options.optimizer == 'lbfgs' else steps}, "
+        f"weight decay {options.weight_decay:g},"
+    )
+    _say(
+        f"          at most {options.epochs} epochs, "
+        + (f"patience {patience}" if patience else "no early stopping")
     )
 
     inputs = Standardizer.fit(problem.X[split.training])
@@ -273,8 +286,10 @@ def _run(options: argparse.Namespace) -> int:
     if result.stopped == "interrupted" and result.best_epoch == 0:
         _complain("interrupted before anything was learned; nothing was saved")
         return _INTERRUPTED
+    if result.stopped == "diverged" and result.best_epoch == 0:
+        raise _Error(f"nothing was learned: {result.message}")
     if result.stopped == "diverged":
-        _complain(f"warning: {_one_line(result.message)}; try a smaller --learning-rate")
+        _complain(f"warning: {result.message}")
     _say(f"Stopped   {_one_line(result.message)}")
     _say(
         f"          after epoch {result.n_epochs}, {result.seconds:.1f} s; "
@@ -461,7 +476,7 @@ def _fit(
             T[split.validation] if held_out else None,
             optimizer=options.optimizer,
             epochs=options.epochs,
-            batch_size=None,
+            batch_size=options.batch_size,
             learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
             patience=patience,

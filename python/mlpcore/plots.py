@@ -117,7 +117,8 @@ def learning_curves(
     ax.margins(x=0.02)
     ax.set_xlabel("epoch")
     ax.set_ylabel(label)
-    ax.legend(frameon=False, fontsize="small")
+    # A white ground without a frame: the line of the best epoch may pass behind.
+    ax.legend(fontsize="small", edgecolor="none", framealpha=1.0, loc="upper right")
     _open_frame(ax)
     return ax
 

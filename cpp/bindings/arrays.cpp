@@ -42,15 +42,19 @@ template <class T> void check_finite(const char* name, const py::array_t<T>& a) 
     }
 }
 
-template <class T> bool is_ready(py::handle object) {
-    const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
+bool is_aligned(const py::array& a) {
     constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
-    // Exactly an ndarray: a subclass may mean its numbers differently.
-    return Py_TYPE(object.ptr()) == ndarray && py::array_t<T, py::array::c_style>::check_(object) &&
-           (py::reinterpret_borrow<py::array>(object).flags() & aligned) != 0;
+    return (a.flags() & aligned) != 0;
 }
 
-// An array of real numbers, of any type and layout.
+template <class T> bool is_ready(py::handle object) {
+    const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
+    // Exactly an ndarray: a subclass may mean its numbers differently.
+    return Py_TYPE(object.ptr()) == ndarray && py::array_t<T, py::array::c_style>::check_(object) &&
+           is_aligned(py::reinterpret_borrow<py::array>(object));
+}
+
+// An array of real numbers, of any type and layout, aligned.
 py::array as_real(const char* name, py::handle object) {
     const py::module_ numpy = py::module_::import("numpy");
     if (py::isinstance(object, numpy.attr("ma").attr("MaskedArray"))) {
@@ -71,7 +75,7 @@ py::array as_real(const char* name, py::handle object) {
         throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(a.dtype())) +
                              ", expected real numbers");
     }
-    return a;
+    return is_aligned(a) ? a : py::array(a.attr("copy")());
 }
 
 // Bytes that can still be had without swapping, or a huge number if the system does not say.

@@ -1,0 +1,221 @@
+"""Ctrl-C: within about a second, a training ends with a result and a long call with an exception.
+
+The signal comes to a process of its own, which says when it is about to call and when it is back.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import mlpcore
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+
+BEGIN = """
+import json, signal, sys
+import numpy as np
+import mlpcore
+
+class Alarm(Exception):
+    pass
+
+def alarm(*_):
+    raise Alarm
+
+signal.signal(signal.SIGUSR1, alarm)
+handled = []
+signal.signal(signal.SIGUSR2, lambda *_: handled.append(True))
+
+def data(n, *layers):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, layers[0]))
+    net = mlpcore.Network(layers)
+    return net, net.init(seed=0), X, X[:, :1] * np.ones(layers[-1])
+
+def call(f):
+    print("calling", flush=True)
+    try:
+        r = f()
+    except BaseException as e:
+        print(json.dumps({"raised": type(e).__name__}), flush=True)
+        return
+    print(json.dumps({
+        "stopped": r.stopped, "n_epochs": r.n_epochs, "best_epoch": r.best_epoch,
+        "finite": bool(np.isfinite(r.w).all()), "started": bool((r.w == w).all()),
+        "entries": [len(h) for h in r.history.values()], "repr": repr(r), "message": r.message,
+        "handled": len(handled),
+    }), flush=True)
+"""
+
+END = """
+# The library works on as if nothing had happened.
+net, w, X, T = data(5000, 8, 50, 1)
+g = net.gradient(w, X, T)
+assert (net.gradient(w, X, T) == g).all()
+assert np.allclose(g, sum(net.gradient(w, X[i::5], T[i::5]) for i in range(5)))
+assert mlpcore.train(net, w, X, T, epochs=2).stopped == "epochs"
+"""
+
+
+def signalled(program, number=signal.SIGINT, ready="calling"):
+    """What the program said of its call, and the seconds from the signal until then.
+
+    The signal goes out a little after the program has said that it is ready.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN + program + END],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert any(line == ready + "\n" for line in process.stdout), process.stderr.read()
+            time.sleep(0.3)
+            sent = time.monotonic()
+            process.send_signal(number)
+            answer = next((line for line in process.stdout if line.startswith("{")), "")
+            seconds = time.monotonic() - sent
+            process.wait(timeout=60)
+            assert process.returncode == 0, process.stderr.read()
+        finally:
+            process.kill()
+    return json.loads(answer), seconds
+
+
+#: Far longer than a test may take, but for the signal.
+ENDLESS = "net, w, X, T = data(200, 3, 10, 1)\ncall(lambda: mlpcore.train(net, w, X, T, {}))"
+#: A million rows of a third of a million weights: minutes for one pass, 24 MB.
+LONG = "net, w, X, T = data(10**6, 2, 600, 600, 1)\ncall(lambda: {})"
+
+
+@posix
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "epochs=10**9",
+        "epochs=10**9, batch_size=7",
+        "epochs=10**9, optimizer='sgd', learning_rate=1e-3, batch_size=1",
+        "epochs=10**9, X_val=X, T_val=T",
+        "epochs=10**9, callback=lambda *_: None",
+    ],
+)
+def test_many_epochs(settings):
+    answer, seconds = signalled(ENDLESS.format(settings))
+    assert answer["stopped"] == "interrupted"
+    assert answer["finite"]
+    assert not answer["started"]
+    assert answer["n_epochs"] >= answer["best_epoch"] > 0
+    assert set(answer["entries"]) == {answer["n_epochs"] + 1}
+    assert answer["message"] == (
+        f"interrupted after epoch {answer['n_epochs']}; "
+        f"these are the weights of epoch {answer['best_epoch']}"
+    )
+    assert "interrupted" in answer["repr"]
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("data", ["X, T", "X, T, X[:9], T[:9]", "X[:9], T[:9], X, T"])
+def test_one_long_pass(optimizer, data):
+    """Even before there is any error to report."""
+    call = f"mlpcore.train(net, w, {data}, optimizer='{optimizer}')"
+    answer, seconds = signalled(LONG.format(call))
+    assert answer.get("stopped") == "interrupted", answer
+    assert answer["finite"]
+    assert answer["started"]
+    assert answer["best_epoch"] == 0
+    assert answer["n_epochs"] >= 0
+    assert "interrupted" in answer["repr"]
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize("settings", ["", "batch_size=20_000, ", "optimizer='lbfgs', "])
+def test_within_an_epoch(settings):
+    program = "net, w, X, T = data(60_000, 2, 600, 600, 1)\n"
+    call = f"mlpcore.train(net, w, X, T, {settings}callback=lambda *_: print('epoch', flush=True))"
+    answer, seconds = signalled(program + f"call(lambda: {call})", ready="epoch")
+    assert answer.get("stopped") == "interrupted", answer
+    assert answer["finite"]
+    assert answer["entries"] == [answer["n_epochs"] + 1]
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize(
+    "call",
+    [
+        "net.forward(w, X)",
+        "net.error(w, X, T)",
+        "net.gradient(w, X, T)",
+        "net.error_and_gradient(w, X, T)",
+        "net.jacobian(w, X)",
+        "net.hessian_diagonal(w, X, T)",
+    ],
+)
+def test_one_long_call(call):
+    answer, seconds = signalled(LONG.format(call))
+    assert answer == {"raised": "KeyboardInterrupt"}
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize(
+    "program",
+    [
+        ENDLESS.format("epochs=10**9"),
+        ENDLESS.format("epochs=10**9, progress=True, callback=lambda *_: None"),
+        LONG.format("net.gradient(w, X, T)"),
+        LONG.format("mlpcore.train(net, w, X, T)"),
+    ],
+)
+def test_what_another_handler_raises_is_raised(program):
+    answer, seconds = signalled(program, signal.SIGUSR1)
+    assert answer == {"raised": "Alarm"}
+    assert seconds < 1.5
+
+
+@posix
+def test_a_signal_that_raises_nothing_ends_nothing():
+    program = ENDLESS.format("epochs=10**9, callback=lambda *_: handled")
+    answer, seconds = signalled(program, signal.SIGUSR2)
+    assert (answer["stopped"], answer["handled"]) == ("callback", 1)
+    assert seconds < 1.5
+
+
+def fit(callback, **settings):
+    net = mlpcore.Network((2, 3, 1))
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    w = net.init(seed=0)
+    return w, mlpcore.train(net, w, X, X[:, :1], callback=callback, **settings)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
+def test_keyboard_interrupt_in_the_callback(optimizer, at):
+    seen = []
+
+    def callback(epoch, e, v, w):
+        seen.append(w)
+        if epoch == at:
+            raise KeyboardInterrupt
+
+    _, result = fit(callback, optimizer=optimizer)
+    assert (result.stopped, result.n_epochs, result.best_epoch) == ("interrupted", at, at)
+    assert result.w.tobytes() == seen[at].tobytes()
+    assert result.message == f"interrupted after epoch {at}; these are the weights of epoch {at}"
+
+
+@posix
+def test_ctrl_c_during_the_callback():
+    """The signal comes while Python runs, not the loop."""
+    result = fit(lambda epoch, *_: epoch == 5 and signal.raise_signal(signal.SIGINT))[1]
+    assert (result.stopped, result.n_epochs) == ("interrupted", 5)

@@ -715,7 +715,7 @@ REFUSED = [
     ("w", np.zeros(5), ValueError, r"w has shape \(5,\), expected \(38,\)"),
     ("w", None, TypeError, "w has dtype object, expected real numbers"),
     ("w", np.full(38, np.nan), ValueError, r"w is not finite: w\[0\] is nan"),
-    ("X", X[:0], ValueError, r"X has shape \(0, 3\), expected at least one row"),
+    ("X", X[:0], ValueError, r"T has shape \(50, 2\), expected \(0, 2\)"),
     ("X", None, (TypeError, ValueError), r"X has .*, expected"),
     ("X", X[:, :2], ValueError, r"X has shape \(50, 2\), expected \(N, 3\)"),
     ("X", X * 1j, TypeError, "X has dtype complex128, expected real numbers"),
@@ -724,14 +724,14 @@ REFUSED = [
     ("T", T[:9], ValueError, r"T has shape \(9, 2\), expected \(50, 2\)"),
     ("T", None, TypeError, "T has dtype object, expected real numbers"),
     ("T", RAGGED, ValueError, "^T is not an array of numbers"),
-    ("X_val", X[:0], ValueError, r"X_val has shape \(0, 3\), expected at least one row"),
+    ("X_val", X[:0], ValueError, r"T_val has shape \(50, 2\), expected \(0, 2\)"),
     ("X_val", X[:, 0], ValueError, r"X_val has shape \(50,\), expected \(N, 3\)"),
     ("X_val", None, ValueError, "T_val came without X_val, expected both or neither"),
     ("X_val", RAGGED, ValueError, "^X_val is not an array of numbers"),
     ("T_val", None, ValueError, "X_val came without T_val, expected both or neither"),
     ("T_val", T[:9], ValueError, r"T_val has shape \(9, 2\), expected \(50, 2\)"),
     ("T_val", T * np.nan, ValueError, r"T_val is not finite: T_val\[0, 0\] is nan"),
-    ("sample_weight", np.zeros(N), ValueError, "sample_weight is zero for every sample, expected"),
+    ("sample_weight", np.zeros(N), ValueError, "sample_weight sums to 0.0, expected"),
     ("sample_weight", -np.ones(N), ValueError, r"sample_weight\[0\] is -1.0, expected a weight"),
     ("sample_weight", np.ones(9), ValueError, r"sample_weight has shape \(9,\), expected \(50,\)"),
     ("sample_weight", "text", TypeError, "sample_weight has dtype <U4, expected real numbers"),
@@ -781,3 +781,12 @@ def test_weights_of_samples_that_vanish_in_float32():
     case = Case((3, 6, 2), n=50, dtype="float32")
     with pytest.raises(ValueError, match="sample_weight"):
         fit(case, case.problem()._replace(s=np.full(50, 1e-60)), epochs=1)
+
+
+@pytest.mark.parametrize("name", ["X", "X_val"])
+def test_nothing_to_fit(name):
+    net, w = REGRESSION.network(), REGRESSION.problem().w
+    data = {"X": X, "T": T, "X_val": X, "T_val": T}
+    data |= {name: X[:0], name.replace("X", "T"): T[:0]}
+    with pytest.raises(ValueError, match=f"{name} has no rows, expected at least one"):
+        mlpcore.train(net, w, **data)

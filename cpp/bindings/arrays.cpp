@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <new>
 #include <sstream>
 #include <unistd.h>
 
@@ -16,6 +17,32 @@ std::string shape_of(const py::array& a) {
         s += (i == 0 ? "" : ", ") + std::to_string(a.shape(i));
     }
     return s + (a.ndim() == 1 ? ",)" : ")");
+}
+
+// Bytes that can still be had without swapping, or a huge number if the system does not say.
+double available_memory() {
+    std::ifstream meminfo("/proc/meminfo");
+    std::string key;
+    double kilobytes = 0;
+    while (meminfo >> key >> kilobytes) {
+        if (key == "MemAvailable:") {
+            return 1024 * kilobytes;
+        }
+        meminfo.ignore(256, '\n');
+    }
+#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+           static_cast<double>(sysconf(_SC_PAGESIZE));
+#else
+    return 1e18;
+#endif
+}
+
+std::string gibibytes(double bytes) {
+    std::ostringstream s;
+    s.precision(3);
+    s << bytes / (1024.0 * 1024.0 * 1024.0) << " GiB";
+    return s.str();
 }
 
 std::string number(double x) { return py::str(py::float_(x)); }
@@ -54,6 +81,22 @@ template <class T> bool is_ready(py::handle object) {
            is_aligned(py::reinterpret_borrow<py::array>(object));
 }
 
+bool is_real(char kind) { return std::string("biuf").find(kind) != std::string::npos; }
+
+// A pandas table whose columns are all numbers, but of several types or of pandas' own.
+bool holds_numbers(py::handle object) {
+    if (!py::hasattr(object, "to_numpy") || !py::hasattr(object, "dtypes")) {
+        return false;
+    }
+    for (const py::handle dtype : py::iter(object.attr("dtypes"))) {
+        const auto kind = py::getattr(dtype, "kind", py::none());
+        if (!py::isinstance<py::str>(kind) || !is_real(std::string(py::str(kind))[0])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // An array of real numbers, of any type and layout, aligned.
 py::array as_real(const char* name, py::handle object) {
     const py::module_ numpy = py::module_::import("numpy");
@@ -71,37 +114,14 @@ py::array as_real(const char* name, py::handle object) {
         throw py::value_error(std::string(name) +
                               " is not an array of numbers: " + std::string(py::str(e.value())));
     }
-    if (std::string("biuf").find(a.dtype().kind()) == std::string::npos) {
+    if (a.dtype().kind() == 'O' && holds_numbers(object)) {
+        a = object.attr("to_numpy")("float64");
+    }
+    if (!is_real(a.dtype().kind())) {
         throw py::type_error(std::string(name) + " has dtype " + std::string(py::str(a.dtype())) +
                              ", expected real numbers");
     }
     return is_aligned(a) ? a : py::array(a.attr("copy")());
-}
-
-// Bytes that can still be had without swapping, or a huge number if the system does not say.
-double available_memory() {
-    std::ifstream meminfo("/proc/meminfo");
-    std::string key;
-    double kilobytes = 0;
-    while (meminfo >> key >> kilobytes) {
-        if (key == "MemAvailable:") {
-            return 1024 * kilobytes;
-        }
-        meminfo.ignore(256, '\n');
-    }
-#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
-    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
-           static_cast<double>(sysconf(_SC_PAGESIZE));
-#else
-    return 1e18;
-#endif
-}
-
-std::string gibibytes(double bytes) {
-    std::ostringstream s;
-    s.precision(3);
-    s << bytes / (1024.0 * 1024.0 * 1024.0) << " GiB";
-    return s.str();
 }
 
 std::string row_count(index n, index k) {
@@ -132,13 +152,23 @@ void check_probabilities(const char* name, const py::array_t<T>& t, index k, boo
     }
 }
 
+template <class T> py::array_t<T> contiguous(const char* name, const py::array& a) {
+    check_memory(std::string(name) + " as a contiguous array",
+                 static_cast<double>(a.size()) * static_cast<double>(sizeof(T)));
+    auto converted = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(a);
+    if (!converted) {
+        throw std::bad_alloc();
+    }
+    return converted;
+}
+
 py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index classes) {
     const auto reject = [&](index i, double value) {
         throw py::value_error(element(name, a, i) + " is " + number(value) +
                               ", expected a class label from 0 to " + std::to_string(classes - 1));
     };
     const auto count = static_cast<double>(classes);
-    if (a.dtype().kind() == 'f') {
+    if (a.dtype().kind() == 'f' || a.dtype().kind() == 'u') {
         const auto values = as_array<double>(name, a);
         py::array_t<std::int64_t> labels(values.size());
         for (index i = 0; i < values.size(); ++i) {
@@ -150,12 +180,13 @@ py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index 
         }
         return labels;
     }
-    auto labels = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>::ensure(a);
-    if (!labels) {
-        throw py::error_already_set();
-    }
+    const py::array_t<std::int64_t> given = contiguous<std::int64_t>(name, a);
+    // A copy of our own: the kernels write where a label says, and the caller's array may change
+    // meanwhile.
+    py::array_t<std::int64_t> labels(given.size());
     for (index i = 0; i < labels.size(); ++i) {
-        const std::int64_t label = labels.data()[i];
+        const std::int64_t label = given.data()[i];
+        labels.mutable_data()[i] = label;
         if (label < 0 || label >= classes) {
             throw py::value_error(element(name, a, i) + " is " + std::to_string(label) +
                                   ", expected a class label from 0 to " +
@@ -167,16 +198,24 @@ py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index 
 
 } // namespace
 
+void check_memory(const std::string& what, double bytes) {
+    constexpr double worth_asking = 256.0 * 1024 * 1024;
+    if (bytes > worth_asking && bytes > available_memory()) {
+        PyErr_SetString(PyExc_MemoryError,
+                        (what + " would take " + gibibytes(bytes) + ", more than the " +
+                         gibibytes(available_memory()) + " of memory available")
+                            .c_str());
+        throw py::error_already_set();
+    }
+}
+
 template <class T> py::array_t<T> as_array(const char* name, py::handle object) {
     if (is_ready<T>(object)) {
         return py::reinterpret_borrow<py::array_t<T>>(object);
     }
     const py::array real = as_real(name, object);
     // By way of double, so that what overflows T is found here, with its name.
-    auto wide = py::array_t<double, py::array::c_style | py::array::forcecast>::ensure(real);
-    if (!wide) {
-        throw py::error_already_set();
-    }
+    const py::array_t<double> wide = contiguous<double>(name, real);
     if constexpr (std::is_same_v<T, double>) {
         return wide;
     } else {
@@ -277,14 +316,7 @@ py::array_t<T> new_array(const char* what, std::initializer_list<index> shape) {
         bytes *= static_cast<double>(n);
         words += (words.size() == 1 ? "" : ", ") + std::to_string(n);
     }
-    constexpr double worth_asking = 256.0 * 1024 * 1024;
-    if (bytes > worth_asking && bytes > available_memory()) {
-        const std::string message = std::string(what) + " would have shape " + words +
-                                    ") and take " + gibibytes(bytes) + ", more than the " +
-                                    gibibytes(available_memory()) + " of memory available";
-        PyErr_SetString(PyExc_MemoryError, message.c_str());
-        throw py::error_already_set();
-    }
+    check_memory(std::string(what) + " of shape " + words + ")", bytes);
     return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
 }
 

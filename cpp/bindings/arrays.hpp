@@ -53,7 +53,10 @@ template <class T>
 Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle sample_weight,
                       const SampleNames& names = {});
 
-// A fresh array. MemoryError in words, before anything is allocated, where it can't fit.
+// MemoryError in words where so many bytes can't be had.
+void check_memory(const std::string& what, double bytes);
+
+// A fresh array, after check_memory.
 template <class T>
 py::array_t<T> new_array(const char* what, std::initializer_list<index> shape);
 

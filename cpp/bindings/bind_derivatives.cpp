@@ -102,6 +102,8 @@ py::array py_hessian_diagonal(const Network& net, py::handle w, py::handle x, py
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, x, t, sample_weight);
         const NetworkView view = net.architecture.view();
+        check_memory("the working memory of hessian_diagonal",
+                     scratch_bytes<T>(view, Quantity::hessian_diagonal, samples.batch.n));
         auto d = new_array<T>("hessian_diagonal", {view.n_weights});
         T* const to = d.mutable_data();
         without_gil([&](Interrupt* interrupt) {

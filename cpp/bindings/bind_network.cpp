@@ -23,6 +23,13 @@ Network make_network(const std::vector<index>& layers, const std::vector<std::st
 } // namespace
 
 void bind_network(py::module_& m) {
+    m.def(
+        "as_array",
+        [](const std::string& name, py::handle object, bool is_double) -> py::array {
+            return is_double ? py::array(as_array<double>(name.c_str(), object))
+                             : py::array(as_array<float>(name.c_str(), object));
+        },
+        py::arg("name"), py::arg("object"), py::arg("is_double"));
     py::class_<Network>(m, "Network")
         .def(py::init(&make_network), py::arg("layers"), py::arg("hidden"), py::arg("output"),
              py::arg("is_double"))

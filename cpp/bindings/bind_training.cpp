@@ -1,17 +1,33 @@
 // The native training loops, and what of Python they may call: the callback, the progress display.
 #include <chrono>
+#include <cmath>
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "optim/session.hpp"
 #include "optim/train.hpp"
 #include "running.hpp"
 
 namespace mlpcore::bindings {
 
 namespace {
+
+// There must be something to fit, and weights that can be divided by.
+template <class T> void check_not_empty(const SampleNames& names, const Samples<T>& samples) {
+    const Batch<T>& batch = samples.batch;
+    if (batch.n == 0) {
+        throw py::value_error(std::string(names.x) + " has no rows, expected at least one");
+    }
+    const double total = total_weight(batch);
+    if (!std::isfinite(total) || !std::isfinite(1 / total)) {
+        throw py::value_error(std::string(names.sample_weight) + " sums to " +
+                              std::string(py::str(py::float_(total))) +
+                              ", expected a finite sum above 0");
+    }
+}
 
 // Ctrl-C ends the training with a result instead of an exception; anything else that a signal
 // handler or a callback raises is kept, to be raised when the loop has ended.
@@ -33,6 +49,9 @@ class TrainingInterrupt : public Interrupt {
 
   protected:
     bool ask() override {
+        if (left_behind()) {
+            return true;
+        }
         const py::gil_scoped_acquire gil;
         return PyErr_CheckSignals() != 0 && catch_pending();
     }
@@ -100,18 +119,26 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         .min_delta = min_delta,
         .seed = seed};
     return with_type(net, [&]<class T>(T) -> py::tuple {
+        if (static_cast<T>(learning_rate) == 0) {
+            throw py::value_error("learning_rate is " +
+                                  std::string(py::str(py::float_(learning_rate))) +
+                                  ", which float32 can't tell from 0");
+        }
         const auto start = as_weights<T>(net, w);
         const auto training = as_samples<T>(net, x, t, sample_weight);
+        check_not_empty({}, training);
         Samples<T> validation;
         if (!x_val.is_none()) {
-            validation = as_samples<T>(net, x_val, t_val, py::none(), {.x = "X_val", .t = "T_val"});
+            const SampleNames names{.x = "X_val", .t = "T_val"};
+            validation = as_samples<T>(net, x_val, t_val, py::none(), names);
+            check_not_empty(names, validation);
         }
         py::array_t<T> fitted(start.size(), start.data());
         T* const weights = fitted.mutable_data();
         PythonObserver<T> observer(callback, progress, start.size());
         History history;
         {
-            const py::gil_scoped_release release;
+            const WithoutGil released;
             history = train(net.architecture.view(), training.batch, validation.batch, settings,
                             weights, observer);
         }

@@ -7,7 +7,10 @@
 // gauss_newton  without the term in h''
 // becker_lecun  only the diagonal of B is carried (PRML 5.79 to 5.81; Becker and LeCun, 1989)
 //
-// At the top B^L = diag(s) - c u u^T (output.hpp), which is never written out.
+// At the top B^L = diag(s) - c u u^T (output.hpp), which is never written out. For softmax, where
+// u = s = y and sum_r y_r = 1, W^T B^L W is computed in its centred form, without cancellation:
+//
+//   sum_r y_r v_ri v_rj,   v_ri = W_ri - sum_q y_q W_qi.
 #pragma once
 
 #include "backward.hpp"
@@ -15,35 +18,36 @@
 namespace mlpcore::MLPCORE_ISA {
 
 namespace detail {
+// Beyond this many units in a layer no memory could hold B, and its size could overflow.
+inline constexpr index most_curved = index{1} << 20;
+
 inline index largest(index a, index b) { return a < b ? b : a; }
 
 // Rows for B of the widest layer that needs all of it: the hidden layers but the lowest.
 inline index curvature_rows(const NetworkView& net) {
     index rows = 0;
     for (index l = 1; l + 1 < net.depth; ++l) {
-        rows = largest(rows, net.layers[l].n_out * net.layers[l].n_out);
+        const index n = net.layers[l].n_out < most_curved ? net.layers[l].n_out : most_curved;
+        rows = largest(rows, n * n);
     }
     return rows;
 }
-// Rows for W^{l+1}T B^{l+1} of the same layers.
+// Rows for W^{l+1}T B^{l+1} of the same layers, or for v of softmax.
 inline index half_product_rows(const NetworkView& net) {
-    index rows = 0;
+    index rows = net.output == Output::softmax ? net.n_outputs * net.layers[net.depth - 1].n_in : 0;
     for (index l = 1; l + 1 < net.depth; ++l) {
         rows = largest(rows, net.layers[l].n_out * net.layers[l + 1].n_out);
     }
     return rows;
 }
 
-// B_ij = d1_i d1_j (sum_r P_ir W_rj - weight c_i c_j) for one i and all j <= i, and mirrored.
+// B_ij = d1_i d1_j sum_r P_ir W_rj for one i and all j <= i, and mirrored.
 template <class T> struct StoreSymmetric {
     T* b;
-    const T *d1, *c, *weight; // c is null where there is no such term
+    const T* d1;
     index i, n, stride;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
     MLPCORE_INLINE void finish(index j, index s, Vec<T> sum) const {
-        if (c != nullptr) {
-            sum -= load(weight + s) * load(c + i * stride + s) * load(c + j * stride + s);
-        }
         const Vec<T> value = sum * (load(d1 + i * stride + s) * load(d1 + j * stride + s));
         store(b + (i * n + j) * stride + s, value);
         store(b + (j * n + i) * stride + s, value);
@@ -74,6 +78,30 @@ template <class T> struct StoreColumn {
     }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
+// v_ri = W_ri - c_i into row i * n_upper + r, where c = W^T y has n rows.
+template <class T>
+inline void centre(index n, index n_upper, const T* w, const T* c, T* v, index stride) {
+    for (index i = 0; i < n; ++i) {
+        for (index r = 0; r < n_upper; ++r) {
+            const Vec<T> wri = broadcast(w[r * n + i]);
+            for (index s = 0; s < stride; s += lanes<T>) {
+                store(v + (i * n_upper + r) * stride + s, wri - load(c + i * stride + s));
+            }
+        }
+    }
+}
+
+// sum_r y_r v_ri v_rj for one vector of samples.
+template <class T>
+MLPCORE_INLINE Vec<T> centred_product(index i, index j, index n_upper, const T* y, const T* v,
+                                      index stride) {
+    Vec<T> sum = {};
+    for (index r = 0; r < n_upper; ++r) {
+        sum += load(y + r * stride) * load(v + (i * n_upper + r) * stride) *
+               load(v + (j * n_upper + r) * stride);
+    }
+    return sum;
+}
 } // namespace detail
 
 // Adds the diagonal of the tile's Hessian to `diagonal`.
@@ -95,7 +123,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
     T* const turned = tile.take(padded(net.widest, lanes<T>));
     T* const b = tile.take(net.widest);
     T* const b_below = tile.take(net.widest);
-    T* const c = tile.take(net.widest);
+    T* const c = tile.take(net.widest); // W^T y of softmax
     T* delta = tile.take(net.widest);
     T* delta_below = tile.take(net.widest);
     T* const full = tile.take(detail::curvature_rows(net));
@@ -114,13 +142,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
     } else {
         output_units(net.output, k, tile.outputs(), stride);
     }
-    output_curvature(net.output, k, y, weight, s_rows, stride);
-
-    const bool rank_one = net.output == Output::softmax;
-    for (index i = 0; i < k * stride; ++i) {
-        const index s = i % stride;
-        b[i] = rank_one ? s_rows[i] - weight[s] * y[i] * y[i] : s_rows[i];
-    }
+    output_curvature(net.output, k, y, weight, s_rows, b, stride);
 
     const Layer* l = net.layers + net.depth - 1;
     for (bool output_layer = true;; output_layer = false) {
@@ -140,18 +162,23 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
         const index n = below.n_out, n_upper = l->n_out;
         const T* const d1 = slopes.d1_of(below, stride);
         const Transposed<T> w_transposed{w + l->weights, l->n_in};
-        const bool with_c = output_layer && rank_one && !diagonal_only;
-        if (with_c) {
+        const bool centred = output_layer && net.output == Output::softmax && !diagonal_only;
+        if (centred) {
             product(n, n_upper, stride, w_transposed, y, stride, Store<T>{c, stride});
+            detail::centre(n, n_upper, w + l->weights, c, half, stride);
         }
 
-        if (diagonal_only || (output_layer && lowest)) {
-            // B^{l} is diagonal but for the term in c: the squares of the weights suffice.
+        if (centred && lowest) {
+            for (index i = 0; i < n; ++i) {
+                for (index s = 0; s < stride; s += lanes<T>) {
+                    store(b_below + i * stride + s,
+                          detail::centred_product(i, i, n_upper, s_rows + s, half + s, stride));
+                }
+            }
+        } else if (diagonal_only || (output_layer && lowest)) {
+            // B^l is diagonal: the squares of the weights suffice.
             product(n, n_upper, stride, TransposedSquared<T>{w + l->weights, l->n_in},
                     diagonal_only ? b : s_rows, stride, Store<T>{b_below, stride});
-            for (index i = 0; with_c && i < n * stride; ++i) {
-                b_below[i] -= weight[i % stride] * c[i] * c[i];
-            }
         } else if (lowest) {
             for (index i = 0; i < n * stride; ++i) {
                 b_below[i] = 0;
@@ -159,6 +186,17 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
             for (index r = 0; r < n_upper; ++r) {
                 product(n, n_upper, stride, w_transposed, full + r * stride, n_upper * stride,
                         detail::AddDiagonal<T>{b_below, w + l->weights + r * n, stride});
+            }
+        } else if (centred) {
+            for (index i = 0; i < n; ++i) {
+                const detail::StoreSymmetric<T> symmetric{full, d1, i, n, stride};
+                for (index j = 0; j <= i; ++j) {
+                    for (index s = 0; s < stride; s += lanes<T>) {
+                        symmetric.finish(
+                            j, s,
+                            detail::centred_product(i, j, n_upper, s_rows + s, half + s, stride));
+                    }
+                }
             }
         } else {
             // `half` is W^T B^l, n x n_upper, then B^{l-1} replaces B^l.
@@ -180,8 +218,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
             }
             for (index i = 0; i < n; ++i) {
                 product(i + 1, n_upper, stride, w_transposed, half + i * n_upper * stride, stride,
-                        detail::StoreSymmetric<T>{full, d1, with_c ? c : nullptr, weight, i, n,
-                                                  stride});
+                        detail::StoreSymmetric<T>{full, d1, i, n, stride});
             }
         }
         const bool scaled = !(diagonal_only || lowest); // `full` has its factors d1 already

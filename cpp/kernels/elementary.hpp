@@ -122,16 +122,37 @@ template <class T> MLPCORE_INLINE Vec<T> log_positive(Vec<T> x) {
     return select<T>(x < broadcast(T(__builtin_inf())), y, x);
 }
 
+// A denominator a + b with what its rounding lost, and its reciprocal to about an ulp. The quotient
+// is rounded but once where there is a fused multiply-add.
+template <class T> struct Denominator {
+    Vec<T> sum, lost, inverse;
+    // |a| >= |b|.
+    static MLPCORE_INLINE Denominator of(T a, Vec<T> b) {
+        const Vec<T> sum = a + b;
+        return {sum, (a - sum) + b, reciprocal<T>(sum)};
+    }
+    MLPCORE_INLINE Vec<T> divides(Vec<T> numerator) const {
+        const Vec<T> q = numerator * inverse;
+        const Vec<T> rest = (numerator - q * sum) - q * lost;
+        return q + rest * inverse;
+    }
+};
+
 template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
     const Vec<T> e = expm1_nonpositive<T>(T(-2) * absolute<T>(x));
-    return copy_sign<T>(-e / (e + T(2)), x);
+    return copy_sign<T>(Denominator<T>::of(T(2), e).divides(-e), x);
 }
 
-// 1 / (1 + exp(-x)).
-template <class T> MLPCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
+// 1 / (1 + exp(-x)), and the slope of that.
+template <class T> struct Logistic {
+    Vec<T> value, slope;
+};
+template <class T> MLPCORE_INLINE Logistic<T> logistic(Vec<T> x) {
     const Vec<T> e = exp_nonpositive<T>(-absolute<T>(x));
-    return select<T>(x < Vec<T>{}, e, broadcast(T(1))) / (e + T(1));
+    const auto d = Denominator<T>::of(T(1), e);
+    return {d.divides(select<T>(x < Vec<T>{}, e, broadcast(T(1)))), e * d.inverse * d.inverse};
 }
+template <class T> MLPCORE_INLINE Vec<T> sigmoid(Vec<T> x) { return logistic<T>(x).value; }
 
 // log(1 + exp(x)).
 template <class T> MLPCORE_INLINE Vec<T> softplus(Vec<T> x) {
@@ -151,7 +172,8 @@ template <class T> MLPCORE_INLINE Normal<T> normal(Vec<T> x) {
     const Vec<T> size = minimum<T>(absolute<T>(x), broadcast(T(sizeof(T) == 8 ? 40.0 : 16.0)));
     const Vec<T> head = (Vec<T>)((IntVec<T>)size & C::upper_half_mask);
     const Vec<T> rest = T(0.5) * (size - head) * (size + head);
-    const Vec<T> correction = T(1) - rest + T(0.5) * rest * rest;
+    const Vec<T> correction =
+        T(1) - rest * (T(1) - rest * (T(0.5) - rest * (T(1.0 / 6) - rest * T(1.0 / 24))));
     const Vec<T> gauss = exp_nonpositive<T>(T(-0.5) * head * head) * correction;
     const Vec<T> t = T(0.70710678118654752440) * size;
     const Vec<T> erfcx = polynomial<T>((t - T(4)) / (t + T(4)), C::erfcx) / (T(1) + T(2) * t);

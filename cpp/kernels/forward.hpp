@@ -81,8 +81,6 @@ inline void forward_pass(const NetworkView& net, const T* w, const Slopes<T>& sl
         product(l->n_out, l->n_in, tile.stride, Plain<T>{w + l->weights, l->n_in},
                 tile.activations_below(*l), tile.stride, epilogue);
     }
-    // So that nothing in the padding can overflow and leak as inf * 0.
-    tile.clear_padding(tile.outputs(), net.n_outputs);
 }
 
 } // namespace mlpcore::MLPCORE_ISA

@@ -53,13 +53,14 @@ template <class T> inline void output_units(Output output, index k, T* z, index 
     }
 }
 
-// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. The
-// padding must have logits and weights of zero.
+// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. A sample
+// without weight counts for nothing, even where it is not finite.
 template <class T>
 inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
     double error = 0;
     for (index s = 0; s < stride; s += lanes<T>) {
         const Vec<T> g = load(weight + s);
+        const IntVec<T> absent = g == Vec<T>{};
         Vec<T> e = {};
         if (output == Output::softmax) {
             // E_n = sum_k t_k (ln sum_j e^{z_j} - z_k), needs the logits before they become y.
@@ -86,12 +87,12 @@ inline double error_and_delta(Output output, index k, T* z, T* t, const T* weigh
                 const IntVec<T> negative = zi < Vec<T>{};
                 const Vec<T> miss = select<T>(negative, -ti, T(1) - ti);
                 e += zi * miss + log1p_unit<T>(u);
-                y = select<T>(negative, u, broadcast(T(1))) / (T(1) + u);
+                y = sigmoid<T>(zi);
                 store(z + i * stride + s, y);
             }
-            store(t + i * stride + s, g * (y - ti));
+            store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * (y - ti)));
         }
-        error += static_cast<double>(sum<T>(g * e));
+        error += static_cast<double>(sum<T>(select<T>(absent, Vec<T>{}, g * e)));
     }
     return error;
 }
@@ -153,17 +154,30 @@ inline void push_through_output(Output output, index k, const T* y, T* tangent, 
     }
 }
 
-// s of d2E_n/dz2 = diag(s) - c u u^T, times the weight of the sample.
+// s of d2E_n/dz2 = diag(s) - c u u^T, and the diagonal of that, both times the weight of the
+// sample.
 template <class T>
 inline void output_curvature(Output output, index k, const T* y, const T* weight, T* s_rows,
-                             index stride) {
-    for (index i = 0; i < k; ++i) {
-        for (index s = 0; s < stride; ++s) {
-            const T yi = y[i * stride + s];
-            const T curvature = output == Output::linear    ? T(1)
-                                : output == Output::sigmoid ? yi * (T(1) - yi)
-                                                            : yi;
-            s_rows[i * stride + s] = weight[s] * curvature;
+                             T* diagonal, index stride) {
+    for (index s = 0; s < stride; s += lanes<T>) {
+        const Vec<T> g = load(weight + s), half = broadcast(T(0.5));
+        // 1 - y where y is near 1 (for one k at most) is the sum of the others.
+        Vec<T> others = {};
+        for (index i = 0; output == Output::softmax && i < k; ++i) {
+            const Vec<T> yi = load(y + i * stride + s);
+            others += select<T>(yi > half, Vec<T>{}, yi);
+        }
+        for (index i = 0; i < k; ++i) {
+            const Vec<T> yi = load(y + i * stride + s);
+            Vec<T> curvature = broadcast(T(1)), on_diagonal = curvature;
+            if (output == Output::sigmoid) {
+                curvature = on_diagonal = yi * (T(1) - yi);
+            } else if (output == Output::softmax) {
+                curvature = yi;
+                on_diagonal = yi * select<T>(yi > half, others, T(1) - yi);
+            }
+            store(s_rows + i * stride + s, g * curvature);
+            store(diagonal + i * stride + s, g * on_diagonal);
         }
     }
 }

@@ -1,7 +1,8 @@
 // A tile: some samples, held features x samples, so that a row is one unit's values over the
-// samples and a vector holds neighbouring samples of one unit. Rows are padded with samples of
-// zeros to a whole number of vectors. This file alone knows how scratch memory is laid out and
-// how samples come in and results go out.
+// samples and a vector holds neighbouring samples of one unit. Rows are padded to a whole number
+// of vectors by repeating the last sample, with a weight of zero: so the padding overflows only
+// where a sample does. This file alone knows how scratch memory is laid out and how samples come in
+// and results go out.
 #pragma once
 
 #include "mlpcore/kernels.hpp"
@@ -59,17 +60,6 @@ template <class T> class Tile {
         }
     }
 
-    // Sets the padding of some rows to zero.
-    void clear_padding(T* rows, index count) const {
-        if (n < stride) {
-            for (index i = 0; i < count; ++i) {
-                for (index s = n; s < stride; ++s) {
-                    rows[i * stride + s] = 0;
-                }
-            }
-        }
-    }
-
     // Writes row(0) to row(count - 1), each a function of the column, to `to`: sample s goes to
     // to[s * step ...], one number for each row.
     template <class Row> void write(index count, T* to, index step, const Row& row) const {
@@ -120,15 +110,15 @@ template <class T> class Tile {
         for (index s = 0; s < stride; s += lanes<T>) {
             const index samples = n - s < lanes<T> ? n - s : lanes<T>;
             const T* source[lanes<T>] = {};
-            for (index r = 0; r < samples; ++r) {
-                source[r] = sample(s + r);
+            for (index r = 0; r < lanes<T>; ++r) {
+                source[r] = sample(s + (r < samples ? r : samples - 1));
             }
             index i = 0;
             for (; i + lanes<T> <= width; i += lanes<T>) {
                 Vec<T> block[lanes<T>];
 #pragma GCC unroll 16
                 for (int r = 0; r < lanes<T>; ++r) {
-                    block[r] = r < samples ? load(source[r] + i) : Vec<T>{};
+                    block[r] = load(source[r] + i);
                 }
                 transpose<T>(block);
 #pragma GCC unroll 16
@@ -138,7 +128,7 @@ template <class T> class Tile {
             }
             for (; i < width; ++i) {
                 for (index r = 0; r < lanes<T>; ++r) {
-                    rows[i * stride + s + r] = r < samples ? source[r][i] : T(0);
+                    rows[i * stride + s + r] = source[r][i];
                 }
             }
         }

@@ -12,7 +12,8 @@ namespace {
 // `step(g, w)` changes w by one step along the gradient g.
 template <class T, class Step> void run_epochs(TrainingSession<T>& session, T* w,
                                                const Step& step) {
-    const index n = session.training.n, batch_size = session.settings.batch_size;
+    const index n = session.training.n;
+    const index batch_size = session.settings.batch_size > 0 ? session.settings.batch_size : n;
     std::vector<T> g(static_cast<std::size_t>(session.net.n_weights));
 
     if (batch_size >= n) {

@@ -26,7 +26,7 @@ inline constexpr std::array stop_names{
 struct Settings {
     Optimizer optimizer;
     index epochs;
-    index batch_size; // at least the number of samples: the full batch, without shuffling
+    index batch_size; // 0 or at least the number of samples: the full batch, without shuffling
     double learning_rate;
     double momentum; // of sgd
     double weight_decay;

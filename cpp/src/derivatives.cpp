@@ -80,7 +80,10 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const double chunk_cost = std::clamp(total / static_cast<double>(chunks_wanted),
                                          smallest_chunk_cost, largest_chunk_cost);
     index chunk = static_cast<index>(std::min(chunk_cost / cost, 1e15)) + 1;
-    chunk = std::max(chunk, std::min(smallest_chunk, tile));
+    const index floor = std::min(smallest_chunk, tile);
+    if (cost * static_cast<double>(floor) <= largest_chunk_cost) {
+        chunk = std::max(chunk, floor);
+    }
     // Equal chunks of whole vectors.
     const index chunks = std::max<index>((n + chunk - 1) / chunk, 1);
     chunk = (n + chunks - 1) / chunks;
@@ -157,8 +160,8 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
     // Only so many partial sums are held at once.
     constexpr index most_bytes = index{64} << 20;
     const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
-    const index round =
-        std::min(std::clamp<index>(most_bytes / row_bytes, plan.threads, 64), plan.chunks);
+    const index round = std::min(
+        std::clamp<index>(most_bytes / row_bytes, std::min(plan.threads, 64), 64), plan.chunks);
     std::vector<T> sums(static_cast<std::size_t>(round * width));
     std::vector<double> totals(static_cast<std::size_t>(round));
     double total = 0;
@@ -186,6 +189,13 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
 }
 
 } // namespace
+
+template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n) {
+    const Plan plan = make_plan<T>(net, quantity, n);
+    const index samples = std::min(plan.tile, plan.chunk);
+    return static_cast<double>(plan.threads) * static_cast<double>(sizeof(T)) *
+           static_cast<double>(kernels<T>().scratch_size(net, quantity, samples));
+}
 
 template <class T>
 void forward(const NetworkView& net, const T* w, const Batch<T>& data, bool logits, T* y,
@@ -256,6 +266,7 @@ void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, 
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
+    template double scratch_bytes<T>(const NetworkView&, Quantity, index);                         \
     template void forward(const NetworkView&, const T*, const Batch<T>&, bool, T*, Interrupt*);    \
     template double error(const NetworkView&, const T*, const Batch<T>&, Interrupt*);              \
     template double gradient(const NetworkView&, const T*, const Batch<T>&, T*, Interrupt*);       \

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
 
 #ifdef MLPCORE_OPENMP
@@ -19,6 +21,7 @@ namespace mlpcore {
 namespace {
 
 std::atomic<int> chosen_threads{0};
+std::atomic<int> forks{0}; // how many forks this process descends from
 thread_local bool inside_parallel_for = false;
 
 void pause_briefly() {
@@ -85,6 +88,7 @@ class Pool {
             return;
         }
         grow(helpers);
+        const int forks_before = forks.load();
         job.seats.store(helpers);
         job_.store(&job);
         generation_.fetch_add(1);
@@ -95,6 +99,9 @@ class Pool {
         job_.store(nullptr);
         // Whoever took the job before it was withdrawn is counted in busy_.
         while (busy_.load() > 0) {
+            if (forks.load() != forks_before) { // by a signal handler; the helpers stayed behind
+                throw std::runtime_error("the process was forked inside of a computation");
+            }
             pause_briefly();
         }
     }
@@ -105,15 +112,22 @@ class Pool {
     Pool() {
 #if defined(__unix__) || defined(__APPLE__)
         // A child of fork() has none of these threads, and locks in any state: it starts anew.
-        static const int registered =
-            pthread_atfork(nullptr, nullptr, [] { current.store(nullptr); });
+        static const int registered = pthread_atfork(nullptr, nullptr, [] {
+            current.store(nullptr);
+            forks.fetch_add(1);
+        });
         static_cast<void>(registered);
 #endif
     }
 
     void grow(int helpers) {
-        for (; threads_ < helpers; ++threads_) {
-            std::thread([this] { serve(); }).detach();
+        try {
+            for (; threads_ < helpers; ++threads_) {
+                std::thread([this] { serve(); }).detach();
+            }
+        } catch (const std::system_error&) {
+            // The system gives no more threads: fewer do the work.
+            return;
         }
     }
 

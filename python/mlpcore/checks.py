@@ -5,11 +5,14 @@ Every message names the argument, what came and what was expected.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["choice", "real_number", "whole_number"]
+import numpy as np
+
+__all__ = ["choice", "flag", "real_number", "whole_number"]
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -20,6 +23,13 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, {expected}")
     return value
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` as a bool, if it is one."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} is {value!r}, expected True or False")
 
 
 def whole_number(name: str, value: Any, least: int, below: int = 2**62) -> int:
@@ -37,14 +47,18 @@ def whole_number(name: str, value: Any, least: int, below: int = 2**62) -> int:
     return number
 
 
-def real_number(name: str, value: Any, *, positive: bool = False, below: float = 1e308) -> float:
+def real_number(name: str, value: Any, *, positive: bool = False, below: float = math.inf) -> float:
     """`value` as a float, at least 0 (or above 0 where `positive`), less than `below`."""
+    if isinstance(value, (str, bytes, bool)):
+        raise TypeError(f"{name} is {value!r}, expected a number")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}, expected a number") from None
+    except OverflowError:
+        number = math.inf
     if not ((number > 0 if positive else number >= 0) and number < below):
         bound = "above 0" if positive else "at least 0"
-        limit = "finite" if below == 1e308 else f"below {below:g}"
+        limit = "finite" if below == math.inf else f"below {below:g}"
         raise ValueError(f"{name} is {number}, expected a number {bound} and {limit}")
     return number

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, whole_number
+from mlpcore.checks import choice, flag, whole_number
 
 __all__ = ["Network"]
 
@@ -99,8 +99,8 @@ class Network:
         self._hidden = names
         self._output = output
         try:
-            self._dtype = np.dtype(dtype)
-        except TypeError:
+            self._dtype = np.dtype(dtype or "object")  # NumPy takes None for float64
+        except Exception:  # NumPy raises what it likes, SyntaxError among others
             raise TypeError(f"dtype is {dtype!r}, expected float64 or float32") from None
         if self._dtype not in (np.dtype(np.float64), np.dtype(np.float32)):
             raise ValueError(f"dtype is {self._dtype}, expected float64 or float32")
@@ -162,7 +162,7 @@ class Network:
         return hash(self._key())
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (Network, self._key())
+        return (type(self), self._key())
 
     # Weights
 
@@ -174,7 +174,7 @@ class Network:
         Parameters
         ----------
         seed : int, numpy Generator or None
-            As for ``numpy.random.default_rng``.
+            What the numbers come from; None takes a seed from the system.
         scheme : {"auto", "glorot", "he", "lecun", "normal", "zeros"}
             The variance of a layer's weights: glorot 2 / (n_in + n_out) (Glorot and Bengio, 2010),
             he 2 / n_in (He et al., 2015), lecun 1 / n_in (LeCun et al., 1998), normal 1 (biases
@@ -210,12 +210,13 @@ class Network:
             matrix[:] = np.sqrt(variance) * random.standard_normal(matrix.shape)
         return w
 
-    def unpack(self, w: Array) -> list[tuple[Array, Array]]:
+    def unpack(self, w: ArrayLike) -> list[tuple[Array, Array]]:
         """The weights as ``[(W1, b1), (W2, b2), ...]``: views into `w` if that is an array.
 
         Each W is (n_out, n_in), each b is (n_out,).
         """
-        w = np.asarray(w)
+        if not isinstance(w, np.ndarray):
+            w = _core.as_array("w", w, self._dtype == np.float64)
         if w.shape != (self.n_weights,):
             raise ValueError(f"w has shape {w.shape}, expected ({self.n_weights},)")
         parts = []
@@ -229,25 +230,22 @@ class Network:
 
     def pack(self, parts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
         """The flat vector `w`, (W,), of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes."""
-        if len(parts) != len(self._layers) - 1:
+        n_layers = len(self._layers) - 1
+        try:
+            pairs = [(W, b) for W, b in parts]
+        except (TypeError, ValueError):
+            raise ValueError("parts is not a sequence of pairs (W, b), one a layer") from None
+        if len(pairs) != n_layers:
             raise ValueError(
-                f"parts has {len(parts)} entries, expected {len(self._layers) - 1}: "
-                "a pair (W, b) for each layer"
+                f"parts has {len(pairs)} entries, expected {n_layers}: a pair (W, b) for each layer"
             )
         w = np.empty(self.n_weights, self._dtype)
-        for i, (to, given) in enumerate(zip(self.unpack(w), parts, strict=True)):
-            if len(given) != 2:
-                raise ValueError(f"parts[{i}] has {len(given)} entries, expected (W, b)")
-            for target, source, name in zip(to, given, ("W", "b"), strict=True):
-                array = np.asarray(source)
-                if array.dtype.kind not in "biuf":
-                    raise TypeError(
-                        f"{name} of parts[{i}] has dtype {array.dtype}, expected real numbers"
-                    )
+        for i, (to, given) in enumerate(zip(self.unpack(w), pairs, strict=True)):
+            for target, source, letter in zip(to, given, "Wb", strict=True):
+                name = f"{letter} of parts[{i}]"
+                array = _core.as_array(name, source, self._dtype == np.float64)
                 if array.shape != target.shape:
-                    raise ValueError(
-                        f"{name} of parts[{i}] has shape {array.shape}, expected {target.shape}"
-                    )
+                    raise ValueError(f"{name} has shape {array.shape}, expected {target.shape}")
                 target[...] = array
         return w
 
@@ -255,7 +253,7 @@ class Network:
 
     def forward(self, w: ArrayLike, X: ArrayLike, logits: bool = False) -> Array:
         """The outputs y, (N, K); with ``logits=True`` the z^L before the output function."""
-        return _core.forward(self._core, w, X, logits)
+        return _core.forward(self._core, w, X, flag("logits", logits))
 
     def error(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
@@ -321,6 +319,7 @@ class Network:
         With one hidden layer it costs about a gradient. Deeper, exact and gauss_newton cost about
         N sum_l n_l n_{l+1} (n_l + n_{l+1}) multiply-adds.
         """
+        choice("kind", kind, _core.curvatures)
         return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
 
 

@@ -47,6 +47,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.network import Network
+from mlpcore.scaling import real_array
 
 __all__ = ["ModelFileError", "SavedModel", "load", "save"]
 
@@ -176,14 +177,18 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     FileNotFoundError, OSError
         If there is no such file or it can't be opened.
     ModelFileError
-        If its content is damaged, truncated, of another format or version, or contradicts
-        itself.  The message says what is wrong.
+        If it is no regular file, or its content is damaged, truncated, of another format or
+        version, or contradicts itself.  The message says what is wrong.
 
     See Also
     --------
     save
     """
     name = os.fsdecode(path)
+    mode = os.stat(path).st_mode
+    # Before it is opened: a pipe would block, a device might never end.  A folder is left to open.
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ModelFileError(f"{name}: not a regular file")
     with open(path, "rb") as file:
         try:
             return _read(file)
@@ -199,19 +204,19 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
 
 
 def _checked_weights(net: Network, w: ArrayLike) -> NDArray[Any]:
-    given = np.asarray(w)
-    if given.dtype.kind not in "fiu":
-        raise TypeError(f"w: expected real numbers, got dtype {given.dtype}")
+    given = real_array("w", w)
     if given.shape != (net.n_weights,):
-        raise ValueError(f"w: expected shape ({net.n_weights},), got {given.shape}")
+        raise ValueError(f"w has shape {given.shape}, expected ({net.n_weights},)")
     with np.errstate(over="ignore"):
         weights = given.astype(np.dtype(net.dtype).newbyteorder("<"))
     finite = np.isfinite(weights)
     if not finite.all():
         first = int(np.argmin(finite))
-        raise ValueError(
-            f"w: expected finite {weights.dtype.name}, got w[{first}] = {given[first]}"
-        )
+        if np.isfinite(given[first]):
+            raise ValueError(
+                f"w[{first}] is {given[first]}, which is too large for {weights.dtype.name}"
+            )
+        raise ValueError(f"w is not finite: w[{first}] is {given[first]}")
     return weights
 
 
@@ -276,7 +281,11 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary = os.path.join(folder, f".mlpcore-{secrets.token_hex(8)}.tmp")
     # Not the tempfile module: its files are 0o600, and a model deserves what open() gives.
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+    except OSError as error:
+        # Of a name that nobody has given: it is the folder that is missing or closed.
+        raise OSError(error.errno, error.strerror, folder) from None
     try:
         with os.fdopen(descriptor, "w+b") as file:
             if old_mode is not None and hasattr(os, "fchmod"):

@@ -11,6 +11,7 @@ quantities is, in the units of the data,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,18 +55,21 @@ class Standardizer:
 
         Raises
         ------
+        TypeError
+            If ``A`` does not hold real numbers, or is a masked array.
         ValueError
             If ``A`` is not a matrix, has no row, holds NaN or infinity, or values whose square
             overflows (beyond 1e150 in absolute value).
         """
-        values = np.asarray(A, dtype=np.float64)
+        values = _float64("A", A)
         if values.ndim != 2 or values.shape[0] == 0:
+            raise ValueError(f"A has shape {values.shape}, expected (N, C) with N > 0")
+        check_finite("A", values)
+        if np.abs(values).max(initial=0.0) > 1e150:
+            i, j = (int(n) for n in np.argwhere(np.abs(values) > 1e150)[0])
             raise ValueError(
-                f"A: expected a matrix with at least one row, got shape {values.shape}"
+                f"A[{i}, {j}] is {values[i, j]}, expected at most 1e150 in absolute value"
             )
-        largest = np.abs(values).max(axis=0)
-        if not bool(np.all(largest <= 1e150)):
-            raise ValueError("A: expected finite values of at most 1e150, got NaN or larger ones")
         mean = values.mean(axis=0)
         scale = values.std(axis=0)
         constant = constant_columns(values)
@@ -75,15 +79,20 @@ class Standardizer:
 
     def transform(self, A: ArrayLike) -> NDArray[np.float64]:
         """``(A - mean) / scale``, shape ``(N, C)``."""
-        standardized: NDArray[np.float64] = (
-            np.asarray(A, dtype=np.float64) - self.mean
-        ) / self.scale
+        standardized: NDArray[np.float64] = (self._matrix(A) - self.mean) / self.scale
         return standardized
 
     def inverse(self, A: ArrayLike) -> NDArray[np.float64]:
         """``mean + scale * A``, shape ``(N, C)``: back to the units of the data."""
-        original: NDArray[np.float64] = self.mean + self.scale * np.asarray(A, dtype=np.float64)
+        original: NDArray[np.float64] = self.mean + self.scale * self._matrix(A)
         return original
+
+    def _matrix(self, A: ArrayLike) -> NDArray[np.float64]:
+        values = _float64("A", A)
+        columns = np.size(self.mean)
+        if values.ndim != 2 or values.shape[1] != columns:
+            raise ValueError(f"A has shape {values.shape}, expected (N, {columns})")
+        return values
 
 
 def constant_columns(A: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -114,8 +123,62 @@ def unscale_jacobian(
     -------
     (N, K, D) float64
         ``dy_k/dx_i``.
+
+    Raises
+    ------
+    TypeError
+        If ``J`` does not hold real numbers or is a masked array, or ``inputs`` or ``targets`` is
+        no Standardizer.
+    ValueError
+        If ``J`` has another shape.
     """
-    unscaled: NDArray[np.float64] = np.asarray(J, dtype=np.float64) * (
-        targets.scale[:, np.newaxis] / inputs.scale
-    )
+    for name, standardizer in (("inputs", inputs), ("targets", targets)):
+        if not isinstance(standardizer, Standardizer):
+            raise TypeError(
+                f"{name} is of type {type(standardizer).__name__}, expected a Standardizer"
+            )
+    values = _float64("J", J)
+    expected = (np.size(targets.scale), np.size(inputs.scale))
+    if values.ndim != 3 or values.shape[1:] != expected:
+        raise ValueError(
+            f"J has shape {values.shape}, expected (N, {expected[0]}, {expected[1]})"
+        )
+    unscaled: NDArray[np.float64] = values * (targets.scale[:, np.newaxis] / inputs.scale)
     return unscaled
+
+
+def real_array(name: str, A: Any) -> NDArray[Any]:
+    """``A`` as an array of real numbers, as the compiled core takes one; errors call it ``name``."""
+    if isinstance(A, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, expected one without masked values")
+    try:
+        values = np.asarray(A)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from None
+    if values.dtype.kind == "O" and _holds_numbers(A):
+        values = A.to_numpy("float64", na_value=np.nan)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {values.dtype}, expected real numbers")
+    return values
+
+
+def _holds_numbers(A: Any) -> bool:
+    """Whether it is a table or column of pandas whose numbers are of pandas' own types."""
+    if not (hasattr(A, "to_numpy") and hasattr(A, "dtypes")):
+        return False
+    dtypes = A.dtypes if np.iterable(A.dtypes) else [A.dtypes]
+    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes)
+
+
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """A ValueError that names the first value that is NaN or infinite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = tuple(int(n) for n in np.argwhere(~finite)[0])
+        place = f"{name}[{', '.join(map(str, first))}]" if first else name
+        raise ValueError(f"{name} is not finite: {place} is {values[first]}")
+
+
+def _float64(name: str, A: ArrayLike) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # of wider types, to infinity
+        return real_array(name, A).astype(np.float64, copy=False)

@@ -8,7 +8,7 @@ What is understood, without being told:
   which it is; without a header the columns are called ``column 1``, ``column 2``, ...;
 - quoted fields (``"a, b"``), blank lines, comment lines that begin with ``#``, a delimiter at the
   end of every line, rows of nothing but delimiters at the end of the file;
-- UTF-8 with or without byte order mark, UTF-16 with one, else Latin-1; any line ends;
+- UTF-8, UTF-16 and UTF-32 with or without byte order mark, else Latin-1; any line ends;
 - decimal commas (``1,5``) when the delimiter is a semicolon and no number has a decimal point.
 
 What is refused, with the line and the column: a missing value (an empty cell, NA, NaN, ?, ...),
@@ -23,6 +23,7 @@ import io
 import math
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,15 @@ _MISSING = frozenset(
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SAMPLE = 200  # lines by which the delimiter is found
+# The mark of UTF-32 first: in little-endian it begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# What is open already, by whose name a pipe is meant to be read: `... | python -m mlpcore /dev/stdin`
+_OPEN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
 
 
 class TableError(ValueError):
@@ -84,6 +94,7 @@ def read_table(
     Parameters
     ----------
     path : str or os.PathLike
+        A regular file, or one that is open already: ``/dev/stdin``, ``/dev/fd/3``.
     delimiter : str, optional
         One character, a blank for any run of blanks; found by itself when None.
     header : bool, optional
@@ -96,8 +107,14 @@ def read_table(
     OSError
         If the file can't be read.
     """
+    file = Path(path)
+    mode = file.stat().st_mode
+    open_pipe = _OPEN_FILE.fullmatch(str(file)) and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+    # A folder is left to the system's own words; another pipe or a device might never end.
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or open_pipe):
+        raise TableError(f"{file}: not a regular file")
     return parse_table(
-        Path(path).read_bytes(), source=os.fspath(path), delimiter=delimiter, header=header
+        file.read_bytes(), source=os.fspath(path), delimiter=delimiter, header=header
     )
 
 
@@ -166,16 +183,36 @@ def find_column(table: Table, column: str | int) -> int:
 
 
 def _decode(data: bytes, source: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif b"\0" in data:
-        raise TableError(f"{source}: not a text file (save a spreadsheet as CSV first)")
-    else:
-        encoding = "utf-8-sig"
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "")
+    if not encoding and b"\0" in data:
+        encoding = _wide_encoding(data[:4096])
+        if not encoding:
+            raise TableError(
+                f"{source}: not a text file, or not in UTF-8, UTF-16 or UTF-32 "
+                f"(save a spreadsheet as CSV first, a text as UTF-8)"
+            )
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
+        return data.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if encoding:
+            raise TableError(
+                f"{source}: begins as a text in {encoding.upper()} but is damaged at byte "
+                f"{error.start} (save it as UTF-8)"
+            ) from None
         return data.decode("latin-1")  # numbers are the same; only names can look odd
+
+
+def _wide_encoding(head: bytes) -> str:
+    """The encoding of two or four bytes a character in which these bytes are a text, or none."""
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        try:
+            # Incremental, for the last character may be cut.
+            text = codecs.getincrementaldecoder(encoding)().decode(head)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text and 2 * sum(c.isascii() for c in text) > len(text):
+            return encoding
+    return ""
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -242,12 +279,13 @@ def _is_number(cell: str) -> bool:
 
 def _width(records: Sequence[_Record]) -> int:
     """Number of columns: that of the first record, without columns at the end that are empty."""
-    width = len(records[0].cells)
-    while width > 1 and not any(
-        any(record.cells[width - 1 :]) for record in records if len(record.cells) >= width
-    ):
-        width -= 1
-    return width
+    filled = max(_last_filled(record.cells) for record in records)
+    return min(len(records[0].cells), max(1, filled))
+
+
+def _last_filled(cells: Sequence[str]) -> int:
+    """The number, from 1, of the last cell that is not empty; 0 if all are."""
+    return next((i for i in range(len(cells), 0, -1) if cells[i - 1]), 0)
 
 
 def _is_header(first: _Record, width: int, source: str) -> bool:
@@ -283,12 +321,12 @@ def _names(header: Sequence[str]) -> tuple[str, ...]:
         for i, name in enumerate(header, start=1)
     ]
     counts = Counter(clean)
-    names: list[str] = []
+    names: dict[str, None] = {}  # a set in order
     for i, name in enumerate(clean, start=1):
         unique = name if counts[name] == 1 else f"{name} (column {i})"
         while unique in names:  # a header that imitates our own suffix
             unique += "'"
-        names.append(unique)
+        names[unique] = None
     return tuple(names)
 
 

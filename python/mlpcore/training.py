@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, real_number, whole_number
+from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.progress import TrainingProgress
 
@@ -63,7 +63,8 @@ class TrainResult:
             ("epochs", f"{self.n_epochs}, best {self.best_epoch}"),
         ]
         for name, errors in self.history.items():
-            rows.append((name.replace("_", " "), f"{errors[self.best_epoch]:.6g} a sample"))
+            if errors.size > self.best_epoch:
+                rows.append((name.replace("_", " "), f"{errors[self.best_epoch]:.6g} a sample"))
         rows.append(("optimizer", self.optimizer))
         rows.append(("weights", str(self.w.size)))
         rows.append(("seconds", f"{self.seconds:.3g}"))
@@ -173,11 +174,6 @@ def train(
     if (X_val is None) != (T_val is None):
         given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
         raise ValueError(f"{given} came without {missing}, expected both or neither")
-    n = _count_rows("X", X)
-    if X_val is not None:
-        _count_rows("X_val", X_val)
-    if sample_weight is not None and not np.any(np.asarray(sample_weight)):
-        raise ValueError("sample_weight is zero for every sample, expected at least one above 0")
     choice("optimizer", optimizer, _core.optimizers)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}, expected a callable or None")
@@ -186,7 +182,7 @@ def train(
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
     start = time.perf_counter()
-    with TrainingProgress(epochs, enabled=progress) as display:
+    with TrainingProgress(epochs, enabled=flag("progress", progress)) as display:
         fitted, training, validation, best_epoch, stopped = _core.train(
             net._core,
             w,
@@ -197,7 +193,7 @@ def train(
             T_val,
             optimizer=optimizer,
             epochs=epochs,
-            batch_size=n if batch_size is None else whole_number("batch_size", batch_size, 1),
+            batch_size=0 if batch_size is None else whole_number("batch_size", batch_size, least=1),
             learning_rate=real_number("learning_rate", rate, positive=True),
             momentum=real_number("momentum", momentum, below=1),
             weight_decay=real_number("weight_decay", weight_decay),
@@ -210,7 +206,8 @@ def train(
     history = {"training_error": training}
     if X_val is not None:
         history["validation_error"] = validation
-    n_epochs = training.size - 1
+    # Interrupted in its very first pass, a training has no history.
+    n_epochs = max(training.size - 1, 0)
     return TrainResult(
         w=fitted,
         history=history,
@@ -235,11 +232,3 @@ def _explain(stopped: Stopped, n_epochs: int, best_epoch: int, patience: int | N
         f"the weights of epoch {best_epoch}, and a smaller learning rate may help",
         "callback": f"the callback said so after epoch {n_epochs}",
     }[stopped]
-
-
-def _count_rows(name: str, X: ArrayLike) -> int:
-    shape = np.shape(X)
-    n = shape[0] if shape else 0
-    if n == 0:
-        raise ValueError(f"{name} has shape {shape}, expected at least one row")
-    return n

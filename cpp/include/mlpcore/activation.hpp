@@ -54,12 +54,8 @@ struct Identity {
 
 struct Sigmoid { // PRML 4.59, 4.88
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
-        const Vec<T> e = exp_nonpositive<T>(-absolute<T>(z));
-        const Vec<T> large = T(1) / (T(1) + e), small = e * large; // sigmoid(|z|), sigmoid(-|z|)
-        const IntVec<T> negative = z < Vec<T>{};
-        const Vec<T> a = select<T>(negative, small, large);
-        const Vec<T> d1 = large * small;
-        return {a, d1, d1 * copy_sign<T>(large - small, -z)};
+        const Logistic<T> s = logistic<T>(z);
+        return {s.value, s.slope, s.slope * (T(1) - T(2) * s.value)};
     }
 };
 
@@ -89,9 +85,8 @@ struct LeakyRelu { // slope 0.01 below 0; h'(0) = 0.01, h'' = 0
 struct Softplus { // log(1 + e^z); h' is the logistic sigmoid
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const Vec<T> e = exp_nonpositive<T>(-absolute<T>(z));
-        const Vec<T> large = T(1) / (T(1) + e), small = e * large;
-        return {maximum<T>(z, Vec<T>{}) + log1p_unit<T>(e), select<T>(z < Vec<T>{}, small, large),
-                large * small};
+        const Logistic<T> s = logistic<T>(z);
+        return {maximum<T>(z, Vec<T>{}) + log1p_unit<T>(e), s.value, s.slope};
     }
 };
 
@@ -108,7 +103,10 @@ struct Elu { // z above 0, e^z - 1 up to it; h'(0) = 1, h''(0) = 1
 struct Gelu { // z Phi(z), exact (Hendrycks and Gimpel, 2016)
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const Normal<T> n = normal<T>(z);
-        return {z * n.distribution, n.distribution + z * n.density, n.density * (T(2) - z * z)};
+        // Where the density is zero already, the square must not overflow.
+        const Vec<T> size = minimum<T>(absolute<T>(z), broadcast(T(64)));
+        return {z * n.distribution, n.distribution + z * n.density,
+                n.density * (T(2) - size * size)};
     }
 };
 

@@ -7,6 +7,9 @@
 
 namespace mlpcore {
 
+// The working memory that a quantity takes on n samples, in all threads.
+template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n);
+
 // All throw Interrupted if `interrupt` (may be null) says so, and std::bad_alloc.
 
 template <class T>

@@ -1,0 +1,100 @@
+"""Things that nobody should do: they end in words, never in a crash or a quiet wrong answer."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mlpcore
+
+EXIT = """
+import threading, time
+import numpy as np, mlpcore
+net = mlpcore.Network((8, 50, 1))
+w, X, T = net.init(seed=0), np.ones((20000, 8)), np.ones((20000, 1))
+def train():
+    mlpcore.train(net, w, X, T, epochs=10**6)
+def call_back():
+    mlpcore.train(net, w, X[:100], T[:100], epochs=10**6, callback=lambda *a: None)
+def gradients():
+    while True:
+        net.gradient(w, X[:1000], T[:1000])
+for work in (train, call_back, gradients):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+print("leaving")
+"""
+
+
+def test_the_interpreter_exits_while_daemon_threads_compute():
+    done = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
+
+
+def test_labels_that_change_during_a_training():
+    net = mlpcore.Network((2, 3, 3), output="softmax")
+    X, T = np.ones((100, 2)), np.zeros(100, np.int64)
+
+    def spoil(*_):
+        T[:] = 2**40
+
+    result = mlpcore.train(net, net.init(seed=0), X, T, epochs=5, callback=spoil)
+    assert result.stopped == "epochs"
+
+
+@pytest.mark.parametrize("n", [1, 3, 64])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_padding_does_not_overflow(n, dtype):
+    """With these weights an input of 0 would overflow, and no sample is 0."""
+    big = 1e200 if dtype == "float64" else 1e25
+    net = mlpcore.Network((1, 1, 1, 1), hidden="identity", dtype=dtype)
+    w = np.array([big, big, big, 0, 0, 1.0])
+    X, T = np.full((n, 1), -1.0), np.ones((n, 1))
+    assert np.array_equal(net.gradient(w, X, T), np.zeros(6))
+    assert np.array_equal(net.hessian_diagonal(w, X, T), [0, 0, 0, 0, 0, n])
+
+
+def test_a_sample_without_weight_may_overflow():
+    net = mlpcore.Network((1, 1))
+    w, X, T = [1e200, 0.0], [[1.0], [1e-200]], [0.0, 0.0]
+    error, gradient = net.error_and_gradient(w, X, T, sample_weight=[0, 1])
+    assert error == 0.5
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gelu_far_out(dtype):
+    net = mlpcore.Network((1, 1, 1), hidden="gelu", dtype=dtype)
+    z = 1e20 if dtype == "float32" else 1e155  # its square overflows, that of the input does not
+    for x in (-z / 1e5, z / 1e5):
+        diagonal = net.hessian_diagonal([1e5, 0.0, 1 / z, 0.0], [[x]], [[0.0]])
+        assert not np.isnan(diagonal[[0, 1, 3]]).any()  # that of w2 is z^2, beyond the type
+
+
+@pytest.mark.parametrize("layers", [(3, 5, 4), (3, 5, 4, 4), (3, 4, 5, 4, 3)])
+@pytest.mark.parametrize("scale", [1, 3, 8])
+def test_curvature_of_a_saturated_softmax(layers, scale):
+    """The Gauss-Newton diagonal is a sum of squares; float32 finds it as float64 does."""
+    rng = np.random.default_rng(scale)
+    net = mlpcore.Network(layers, output="softmax")
+    single = mlpcore.Network(layers, output="softmax", dtype="float32")
+    w = (scale * rng.standard_normal(net.n_weights)).astype(np.float32)
+    X = rng.standard_normal((50, 3)).astype(np.float32)
+    T = rng.integers(0, layers[-1], 50)
+    for kind in ("exact", "gauss_newton"):
+        expected = net.hessian_diagonal(w, X, T, kind=kind)
+        found = single.hessian_diagonal(w, X, T, kind=kind)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+        if kind == "gauss_newton":
+            assert (expected >= 0).all()
+            assert (found >= 0).all()
+
+
+def test_conversions_that_can_not_fit():
+    net = mlpcore.Network((1, 1))
+    with pytest.raises(MemoryError, match="T as a contiguous array would take"):
+        net.gradient([1.0, 2.0], np.zeros((3, 1)), np.broadcast_to(np.float32(1), (10**13, 1)))
+    net = mlpcore.Network((1, 1, 200_000, 1))
+    with pytest.raises(MemoryError, match="working memory of hessian_diagonal would take"):
+        net.hessian_diagonal(np.zeros(net.n_weights), [[1.0]], [[1.0]])

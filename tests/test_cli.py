@@ -372,6 +372,27 @@ def test_the_input_is_never_overwritten(run, csv, tmp_path):
     assert (tmp_path / "my.npz").read_bytes() == before
 
 
+@posix
+def test_pipes_and_devices_are_refused(run, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "/dev/zero"):
+        assert f"{name}: not a regular file" in one_error(run(name))
+
+
+@posix
+def test_the_table_can_come_through_standard_input(tmp_path):
+    done = command(
+        *("/dev/stdin", "--target", "t", "--epochs", "2", "--no-plot"),
+        cwd=tmp_path,
+        input=table_text(),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "regression of t on 2 inputs" in done.stdout
+    with open("/dev/zero") as zero:
+        done = command("/dev/stdin", cwd=tmp_path, stdin=zero)
+    assert "not a regular file" in one_error((done.returncode, done.stdout, done.stderr))
+
+
 def test_errors_of_a_process_have_no_traceback(tmp_path):
     done = command("none.csv", cwd=tmp_path)
     assert one_error((done.returncode, done.stdout, done.stderr)).endswith(
@@ -473,6 +494,27 @@ def test_interrupt_before_anything_was_fitted(run, tmp_path, monkeypatch):
     status, _, err = run()
     assert (status, err) == (130, "mlpcore: interrupted\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_interrupt_while_the_command_line_is_imported(tmp_path):
+    code = (
+        "import runpy, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'mlpcore.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "runpy.run_module('mlpcore', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mlpcore: interrupted\n")
 
 
 def test_interrupt_before_the_first_epoch(run, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
-"""The packaged data, CSV files of every make, and standardizing."""
+"""The packaged data, and CSV files of every make."""
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
 
 import numpy as np
@@ -10,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlpcore.datasets import load_concrete
-from mlpcore.scaling import Standardizer, unscale_jacobian
 from mlpcore.tables import TableError, find_column, parse_table, read_table
 
 # The packaged data
@@ -87,10 +88,38 @@ def test_without_header(delimiter):
     np.testing.assert_array_equal(table.values, NUMBERS)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be"),
+        *("utf-32", "utf-32-le", "utf-32-be"),
+    ],
+)
 def test_encodings(encoding):
     table = parse_table("Größe;Höhe\n1;2\n".encode(encoding))
     assert table.names == ("Größe", "Höhe")
+    np.testing.assert_array_equal(table.values, [[1, 2]])
+
+
+@pytest.mark.parametrize("mark", ["BOM_UTF16_BE", "BOM_UTF32_BE"])
+def test_marks_of_big_endian(mark):
+    encoding = mark[4:7].lower() + "-" + mark[7:9] + "-be"
+    table = parse_table(getattr(codecs, mark) + "a,b\n1,2\n".encode(encoding))
+    assert table.names == ("a", "b")
+
+
+def test_a_wide_encoding_is_found_by_the_beginning_of_a_long_file():
+    name = "x" + "yz\U0001d465" * 600  # in UTF-16 a character of four bytes runs over byte 4096
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        table = parse_table(f"{name},b\n1,2\n".encode(encoding))
+        assert table.names == (name, "b")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_damaged_wide_encoding_is_named(encoding):
+    data = "a,b\n1,2\n".encode(encoding)[:-1]
+    with pytest.raises(TableError, match=f"begins as a text in {encoding.upper()} but is damaged"):
+        parse_table(data)
 
 
 @given(
@@ -158,6 +187,42 @@ def test_a_large_table_is_read_quickly(tmp_path):
     np.testing.assert_array_equal(read_table(tmp_path / "large.csv").values, values)
 
 
+@pytest.mark.timeout(60)
+def test_many_columns():
+    """Time in proportion to the cells: to compare each with each would take minutes."""
+    values = np.arange(1_200_000).reshape(12, 100_000)
+    rows = "\n".join(",".join(map(str, row)) for row in values.tolist())
+    for header in ([f"x{i}" for i in range(100_000)], ["x"] * 100_000):
+        table = parse_table((",".join(header) + "\n" + rows).encode())
+        assert len(set(table.names)) == 100_000
+        np.testing.assert_array_equal(table.values, values)
+
+
+@pytest.mark.timeout(60)
+def test_many_delimiters_at_the_end():
+    lines = [f"{i},{i + 1}" + "," * 50_000 for i in range(15)]
+    table = parse_table("\n".join(lines).encode())
+    np.testing.assert_array_equal(table.values, [[i, i + 1] for i in range(15)])
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("1,2,,\n3,4,,\n", (2, 2)),
+        ("a,b,,\n1,2,,5\n", None),  # a column without a name, and a value is missing
+        ("a,b,,\n1,2,5,\n", (1, 3)),
+        ("a,b,\n1,2,,,\n", (1, 2)),
+        ("a,b\n1,2,,3\n", None),
+    ],
+)
+def test_empty_columns_at_the_end_are_left_out(text, shape):
+    if shape is None:
+        with pytest.raises(TableError):
+            parse_table(text.encode())
+    else:
+        assert parse_table(text.encode()).values.shape == shape
+
+
 # Tables that are refused
 
 
@@ -208,6 +273,26 @@ def test_no_such_file(tmp_path):
         read_table(tmp_path / "none.csv")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="devices")
+@pytest.mark.timeout(30)  # as opened they would block or never end
+def test_no_pipe_or_device_is_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(TableError, match=f"^{path}: not a regular file$"):
+            read_table(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="open files by number")
+def test_a_pipe_that_is_open_already_is_read():
+    there, here = os.pipe()
+    try:
+        os.write(here, b"a,b\n1,2\n")
+        os.close(here)
+        assert read_table(f"/dev/fd/{there}").names == ("a", "b")
+    finally:
+        os.close(there)
+
+
 @given(st.binary(max_size=200) | st.text("0123456789.,;|\t \n\"'abe-#\r", max_size=60))
 def test_any_file_is_read_or_refused(data):
     data = data if isinstance(data, bytes) else data.encode()
@@ -217,43 +302,3 @@ def test_any_file_is_read_or_refused(data):
         return
     assert np.isfinite(table.values).all()
     assert table.values.shape[1] == len(table.names) == len(set(table.names))
-
-
-# Standardizing
-
-
-def test_standardized_columns():
-    A = np.random.default_rng(0).normal([1e6, -3.0], [5.0, 1e-4], size=(50, 2))
-    s = Standardizer.fit(A)
-    np.testing.assert_allclose(s.transform(A).mean(axis=0), 0, atol=1e-10)
-    np.testing.assert_allclose(s.transform(A).std(axis=0), 1, rtol=1e-10)
-    np.testing.assert_allclose(s.inverse(s.transform(A)), A, rtol=1e-14)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e100, 1e-300])
-def test_constant_columns_become_zero(value):
-    s = Standardizer.fit(np.full((7, 1), value))
-    assert s.scale[0] == 1
-    np.testing.assert_array_equal(s.transform(np.full((7, 1), value)), 0)
-
-
-def test_columns_that_are_constant_but_for_rounding():
-    assert Standardizer.fit([[0.1 + 0.2], [0.3], [0.3]]).scale[0] == 1
-
-
-@pytest.mark.parametrize("A", [[], [1.0], np.zeros((0, 2)), [[np.nan]], [[np.inf]], [[1e200]]])
-def test_what_can_not_be_standardized(A):
-    with pytest.raises(ValueError, match="A: expected"):
-        Standardizer.fit(A)
-
-
-def test_jacobian_in_the_units_of_the_data():
-    """For y = B x + c the standardized Jacobian is s_x B / s_t."""
-    rng = np.random.default_rng(0)
-    B = rng.normal(size=(2, 3))
-    X = rng.normal(size=(20, 3)) * [1.0, 10.0, 0.1]
-    inputs, targets = Standardizer.fit(X), Standardizer.fit(X @ B.T)
-    J = np.broadcast_to(B * inputs.scale / targets.scale[:, np.newaxis], (20, 2, 3))
-    got = unscale_jacobian(J, inputs, targets)
-    assert got.shape == (20, 2, 3)
-    np.testing.assert_allclose(got, np.broadcast_to(B, got.shape), rtol=1e-14)

@@ -167,6 +167,8 @@ def test_weights_of_any_layout(tmp_path):
         np.testing.assert_array_equal(got, w)
         assert got.dtype == np.float64
         assert got.dtype.isnative
+    save(tmp_path / "m", net, w > 0)  # booleans are numbers, as everywhere
+    np.testing.assert_array_equal(load(tmp_path / "m").w, (w > 0).astype(float))
 
 
 # What save refuses, before it writes
@@ -223,14 +225,16 @@ def test_names_of_extras_are_identifiers(tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda w: w[:-1], ValueError, r"w: expected shape \(21,\), got \(20,\)"),
-        (lambda w: w[np.newaxis], ValueError, "w: expected shape"),
-        (lambda w: np.where(np.arange(w.size) == 7, np.nan, w), ValueError, r"w\[7\] = nan"),
-        (lambda w: np.where(np.arange(w.size) == 0, np.inf, w), ValueError, r"w\[0\] = inf"),
-        (lambda w: w + 0j, TypeError, "w: expected real numbers, got dtype complex128"),
-        (lambda w: w.astype(str), TypeError, "w: expected real numbers"),
-        (lambda w: w.astype(object), TypeError, "w: expected real numbers"),
-        (lambda w: w > 0, TypeError, "w: expected real numbers"),
+        (lambda w: w[:-1], ValueError, r"w has shape \(20,\), expected \(21,\)"),
+        (lambda w: w[np.newaxis], ValueError, r"w has shape \(1, 21\), expected \(21,\)"),
+        (lambda w: np.append(w[1:], np.nan), ValueError, r"w is not finite: w\[20\] is nan"),
+        (lambda w: np.append(np.inf, w[1:]), ValueError, r"w is not finite: w\[0\] is inf"),
+        (lambda w: w + 0j, TypeError, "w has dtype complex128, expected real numbers"),
+        (lambda w: w.astype(str), TypeError, "w has dtype <U32, expected real numbers"),
+        (lambda w: w.astype(object), TypeError, "w has dtype object, expected real numbers"),
+        (lambda w: [list(w), 1.0], (TypeError, ValueError), "w (is not an array|has dtype object)"),
+        (lambda w: np.ma.masked_less(w, 0), TypeError, "w is a masked array"),
+        (lambda w: np.ma.array(w), TypeError, "w is a masked array"),
     ],
 )
 def test_wrong_weights(saved, change, error, words):
@@ -245,7 +249,7 @@ def test_weights_that_overflow_in_the_dtype_of_the_network(tmp_path):
     net, w = model(dtype="float32")
     w = w.astype(float)
     w[2] = 1e60
-    with pytest.raises(ValueError, match=r"finite float32, got w\[2\] = 1e\+60"):
+    with pytest.raises(ValueError, match=r"w\[2\] is 1e\+60, which is too large for float32"):
         save(tmp_path / "m", net, w)
 
 
@@ -329,8 +333,15 @@ def test_no_device_or_folder_is_replaced(tmp_path):
     with pytest.raises(ValueError, match="not a regular file"):
         save(tmp_path / "fifo", net, w)
     assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
-    with pytest.raises(FileNotFoundError):
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    net, w = model()
+    with pytest.raises(FileNotFoundError) as caught:
         save(tmp_path / "nowhere" / "m", net, w)
+    assert caught.value.filename == os.path.realpath(tmp_path / "nowhere")
+    assert "tmp" not in Path(caught.value.filename).name
+    assert not list(tmp_path.iterdir())
 
 
 # What load refuses
@@ -367,6 +378,16 @@ def test_missing_file(tmp_path):
         load(tmp_path / "none.npz")
     with pytest.raises(IsADirectoryError if os.name == "posix" else OSError):
         load(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices")
+@pytest.mark.timeout(30)  # as opened they would block or never end
+def test_no_pipe_or_device_is_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for path in (tmp_path / "fifo", tmp_path / "link", "/dev/zero", "/dev/null"):
+        with pytest.raises(ModelFileError, match=f"^{path}: not a regular file$"):
+            load(path)
 
 
 def test_every_truncation(saved):

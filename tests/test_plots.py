@@ -82,15 +82,47 @@ def test_one_point_can_be_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("t", "y", "words"),
     [
-        ([1.0, 2.0], [1.0], "y: expected 2 values as in t, got 1"),
-        ([], [], r"t: expected shape \(N,\)"),
-        (np.zeros((2, 2)), np.zeros((2, 2)), r"t: expected shape .* got \(2, 2\)"),
-        (np.zeros(2), np.zeros((2, 2)), "y: expected shape"),
+        ([1.0, 2.0], [1.0], "y has 1 values, expected 2 as in t"),
+        ([], [], r"t has shape \(0,\), expected \(N,\) or \(N, 1\), N > 0"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), r"t has shape \(2, 2\), expected \(N,\)"),
+        (np.zeros(2), np.zeros((2, 2)), r"y has shape \(2, 2\), expected"),
     ],
 )
 def test_wrong_shapes(t, y, words):
     with pytest.raises(ValueError, match=words):
         plots.predicted_against_true(t, y)
+
+
+@pytest.mark.parametrize(
+    ("t", "y", "words"),
+    [
+        ([1.0, np.nan], [1.0, 2.0], r"t is not finite: t\[1\] is nan"),
+        ([1.0, 2.0], [[1.0], [-np.inf]], r"y is not finite: y\[1, 0\] is -inf"),
+    ],
+)
+def test_what_is_not_finite_is_named(t, y, words):
+    with pytest.raises(ValueError, match=words):
+        plots.predicted_against_true(t, y)
+    with pytest.raises(ValueError, match=r"training\[[01]\]" + words[1:].split(":")[0]):
+        plots.predicted_against_true([1.0], [1.0], training=(t, y))
+
+
+@pytest.mark.parametrize("values", [[1j], ["a"], [None], np.ma.array([1.0])])
+def test_what_is_no_array_of_real_numbers_is_named(values):
+    with pytest.raises(TypeError, match=r"^t (has dtype .*, expected real|is a masked array)"):
+        plots.predicted_against_true(values, [1.0])
+
+
+@pytest.mark.parametrize("training", [([1.0],), ([1.0],) * 3, (), 1.0])
+def test_training_is_a_pair(training):
+    with pytest.raises(ValueError, match=r"^training is not a pair \(t, y\)$"):
+        plots.predicted_against_true([1.0], [1.0], training=training)
+
+
+@pytest.mark.parametrize("unit", [np.nan, np.inf, 0.0, -1.0])
+def test_the_unit_of_the_rmse_is_positive(unit):
+    with pytest.raises(ValueError, match=r"^rms_unit is "):
+        plots.learning_curves(result(), rms_unit=unit)
 
 
 def test_ax_is_drawn_on_and_returned():

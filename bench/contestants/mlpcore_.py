@@ -59,7 +59,7 @@ class Mlpcore(Contestant):
                 progress=False,
             )
 
-        return [Idiom("train", run, lambda result: result.weights)]
+        return [Idiom("train", run, lambda result: result.w)]
 
 
 make = Mlpcore

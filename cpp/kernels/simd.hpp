@@ -58,11 +58,12 @@ template <class T> MLPCORE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<
     return mask ? yes : no;
 }
 
+// If either is a NaN, the result is a.
 template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
-    return select<T>(a < b, b, a);
+    return b > a ? b : a;
 }
 template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
-    return select<T>(b < a, b, a);
+    return b < a ? b : a;
 }
 template <class T> MLPCORE_INLINE Vec<T> absolute(Vec<T> a) {
     constexpr auto sign = static_cast<typename Simd<T>::Int>(

@@ -2,7 +2,16 @@
 
 import sys
 
-from mlpcore.cli import main
+
+def _main() -> int:
+    try:
+        from mlpcore.cli import main  # here, for Ctrl-C may come while it is imported
+
+        return main()
+    except KeyboardInterrupt:
+        print("mlpcore: interrupted", file=sys.stderr)
+        return 130  # as shells report a death by SIGINT
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main())

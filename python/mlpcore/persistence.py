@@ -46,8 +46,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
 from mlpcore.network import Network
-from mlpcore.scaling import real_array
+from mlpcore.scaling import check_finite
 
 __all__ = ["ModelFileError", "SavedModel", "load", "save"]
 
@@ -204,19 +205,11 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
 
 
 def _checked_weights(net: Network, w: ArrayLike) -> NDArray[Any]:
-    given = real_array("w", w)
+    given = _core.as_array("w", w, net.dtype == np.float64)
     if given.shape != (net.n_weights,):
         raise ValueError(f"w has shape {given.shape}, expected ({net.n_weights},)")
-    with np.errstate(over="ignore"):
-        weights = given.astype(np.dtype(net.dtype).newbyteorder("<"))
-    finite = np.isfinite(weights)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        if np.isfinite(given[first]):
-            raise ValueError(
-                f"w[{first}] is {given[first]}, which is too large for {weights.dtype.name}"
-            )
-        raise ValueError(f"w is not finite: w[{first}] is {given[first]}")
+    weights: NDArray[Any] = given.astype(given.dtype.newbyteorder("<"))
+    check_finite("w", weights)
     return weights
 
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore.checks import real_number
+from mlpcore.scaling import as_float64, check_finite
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -78,10 +81,13 @@ def learning_curves(
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError, ValueError
+        If ``rms_unit`` is not a finite number above 0.
     """
     ax = _axes(ax)
     label = "mean error per sample"
     if rms_unit is not None:
+        rms_unit = real_number("rms_unit", rms_unit, positive=True)
         label = "RMSE" + (f" ({_literal(unit)})" if unit else "")
     shown = False
     for key, name, color in (
@@ -155,12 +161,19 @@ def predicted_against_true(
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError
+        If ``t`` or ``y`` does not hold real numbers, or is a masked array.
     ValueError
-        If ``t`` and ``y`` are not of one size, empty, or not of one output.
+        If ``t`` and ``y`` are not of one size, empty, not finite, or not of one output, or
+        ``training`` is not a pair.
     """
     pairs = [(*_pair(t, y, "t", "y"), label, _BLUE)]
     if training is not None:
-        pairs.insert(0, (*_pair(*training, "training[0]", "training[1]"), "training", "0.65"))
+        try:
+            true, predicted = training
+        except (TypeError, ValueError):
+            raise ValueError("training is not a pair (t, y)") from None
+        pairs.insert(0, (*_pair(true, predicted, "training[0]", "training[1]"), "training", "0.65"))
     ax = _axes(ax)
     everything = np.concatenate([values for pair in pairs for values in pair[:2]])
     low, high = float(everything.min()), float(everything.max())
@@ -200,13 +213,14 @@ def _axes(ax: Axes | None) -> Axes:
 def _pair(
     t: ArrayLike, y: ArrayLike, t_name: str, y_name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    true, predicted = np.asarray(t, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    true, predicted = as_float64(t_name, t), as_float64(y_name, y)
     for values, name in ((true, t_name), (predicted, y_name)):
         if values.size == 0 or values.size != max(values.shape, default=1):
-            raise ValueError(f"{name}: expected shape (N,) or (N, 1), got {values.shape}")
+            raise ValueError(f"{name} has shape {values.shape}, expected (N,) or (N, 1), N > 0")
+        check_finite(name, values)
     if true.size != predicted.size:
         raise ValueError(
-            f"{y_name}: expected {true.size} values as in {t_name}, got {predicted.size}"
+            f"{y_name} has {predicted.size} values, expected {true.size} as in {t_name}"
         )
     return true.ravel(), predicted.ravel()
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
+
 __all__ = ["Standardizer", "unscale_jacobian"]
 
 
@@ -61,7 +63,7 @@ class Standardizer:
             If ``A`` is not a matrix, has no row, holds NaN or infinity, or values whose square
             overflows (beyond 1e150 in absolute value).
         """
-        values = _float64("A", A)
+        values = as_float64("A", A)
         if values.ndim != 2 or values.shape[0] == 0:
             raise ValueError(f"A has shape {values.shape}, expected (N, C) with N > 0")
         check_finite("A", values)
@@ -88,7 +90,7 @@ class Standardizer:
         return original
 
     def _matrix(self, A: ArrayLike) -> NDArray[np.float64]:
-        values = _float64("A", A)
+        values = as_float64("A", A)
         columns = np.size(self.mean)
         if values.ndim != 2 or values.shape[1] != columns:
             raise ValueError(f"A has shape {values.shape}, expected (N, {columns})")
@@ -137,37 +139,17 @@ def unscale_jacobian(
             raise TypeError(
                 f"{name} is of type {type(standardizer).__name__}, expected a Standardizer"
             )
-    values = _float64("J", J)
+    values = as_float64("J", J)
     expected = (np.size(targets.scale), np.size(inputs.scale))
     if values.ndim != 3 or values.shape[1:] != expected:
-        raise ValueError(
-            f"J has shape {values.shape}, expected (N, {expected[0]}, {expected[1]})"
-        )
+        raise ValueError(f"J has shape {values.shape}, expected (N, {expected[0]}, {expected[1]})")
     unscaled: NDArray[np.float64] = values * (targets.scale[:, np.newaxis] / inputs.scale)
     return unscaled
 
 
-def real_array(name: str, A: Any) -> NDArray[Any]:
-    """``A`` as an array of real numbers, as the compiled core takes one; errors call it ``name``."""
-    if isinstance(A, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, expected one without masked values")
-    try:
-        values = np.asarray(A)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from None
-    if values.dtype.kind == "O" and _holds_numbers(A):
-        values = A.to_numpy("float64", na_value=np.nan)
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {values.dtype}, expected real numbers")
-    return values
-
-
-def _holds_numbers(A: Any) -> bool:
-    """Whether it is a table or column of pandas whose numbers are of pandas' own types."""
-    if not (hasattr(A, "to_numpy") and hasattr(A, "dtypes")):
-        return False
-    dtypes = A.dtypes if np.iterable(A.dtypes) else [A.dtypes]
-    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes)
+def as_float64(name: str, A: ArrayLike) -> NDArray[np.float64]:
+    """``A`` as the compiled core takes an array of real numbers; errors call it ``name``."""
+    return _core.as_array(name, A, True)
 
 
 def check_finite(name: str, values: NDArray[Any]) -> None:
@@ -177,8 +159,3 @@ def check_finite(name: str, values: NDArray[Any]) -> None:
         first = tuple(int(n) for n in np.argwhere(~finite)[0])
         place = f"{name}[{', '.join(map(str, first))}]" if first else name
         raise ValueError(f"{name} is not finite: {place} is {values[first]}")
-
-
-def _float64(name: str, A: ArrayLike) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):  # of wider types, to infinity
-        return real_array(name, A).astype(np.float64, copy=False)

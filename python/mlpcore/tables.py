@@ -49,7 +49,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# What is open already, by whose name a pipe is meant to be read: `... | python -m mlpcore /dev/stdin`
+# What is open already: by such a name a pipe may be read.
 _OPEN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
 
 

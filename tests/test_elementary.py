@@ -28,11 +28,11 @@ FUNCTIONS = {
     "expm1_nonpositive": (-INF, 0, 1, 1),
     "log1p_unit": (0, 1, 1.5, 1.5),
     "log_positive": (0, INF, 1, 1),
-    "tanh": (-INF, INF, 2.5, 2.5),
-    "sigmoid": (-INF, INF, 2.5, 2.5),
+    "tanh": (-INF, INF, 2, 2),
+    "sigmoid": (-INF, INF, 2, 2),
     "softplus": (-INF, INF, 2, 2),
-    "normal_density": (-INF, INF, 72, 390),
-    "normal_distribution": (-INF, INF, 72, 390),
+    "normal_density": (-INF, INF, 3.5, 3.5),
+    "normal_distribution": (-INF, INF, 5, 5.5),
 }
 BOUND = {
     (name, dtype): row[2 + i]

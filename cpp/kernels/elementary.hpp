@@ -25,6 +25,8 @@ template <> struct Constants<double> {
     static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
     static constexpr std::int64_t upper_half_mask = ~std::int64_t{0x7ffffff};
     static constexpr auto& exp_tail = coefficients::exp_tail_double;
+    static constexpr auto& exp = coefficients::exp_double;
+    static constexpr auto& tanh_tail = coefficients::tanh_tail_double;
     static constexpr auto& log_tail = coefficients::log_tail_double;
     static constexpr auto& erfcx = coefficients::erfcx_double;
 };
@@ -42,6 +44,8 @@ template <> struct Constants<float> {
     static constexpr std::int32_t sqrt_half_bits = 0x3f3504f3;
     static constexpr std::int32_t upper_half_mask = ~std::int32_t{0xfff};
     static constexpr auto& exp_tail = coefficients::exp_tail_float;
+    static constexpr auto& exp = coefficients::exp_float;
+    static constexpr auto& tanh_tail = coefficients::tanh_tail_float;
     static constexpr auto& log_tail = coefficients::log_tail_float;
     static constexpr auto& erfcx = coefficients::erfcx_float;
 };
@@ -138,9 +142,21 @@ template <class T> struct Denominator {
     }
 };
 
+// Up to 0.55 an odd polynomial; beyond, where tanh is above 1/2 and 1 - tanh below, 1 - 2 E / (1 +
+// E) with E = exp(-2 |x|).
 template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
-    const Vec<T> e = expm1_nonpositive<T>(T(-2) * absolute<T>(x));
-    return copy_sign<T>(Denominator<T>::of(T(2), e).divides(-e), x);
+    using C = Constants<T>;
+    const Vec<T> size = absolute<T>(x), square = x * x;
+    const Vec<T> small = size + size * square * polynomial<T>(square, C::tanh_tail);
+    const Vec<T> y = maximum<T>(T(-2) * size, broadcast(T(-2) * C::tanh_high));
+    const Vec<T> shifted = y * C::log2e + C::round_magic;
+    const Vec<T> n = shifted - C::round_magic;
+    const Vec<T> r = (y - n * C::ln2_hi) - n * C::ln2_lo;
+    const IntVec<T> n_bits = (IntVec<T>)shifted - (IntVec<T>)broadcast(C::round_magic);
+    const Vec<T> two_e =
+        (Vec<T>)((n_bits + (C::bias + 1)) << C::mantissa_bits) * polynomial<T>(r, C::exp);
+    const Vec<T> large = T(1) - two_e / (T(0.5) * two_e + T(1));
+    return copy_sign<T>(select<T>(size > broadcast(T(0.55)), large, small), x);
 }
 
 // 1 / (1 + exp(-x)), and the slope of that.

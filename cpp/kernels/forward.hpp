@@ -21,17 +21,30 @@ template <class T> struct Slopes {
 };
 
 namespace detail {
+template <int Order, class T>
+MLPCORE_INLINE void store_jet(const Jet<T>& jet, index i, T* a, T* d1, T* d2) {
+    store(a + i, jet.a);
+    if constexpr (Order >= 1) {
+        store(d1 + i, jet.d1);
+    }
+    if constexpr (Order >= 2) {
+        store(d2 + i, jet.d2);
+    }
+}
+
+// z becomes a = h(z). Two vectors at a time, for the formulas are long chains of operations each of
+// which waits for the one before.
 template <int Order, class H, class T>
 inline void activate(index count, T* z, T* d1, T* d2) {
-    for (index i = 0; i < count; i += lanes<T>) {
-        const Jet<T> jet = H::template at<T>(load(z + i));
-        store(z + i, jet.a);
-        if constexpr (Order >= 1) {
-            store(d1 + i, jet.d1);
-        }
-        if constexpr (Order >= 2) {
-            store(d2 + i, jet.d2);
-        }
+    index i = 0;
+    for (; i + 2 * lanes<T> <= count; i += 2 * lanes<T>) {
+        const Vec<T> z0 = load(z + i), z1 = load(z + i + lanes<T>);
+        const Jet<T> jet0 = H::template at<T>(z0), jet1 = H::template at<T>(z1);
+        store_jet<Order>(jet0, i, z, d1, d2);
+        store_jet<Order>(jet1, i + lanes<T>, z, d1, d2);
+    }
+    if (i < count) {
+        store_jet<Order>(H::template at<T>(load(z + i)), i, z, d1, d2);
     }
 }
 

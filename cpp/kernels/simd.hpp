@@ -59,12 +59,8 @@ template <class T> MLPCORE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<
 }
 
 // If either is a NaN, the result is a.
-template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
-    return b > a ? b : a;
-}
-template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
-    return b < a ? b : a;
-}
+template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) { return b > a ? b : a; }
+template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) { return b < a ? b : a; }
 template <class T> MLPCORE_INLINE Vec<T> absolute(Vec<T> a) {
     constexpr auto sign = static_cast<typename Simd<T>::Int>(
         sizeof(T) == 8 ? INT64_MIN : static_cast<std::int64_t>(INT32_MIN));

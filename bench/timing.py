@@ -17,10 +17,12 @@ class Settings:
     least_samples: int = 5  # of a job that is over its budget
     sample_time: float = 2e-3  # seconds that one sample lasts at least
     budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
-    pause: float = 1e-3  # seconds before each sample: the threads of the last job go to sleep
+    # Seconds before each sample. The threads of the last job must have gone to sleep: those of
+    # OpenBLAS keep a core busy for some 20 ms after their work, those of OpenMP up to 200.
+    pause: float = 0.25
 
 
-QUICK = Settings(samples=7, least_samples=3, sample_time=1e-3, budget=0.5)
+QUICK = Settings(samples=7, least_samples=3, sample_time=1e-3, budget=0.5, pause=0.1)
 
 
 @dataclass

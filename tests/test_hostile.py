@@ -93,8 +93,8 @@ def test_curvature_of_a_saturated_softmax(layers, scale):
 
 def test_conversions_that_can_not_fit():
     net = mlpcore.Network((1, 1))
-    with pytest.raises(MemoryError, match="T as a contiguous array would take"):
-        net.gradient([1.0, 2.0], np.zeros((3, 1)), np.broadcast_to(np.float32(1), (10**13, 1)))
+    with pytest.raises(MemoryError, match="X as a contiguous array would take"):
+        net.forward([1.0, 2.0], np.broadcast_to(np.float32(1), (10**13, 1)))
     net = mlpcore.Network((1, 1, 200_000, 1))
     with pytest.raises(MemoryError, match="working memory of hessian_diagonal would take"):
         net.hessian_diagonal(np.zeros(net.n_weights), [[1.0]], [[1.0]])

@@ -49,11 +49,34 @@ std::string number(double x) { return py::str(py::float_(x)); }
 
 // As in name[3, 1].
 std::string element(const char* name, const py::array& a, index i) {
-    if (a.ndim() < 2) {
-        return std::string(name) + "[" + std::to_string(i) + "]";
+    std::string place;
+    for (py::ssize_t axis = a.ndim() - 1; axis >= 0; --axis) {
+        place = std::to_string(i % a.shape(axis)) + (place.empty() ? "" : ", ") + place;
+        i /= a.shape(axis);
     }
-    return std::string(name) + "[" + std::to_string(i / a.shape(1)) + ", " +
-           std::to_string(i % a.shape(1)) + "]";
+    return std::string(name) + "[" + place + "]";
+}
+
+bool has_shape(const py::array& a, const std::vector<index>& shape) {
+    return static_cast<std::size_t>(a.ndim()) == shape.size() &&
+           std::equal(shape.begin(), shape.end(), a.shape());
+}
+
+// A shape in words, for an ensemble with the other that it may have.
+std::string expected_shape(const std::vector<index>& shape, index networks) {
+    const auto words = [](const std::vector<index>& dimensions) {
+        std::string s = "(";
+        for (std::size_t i = 0; i < dimensions.size(); ++i) {
+            s += (i == 0 ? "" : ", ") + (dimensions[i] < 0 ? "N" : std::to_string(dimensions[i]));
+        }
+        return s + (dimensions.size() == 1 ? ",)" : ")");
+    };
+    if (networks == 0) {
+        return words(shape);
+    }
+    std::vector<index> own = shape;
+    own.insert(own.begin(), networks);
+    return words(shape) + " or " + words(own);
 }
 
 [[noreturn]] void bad_shape(const char* name, const py::array& a, const std::string& expected) {
@@ -122,11 +145,6 @@ py::array as_real(const char* name, py::handle object) {
                              ", expected real numbers");
     }
     return is_aligned(a) ? a : py::array(a.attr("copy")());
-}
-
-std::string row_count(index n, index k) {
-    const std::string dense = "(" + std::to_string(n) + ", " + std::to_string(k) + ")";
-    return k == 1 ? dense + " or (" + std::to_string(n) + ",)" : dense;
 }
 
 // The targets are probabilities.
@@ -233,70 +251,88 @@ template <class T> py::array_t<T> as_array(const char* name, py::handle object) 
     }
 }
 
-template <class T> py::array_t<T> as_weights(const Network& net, py::handle w) {
-    py::array_t<T> a = as_array<T>("w", w);
+template <class T> Weights<T> as_weights(const Network& net, py::handle w) {
+    Weights<T> weights{.array = as_array<T>("w", w)};
+    const py::array_t<T>& a = weights.array;
     const index n = net.architecture.view().n_weights;
-    if (a.ndim() != 1 || a.shape(0) != n) {
-        bad_shape("w", a, "(" + std::to_string(n) + ",)");
+    if (a.ndim() < 1 || a.ndim() > 2 || a.shape(a.ndim() - 1) != n) {
+        bad_shape("w", a,
+                  "(" + std::to_string(n) + ",) or, for S networks, (S, " + std::to_string(n) +
+                      ")");
     }
+    weights.is_ensemble = a.ndim() == 2;
+    weights.networks = weights.is_ensemble ? a.shape(0) : 1;
     check_finite("w", a);
-    return a;
+    return weights;
 }
 
 template <class T>
-Samples<T> as_inputs(const Network& net, py::handle x, const SampleNames& names) {
+Samples<T> as_inputs(const Network& net, const Weights<T>& w, py::handle x,
+                     const SampleNames& names) {
     Samples<T> samples;
     samples.x = as_array<T>(names.x, x);
+    const py::array_t<T>& a = samples.x;
     const index d = net.architecture.view().n_inputs;
-    if (samples.x.ndim() != 2 || samples.x.shape(1) != d) {
-        bad_shape(names.x, samples.x, "(N, " + std::to_string(d) + ")");
+    const bool own = w.is_ensemble && a.ndim() == 3;
+    if (!(own || a.ndim() == 2) || a.shape(a.ndim() - 1) != d ||
+        (own && a.shape(0) != w.networks)) {
+        bad_shape(names.x, a, expected_shape({-1, d}, w.is_ensemble ? w.networks : 0));
     }
-    check_finite(names.x, samples.x);
-    samples.batch.n = samples.x.shape(0);
-    samples.batch.x = samples.x.data();
+    check_finite(names.x, a);
+    samples.batch.n = a.shape(a.ndim() - 2);
+    samples.batch.x = a.data();
+    samples.steps.x = own ? samples.batch.n * d : 0;
     return samples;
 }
 
 template <class T>
-Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle sample_weight,
-                      const SampleNames& names) {
-    Samples<T> samples = as_inputs<T>(net, x, names);
+Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py::handle t,
+                      py::handle sample_weight, const SampleNames& names) {
+    Samples<T> samples = as_inputs<T>(net, w, x, names);
     const NetworkView view = net.architecture.view();
-    const index n = samples.batch.n, k = view.n_outputs;
+    const index n = samples.batch.n, k = view.n_outputs, networks = w.is_ensemble ? w.networks : 0;
+    // The same for all networks, or with an own part for each.
+    const auto shared = [&](const py::array& a, std::vector<index> shape) {
+        return has_shape(a, shape);
+    };
+    const auto own = [&](const py::array& a, std::vector<index> shape) {
+        shape.insert(shape.begin(), networks);
+        return w.is_ensemble && has_shape(a, shape);
+    };
 
     const bool softmax = view.output == Output::softmax;
     const py::array given =
         is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t) : as_real(names.t, t);
-    if (softmax && given.ndim() == 1) {
-        if (given.shape(0) != n) {
-            bad_shape(names.t, given, "(" + std::to_string(n) + ",) or " + row_count(n, k));
-        }
-        samples.labels = as_labels(names.t, given, k);
-        samples.batch.labels = samples.labels.data();
-    } else {
+    if (shared(given, {n, k}) || own(given, {n, k}) ||
+        (k == 1 && (shared(given, {n}) || own(given, {n})))) {
         samples.t = as_array<T>(names.t, given);
-        const bool flat = samples.t.ndim() == 1 && k == 1 && samples.t.shape(0) == n;
-        if (!flat &&
-            (samples.t.ndim() != 2 || samples.t.shape(0) != n || samples.t.shape(1) != k)) {
-            bad_shape(names.t, samples.t,
-                      row_count(n, k) +
-                          (softmax ? " or class labels (" + std::to_string(n) + ",)" : ""));
-        }
         check_finite(names.t, samples.t);
         if (view.output != Output::linear) {
             check_probabilities(names.t, samples.t, k, softmax);
         }
         samples.batch.t = samples.t.data();
+        samples.steps.t = shared(given, {n, k}) || shared(given, {n}) ? 0 : n * k;
+    } else if (softmax && (shared(given, {n}) || own(given, {n}))) {
+        samples.labels = as_labels(names.t, given, k);
+        samples.batch.labels = samples.labels.data();
+        samples.steps.labels = shared(given, {n}) ? 0 : n;
+    } else {
+        std::string expected = expected_shape({n, k}, networks);
+        if (k == 1 || softmax) {
+            expected += softmax ? " or class labels " : " or ";
+            expected += expected_shape({n}, networks);
+        }
+        bad_shape(names.t, given, expected);
     }
 
     if (!sample_weight.is_none()) {
         samples.sample_weight = as_array<T>(names.sample_weight, sample_weight);
         const py::array_t<T>& weight = samples.sample_weight;
-        if (weight.ndim() != 1 || weight.shape(0) != n) {
-            bad_shape(names.sample_weight, weight, "(" + std::to_string(n) + ",)");
+        if (!shared(weight, {n}) && !own(weight, {n})) {
+            bad_shape(names.sample_weight, weight, expected_shape({n}, networks));
         }
         check_finite(names.sample_weight, weight);
-        for (index i = 0; i < n; ++i) {
+        for (index i = 0; i < weight.size(); ++i) {
             if (weight.data()[i] < 0) {
                 throw py::value_error(element(names.sample_weight, weight, i) + " is " +
                                       number(static_cast<double>(weight.data()[i])) +
@@ -304,29 +340,33 @@ Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle
             }
         }
         samples.batch.sample_weight = weight.data();
+        samples.steps.sample_weight = shared(weight, {n}) ? 0 : n;
     }
     return samples;
 }
 
 template <class T>
-py::array_t<T> new_array(const char* what, std::initializer_list<index> shape) {
-    double bytes = sizeof(T);
-    std::string words = "(";
-    for (const index n : shape) {
-        bytes *= static_cast<double>(n);
-        words += (words.size() == 1 ? "" : ", ") + std::to_string(n);
+py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::ssize_t> shape) {
+    if (w.is_ensemble) {
+        shape.insert(shape.begin(), w.networks);
     }
-    check_memory(std::string(what) + " of shape " + words + ")", bytes);
-    return py::array_t<T>(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+    double bytes = sizeof(T);
+    for (const py::ssize_t n : shape) {
+        bytes *= static_cast<double>(n);
+    }
+    check_memory(std::string(what) + " of shape " + expected_shape({shape.begin(), shape.end()}, 0),
+                 bytes);
+    return py::array_t<T>(shape);
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
     template py::array_t<T> as_array<T>(const char*, py::handle);                                  \
-    template py::array_t<T> as_weights<T>(const Network&, py::handle);                             \
-    template Samples<T> as_inputs<T>(const Network&, py::handle, const SampleNames&);              \
-    template Samples<T> as_samples<T>(const Network&, py::handle, py::handle, py::handle,          \
-                                      const SampleNames&);                                         \
-    template py::array_t<T> new_array<T>(const char*, std::initializer_list<index>);
+    template Weights<T> as_weights<T>(const Network&, py::handle);                                 \
+    template Samples<T> as_inputs<T>(const Network&, const Weights<T>&, py::handle,                \
+                                     const SampleNames&);                                          \
+    template Samples<T> as_samples<T>(const Network&, const Weights<T>&, py::handle, py::handle,   \
+                                      py::handle, const SampleNames&);                             \
+    template py::array_t<T> new_array<T>(const char*, const Weights<T>&, std::vector<py::ssize_t>);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE

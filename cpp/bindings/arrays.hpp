@@ -3,13 +3,13 @@
 // is never copied.
 #pragma once
 
-#include <initializer_list>
 #include <string>
+#include <vector>
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include "mlpcore/kernels.hpp"
+#include "mlpcore/ensemble.hpp"
 
 namespace mlpcore::bindings {
 
@@ -29,36 +29,52 @@ template <class F> auto with_type(const Network& net, const F& f) {
 // Array-like to a C-contiguous array of T. TypeError for what is not real numbers.
 template <class T> py::array_t<T> as_array(const char* name, py::handle object);
 
-// w: (W,), finite.
-template <class T> py::array_t<T> as_weights(const Network& net, py::handle w);
+// w: (W,), or (S, W) for an ensemble of S networks; finite.
+template <class T> struct Weights {
+    py::array_t<T> array;
+    index networks = 1;
+    bool is_ensemble = false;
+};
+template <class T> Weights<T> as_weights(const Network& net, py::handle w);
 
 // Samples, with the arrays that own them.
 template <class T> struct Samples {
     py::array_t<T> x, t, sample_weight;
     py::array_t<std::int64_t> labels;
     Batch<T> batch{};
+    EnsembleSteps steps{};
 };
 
 struct SampleNames {
     const char *x = "X", *t = "T", *sample_weight = "sample_weight";
 };
 
-// X: (N, D), finite.
+// X: (N, D), finite; for an ensemble also (S, N, D), and so for what follows.
 template <class T>
-Samples<T> as_inputs(const Network& net, py::handle x, const SampleNames& names = {});
+Samples<T> as_inputs(const Network& net, const Weights<T>& w, py::handle x,
+                     const SampleNames& names = {});
 
 // X and T: (N, K), or (N,) for K = 1, or class labels (N,) for softmax; sample_weight: None or
 // (N,), not negative.
 template <class T>
-Samples<T> as_samples(const Network& net, py::handle x, py::handle t, py::handle sample_weight,
-                      const SampleNames& names = {});
+Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py::handle t,
+                      py::handle sample_weight, const SampleNames& names = {});
+
+template <class T>
+Ensemble<T> as_ensemble(const Network& net, const Weights<T>& w, const Samples<T>& samples) {
+    return {.net = net.architecture.view(),
+            .size = w.networks,
+            .w = w.array.data(),
+            .samples = samples.batch,
+            .steps = samples.steps};
+}
 
 // MemoryError in words where so many bytes can't be had.
 void check_memory(const std::string& what, double bytes);
 
-// A fresh array, after check_memory.
+// A fresh array, after check_memory; for an ensemble with S in front of its shape.
 template <class T>
-py::array_t<T> new_array(const char* what, std::initializer_list<index> shape);
+py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::ssize_t> shape);
 
 // The place of `value` in a list of names. ValueError with the list if it has none.
 template <std::size_t N>

@@ -11,25 +11,42 @@ namespace {
 py::array py_forward(const Network& net, py::handle w, py::handle x, bool logits) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_inputs<T>(net, x);
-        const NetworkView view = net.architecture.view();
-        auto y = new_array<T>("forward", {samples.batch.n, view.n_outputs});
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index size = all.samples.n * all.net.n_outputs;
+        auto y = new_array<T>("forward", weights, {all.samples.n, all.net.n_outputs});
         T* const to = y.mutable_data();
         without_gil([&](Interrupt* interrupt) {
-            forward(view, weights.data(), samples.batch, logits, to, interrupt);
+            for_each_network(all, Quantity::forward, interrupt, [&](index s, Interrupt* i) {
+                forward(all.net, all.weights_of(s), all.samples_of(s), logits, to + s * size, i);
+            });
         });
         return y;
     });
 }
 
-double py_error(const Network& net, py::handle w, py::handle x, py::handle t,
-                py::handle sample_weight) {
+// A float, or the errors (S,) of an ensemble.
+template <class T> py::object as_errors(const Weights<T>& w, const std::vector<double>& errors) {
+    if (!w.is_ensemble) {
+        return py::float_(errors.front());
+    }
+    return py::array_t<double>(static_cast<py::ssize_t>(errors.size()), errors.data());
+}
+
+py::object py_error(const Network& net, py::handle w, py::handle x, py::handle t,
+                    py::handle sample_weight) {
     return with_type(net, [&]<class T>(T) {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, x, t, sample_weight);
-        return without_gil([&](Interrupt* interrupt) {
-            return error(net.architecture.view(), weights.data(), samples.batch, interrupt);
+        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        std::vector<double> errors(static_cast<std::size_t>(all.size));
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::error, interrupt, [&](index s, Interrupt* i) {
+                errors[static_cast<std::size_t>(s)] =
+                    error(all.net, all.weights_of(s), all.samples_of(s), i);
+            });
         });
+        return as_errors(weights, errors);
     });
 }
 
@@ -37,14 +54,18 @@ py::tuple py_error_and_gradient(const Network& net, py::handle w, py::handle x, 
                                 py::handle sample_weight) {
     return with_type(net, [&]<class T>(T) -> py::tuple {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, x, t, sample_weight);
-        const NetworkView view = net.architecture.view();
-        auto g = new_array<T>("gradient", {view.n_weights});
+        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        std::vector<double> errors(static_cast<std::size_t>(all.size));
+        auto g = new_array<T>("gradient", weights, {all.net.n_weights});
         T* const to = g.mutable_data();
-        const double e = without_gil([&](Interrupt* interrupt) {
-            return gradient(view, weights.data(), samples.batch, to, interrupt);
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::gradient, interrupt, [&](index s, Interrupt* i) {
+                errors[static_cast<std::size_t>(s)] = gradient(
+                    all.net, all.weights_of(s), all.samples_of(s), to + s * all.net.n_weights, i);
+            });
         });
-        return py::make_tuple(e, g);
+        return py::make_tuple(as_errors(weights, errors), g);
     });
 }
 
@@ -56,12 +77,15 @@ py::array py_gradient(const Network& net, py::handle w, py::handle x, py::handle
 py::array py_jacobian(const Network& net, py::handle w, py::handle x) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_inputs<T>(net, x);
-        const NetworkView view = net.architecture.view();
-        auto j = new_array<T>("jacobian", {samples.batch.n, view.n_outputs, view.n_inputs});
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
+        auto j = new_array<T>("jacobian", weights, {n, k, d});
         T* const to = j.mutable_data();
         without_gil([&](Interrupt* interrupt) {
-            jacobian(view, weights.data(), samples.batch, to, interrupt);
+            for_each_network(all, Quantity::jacobian, interrupt, [&](index s, Interrupt* i) {
+                jacobian(all.net, all.weights_of(s), all.samples_of(s), to + s * n * k * d, i);
+            });
         });
         return j;
     });
@@ -70,12 +94,16 @@ py::array py_jacobian(const Network& net, py::handle w, py::handle x) {
 py::array py_weight_jacobian(const Network& net, py::handle w, py::handle x) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_inputs<T>(net, x);
-        const NetworkView view = net.architecture.view();
-        auto j = new_array<T>("weight_jacobian", {samples.batch.n, view.n_outputs, view.n_weights});
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, k = all.net.n_outputs;
+        auto j = new_array<T>("weight_jacobian", weights, {n, k, all.net.n_weights});
         T* const to = j.mutable_data();
         without_gil([&](Interrupt* interrupt) {
-            weight_jacobian(view, weights.data(), samples.batch, to, interrupt);
+            for_each_network(all, Quantity::weight_jacobian, interrupt, [&](index s, Interrupt* i) {
+                weight_jacobian(all.net, all.weights_of(s), all.samples_of(s),
+                                to + s * n * k * all.net.n_weights, i);
+            });
         });
         return j;
     });
@@ -84,12 +112,17 @@ py::array py_weight_jacobian(const Network& net, py::handle w, py::handle x) {
 py::array py_per_sample_gradient(const Network& net, py::handle w, py::handle x, py::handle t) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, x, t, py::none());
-        const NetworkView view = net.architecture.view();
-        auto g = new_array<T>("per_sample_gradient", {samples.batch.n, view.n_weights});
+        const auto samples = as_samples<T>(net, weights, x, t, py::none());
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n;
+        auto g = new_array<T>("per_sample_gradient", weights, {n, all.net.n_weights});
         T* const to = g.mutable_data();
         without_gil([&](Interrupt* interrupt) {
-            per_sample_gradient(view, weights.data(), samples.batch, to, interrupt);
+            for_each_network(all, Quantity::per_sample_gradient, interrupt,
+                             [&](index s, Interrupt* i) {
+                                 per_sample_gradient(all.net, all.weights_of(s), all.samples_of(s),
+                                                     to + s * n * all.net.n_weights, i);
+                             });
         });
         return g;
     });
@@ -100,14 +133,18 @@ py::array py_hessian_diagonal(const Network& net, py::handle w, py::handle x, py
     const auto curvature = static_cast<Curvature>(as_choice("kind", curvature_names, kind));
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, x, t, sample_weight);
-        const NetworkView view = net.architecture.view();
+        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
         check_memory("the working memory of hessian_diagonal",
-                     scratch_bytes<T>(view, Quantity::hessian_diagonal, samples.batch.n));
-        auto d = new_array<T>("hessian_diagonal", {view.n_weights});
+                     scratch_bytes<T>(all.net, Quantity::hessian_diagonal, all.samples.n));
+        auto d = new_array<T>("hessian_diagonal", weights, {all.net.n_weights});
         T* const to = d.mutable_data();
         without_gil([&](Interrupt* interrupt) {
-            hessian_diagonal(view, weights.data(), samples.batch, curvature, to, interrupt);
+            for_each_network(all, Quantity::hessian_diagonal, interrupt,
+                             [&](index s, Interrupt* i) {
+                                 hessian_diagonal(all.net, all.weights_of(s), all.samples_of(s),
+                                                  curvature, to + s * all.net.n_weights, i);
+                             });
         });
         return d;
     });

@@ -16,16 +16,23 @@ namespace mlpcore::bindings {
 namespace {
 
 // There must be something to fit, and weights that can be divided by.
-template <class T> void check_not_empty(const SampleNames& names, const Samples<T>& samples) {
-    const Batch<T>& batch = samples.batch;
-    if (batch.n == 0) {
+template <class T>
+void check_not_empty(const SampleNames& names, const Weights<T>& w, const Samples<T>& samples) {
+    if (samples.batch.n == 0) {
         throw py::value_error(std::string(names.x) + " has no rows, expected at least one");
     }
-    const double total = total_weight(batch);
-    if (!std::isfinite(total) || !std::isfinite(1 / total)) {
-        throw py::value_error(std::string(names.sample_weight) + " sums to " +
-                              std::string(py::str(py::float_(total))) +
-                              ", expected a finite sum above 0");
+    const Ensemble<T> all{.net = {},
+                          .size = samples.steps.sample_weight == 0 ? 1 : w.networks,
+                          .w = nullptr,
+                          .samples = samples.batch,
+                          .steps = samples.steps};
+    for (index s = 0; s < all.size; ++s) {
+        const double total = total_weight(all.samples_of(s));
+        if (!std::isfinite(total) || !std::isfinite(1 / total)) {
+            throw py::value_error(std::string(names.sample_weight) + " sums to " +
+                                  std::string(py::str(py::float_(total))) +
+                                  ", expected a finite sum above 0");
+        }
     }
 }
 
@@ -102,6 +109,16 @@ template <class T> class PythonObserver : public Observer {
     TrainingInterrupt interrupt_;
 };
 
+// Training error, validation error, best epoch, why it stopped.
+py::tuple as_tuple(const History& history) {
+    const auto to_array = [](const std::vector<double>& v) {
+        return py::array_t<double>(static_cast<py::ssize_t>(v.size()), v.data());
+    };
+    return py::make_tuple(to_array(history.training_error), to_array(history.validation_error),
+                          history.best_epoch,
+                          std::string(stop_names[static_cast<std::size_t>(history.stop)]));
+}
+
 py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
                    py::handle sample_weight, py::handle x_val, py::handle t_val,
                    const std::string& optimizer, index epochs, index batch_size,
@@ -125,33 +142,41 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
                                   ", which float32 can't tell from 0");
         }
         const auto start = as_weights<T>(net, w);
-        const auto training = as_samples<T>(net, x, t, sample_weight);
-        check_not_empty({}, training);
+        const auto training = as_samples<T>(net, start, x, t, sample_weight);
+        check_not_empty({}, start, training);
         Samples<T> validation;
         if (!x_val.is_none()) {
             const SampleNames names{.x = "X_val", .t = "T_val"};
-            validation = as_samples<T>(net, x_val, t_val, py::none(), names);
-            check_not_empty(names, validation);
+            validation = as_samples<T>(net, start, x_val, t_val, py::none(), names);
+            check_not_empty(names, start, validation);
         }
-        py::array_t<T> fitted(start.size(), start.data());
+        auto fitted = new_array<T>("w", start, {net.architecture.view().n_weights});
         T* const weights = fitted.mutable_data();
-        PythonObserver<T> observer(callback, progress, start.size());
-        History history;
+        std::copy_n(start.array.data(), start.array.size(), weights);
+        std::vector<History> histories;
+        PythonObserver<T> observer(callback, progress, start.array.size());
         {
             const WithoutGil released;
-            history = train(net.architecture.view(), training.batch, validation.batch, settings,
-                            weights, observer);
+            if (start.is_ensemble) {
+                histories =
+                    train(as_ensemble(net, start, training), as_ensemble(net, start, validation),
+                          settings, weights, observer.interrupt());
+            } else {
+                histories.push_back(train(net.architecture.view(), training.batch, validation.batch,
+                                          settings, weights, observer));
+            }
         }
         if (observer.interrupt().failure) {
             std::rethrow_exception(observer.interrupt().failure);
         }
-        const Stop stop = observer.interrupt().interrupted ? Stop::interrupted : history.stop;
-        const auto to_array = [](const std::vector<double>& v) {
-            return py::array_t<double>(static_cast<py::ssize_t>(v.size()), v.data());
-        };
-        return py::make_tuple(fitted, to_array(history.training_error),
-                              to_array(history.validation_error), history.best_epoch,
-                              std::string(stop_names[static_cast<std::size_t>(stop)]));
+        if (observer.interrupt().interrupted && !start.is_ensemble) {
+            histories.front().stop = Stop::interrupted; // and not by what the callback answered
+        }
+        py::list reports;
+        for (const History& history : histories) {
+            reports.append(as_tuple(history));
+        }
+        return py::make_tuple(fitted, reports);
     });
 }
 

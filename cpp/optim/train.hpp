@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "mlpcore/ensemble.hpp"
 #include "mlpcore/interrupt.hpp"
-#include "mlpcore/kernels.hpp"
 
 namespace mlpcore {
 
@@ -57,5 +57,12 @@ class Observer {
 template <class T>
 History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& validation,
               const Settings& settings, T* w, Observer& observer);
+
+// Fits the S networks of an ensemble from the rows of w, side by side; network s shuffles with the
+// seed plus s, so that it becomes what it would alone with that seed. Those that an interrupt
+// leaves out stay as they are, with an empty history.
+template <class T>
+std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& validation,
+                           const Settings& settings, T* w, Interrupt& interrupt);
 
 } // namespace mlpcore

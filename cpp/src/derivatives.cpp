@@ -190,6 +190,10 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
 
 } // namespace
 
+double cost(const NetworkView& net, Quantity quantity, index n) {
+    return cost_per_sample(net, quantity) * static_cast<double>(n);
+}
+
 template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n) {
     const Plan plan = make_plan<T>(net, quantity, n);
     const index samples = std::min(plan.tile, plan.chunk);

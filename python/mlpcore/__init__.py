@@ -9,11 +9,12 @@ from importlib.metadata import version as _version
 from mlpcore.config import available_isas, get_num_threads, set_num_threads, show_config
 from mlpcore.network import Network
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
-from mlpcore.training import TrainResult, train
+from mlpcore.training import EnsembleTrainResult, TrainResult, train
 
 __version__ = _version("mlpcore")
 
 __all__ = [
+    "EnsembleTrainResult",
     "ModelFileError",
     "Network",
     "SavedModel",

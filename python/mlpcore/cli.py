@@ -467,7 +467,7 @@ def _fit(
 ) -> TrainResult:
     held_out = len(split.validation) > 0
     try:
-        return train(
+        result: TrainResult = train(
             net,
             w,
             X[split.training],
@@ -485,6 +485,7 @@ def _fit(
         )
     except (ValueError, TypeError) as error:
         raise _Error(_one_line(error)) from error
+    return result
 
 
 def _linear_fit(

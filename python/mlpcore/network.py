@@ -61,6 +61,11 @@ class Network:
     that is not finite or a target out of range is a ValueError, a dtype that is not real numbers
     a TypeError; both name the argument, what came and what was expected.
 
+    The ensemble axis: with weights of shape (S, W) every method computes S networks at once, all
+    on the same data or, with arrays that have S in front of their shape, each on its own. Results
+    get S in front of their shape, E(w) becomes (S,), and each has the bits that its network has
+    alone.
+
     Examples
     --------
     >>> import mlpcore, numpy as np
@@ -257,8 +262,8 @@ class Network:
 
     def error(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> float:
-        """The error E(w), a sum over the samples (PRML 5.11, 5.23, 5.24)."""
+    ) -> Any:
+        """The error E(w), a float: a sum over the samples (PRML 5.11, 5.23, 5.24)."""
         return _core.error(self._core, w, X, T, sample_weight)
 
     def gradient(
@@ -269,7 +274,7 @@ class Network:
 
     def error_and_gradient(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> tuple[float, Array]:
+    ) -> tuple[Any, Array]:
         """E(w) and dE/dw for the price of the gradient."""
         return _core.error_and_gradient(self._core, w, X, T, sample_weight)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.progress import TrainingProgress
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["EnsembleTrainResult", "TrainResult", "train"]
 
 Array = NDArray[Any]
 Stopped = Literal["epochs", "patience", "converged", "interrupted", "diverged", "callback"]
@@ -82,6 +83,61 @@ class TrainResult:
         return f"<table><caption>TrainResult</caption>{cells}</table>"
 
 
+@dataclass(frozen=True, repr=False, eq=False)
+class EnsembleTrainResult(Sequence[TrainResult]):
+    """What the training of an ensemble gives back: a sequence of its members' results.
+
+    Attributes
+    ----------
+    w : (S, W) array
+        The weights of the best epoch of each network.
+    members : tuple of S TrainResult
+        `seconds` is that of the whole ensemble.
+    """
+
+    w: Array
+    members: tuple[TrainResult, ...]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @overload
+    def __getitem__(self, s: int) -> TrainResult: ...
+    @overload
+    def __getitem__(self, s: slice) -> tuple[TrainResult, ...]: ...
+    def __getitem__(self, s: int | slice) -> TrainResult | tuple[TrainResult, ...]:
+        return self.members[s]
+
+    def best(self) -> TrainResult:
+        """The member with the lowest validation error, or training error without validation data.
+
+        Raises
+        ------
+        ValueError
+            If no network was trained.
+        """
+        if not self.members:
+            raise ValueError("the ensemble has no networks")
+        return min(self.members, key=_best_error)
+
+    def __repr__(self) -> str:
+        reasons = Counter(member.stopped for member in self.members)
+        lines = [f"EnsembleTrainResult of {len(self)} networks"]
+        if self.members:
+            errors = [_best_error(member) for member in self.members]
+            lines += [
+                "  stopped          " + ", ".join(f"{n} {why}" for why, n in reasons.items()),
+                f"  error a sample   best {min(errors):.6g}, median {np.median(errors):.6g}",
+                f"  seconds          {self.members[0].seconds:.3g}",
+            ]
+        return "\n".join(lines)
+
+
+def _best_error(result: TrainResult) -> float:
+    errors = result.history.get("validation_error", result.history["training_error"])
+    return float(errors[result.best_epoch]) if errors.size else float("inf")
+
+
 def train(
     net: Network,
     w: ArrayLike,
@@ -102,7 +158,7 @@ def train(
     sample_weight: ArrayLike | None = None,
     callback: Callback | None = None,
     progress: bool = False,
-) -> TrainResult:
+) -> Any:
     """Fit the weights of a network, beginning at `w`.
 
     Minimizes ``E(w) + weight_decay / 2 * w.w`` with E a sum over samples (PRML 5.112). The
@@ -113,6 +169,9 @@ def train(
     ----------
     net, w, X, T
         The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
+        With w of shape (S, W) an ensemble of S networks is trained side by side, on the same data
+        or each on its own (S, N, D); network s shuffles with `seed` + s and becomes, bit for bit,
+        what it would alone. An ensemble has no callback and no progress bar.
     X_val, T_val : array-like, optional
         Validation data. With it the best epoch is that of the lowest validation error, without it
         that of the lowest objective; the weights of the best epoch are what comes back.
@@ -150,7 +209,7 @@ def train(
 
     Returns
     -------
-    TrainResult
+    TrainResult, or EnsembleTrainResult for w of shape (S, W)
         After Ctrl-C with ``stopped = "interrupted"``, after an error or weight that is not finite
         with ``stopped = "diverged"``; both with the best weights until then.
 
@@ -177,13 +236,15 @@ def train(
     choice("optimizer", optimizer, _core.optimizers)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}, expected a callable or None")
+    if callback is not None and np.ndim(w) == 2:
+        raise ValueError("callback came with an ensemble of networks, expected none")
     epochs = whole_number("epochs", epochs, least=0)
     rate = 0.01 if learning_rate is None else learning_rate
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
     start = time.perf_counter()
     with TrainingProgress(epochs, enabled=flag("progress", progress)) as display:
-        fitted, training, validation, best_epoch, stopped = _core.train(
+        fitted, reports = _core.train(
             net._core,
             w,
             X,
@@ -203,19 +264,36 @@ def train(
             callback=callback,
             progress=display if display.visible else None,
         )
-    history = {"training_error": training}
-    if X_val is not None:
-        history["validation_error"] = validation
+    seconds = time.perf_counter() - start
+    members = [
+        _result(one, report, optimizer, seconds, patience, X_val is not None)
+        for one, report in zip(np.atleast_2d(fitted), reports, strict=True)
+    ]
+    return EnsembleTrainResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
+
+
+def _result(
+    w: Array,
+    report: tuple[Array, Array, int, Stopped],
+    optimizer: str,
+    seconds: float,
+    patience: int | None,
+    has_validation: bool,
+) -> TrainResult:
+    training, validation, best_epoch, stopped = report
     # Interrupted in its very first pass, a training has no history.
     n_epochs = max(training.size - 1, 0)
+    history = {"training_error": training}
+    if has_validation:
+        history["validation_error"] = validation
     return TrainResult(
-        w=fitted,
+        w=w,
         history=history,
         stopped=stopped,
         message=_explain(stopped, n_epochs, best_epoch, patience),
         best_epoch=best_epoch,
         n_epochs=n_epochs,
-        seconds=time.perf_counter() - start,
+        seconds=seconds,
         optimizer=optimizer,
     )
 

@@ -7,6 +7,9 @@
 
 namespace mlpcore {
 
+// Multiply-adds of a quantity on n samples, roughly.
+double cost(const NetworkView& net, Quantity quantity, index n);
+
 // The working memory that a quantity takes on n samples, in all threads.
 template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n);
 

@@ -8,12 +8,16 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #ifdef MLPCORE_OPENMP
 #include <omp.h>
 #endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
 #endif
 
 namespace mlpcore {
@@ -90,6 +94,7 @@ class Pool {
         grow(helpers);
         const int forks_before = forks.load();
         job.seats.store(helpers);
+        leave_cpu_to_caller();
         job_.store(&job);
         generation_.fetch_add(1);
         if (asleep_.load() > 0) {
@@ -120,10 +125,33 @@ class Pool {
 #endif
     }
 
+    // A thread that wakes is often put beside the one that woke it; then both share a CPU for
+    // milliseconds while another is idle. So the helpers may use what the caller may use but for
+    // the CPU that it is on.
+    void leave_cpu_to_caller() {
+#if defined(__linux__)
+        const int cpu = sched_getcpu();
+        if (cpu < 0 || (cpu == left_cpu_ && placed_ == threads_.size())) {
+            return;
+        }
+        cpu_set_t allowed;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1) {
+            CPU_CLR(static_cast<unsigned>(cpu), &allowed);
+            for (const pthread_t thread : threads_) {
+                pthread_setaffinity_np(thread, sizeof allowed, &allowed);
+            }
+        }
+        left_cpu_ = cpu;
+        placed_ = threads_.size();
+#endif
+    }
+
     void grow(int helpers) {
         try {
-            for (; threads_ < helpers; ++threads_) {
-                std::thread([this] { serve(); }).detach();
+            while (static_cast<int>(threads_.size()) < helpers) {
+                std::thread thread([this] { serve(); });
+                threads_.push_back(thread.native_handle());
+                thread.detach();
             }
         } catch (const std::system_error&) {
             // The system gives no more threads: fewer do the work.
@@ -160,7 +188,9 @@ class Pool {
     std::atomic<Job*> job_{nullptr};
     std::atomic<std::uint32_t> generation_{0};
     std::atomic<int> asleep_{0}, busy_{0};
-    int threads_ = 0;
+    std::vector<std::thread::native_handle_type> threads_;
+    int left_cpu_ = -1; // the CPU that the first placed_ of them avoid
+    std::size_t placed_ = 0;
 };
 
 std::atomic<Pool*> Pool::current{nullptr};

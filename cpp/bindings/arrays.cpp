@@ -51,7 +51,7 @@ std::string number(double x) { return py::str(py::float_(x)); }
 std::string element(const char* name, const py::array& a, index i) {
     std::string place;
     for (py::ssize_t axis = a.ndim() - 1; axis >= 0; --axis) {
-        place = std::to_string(i % a.shape(axis)) + (place.empty() ? "" : ", ") + place;
+        place.insert(0, std::to_string(i % a.shape(axis)) + (place.empty() ? "" : ", "));
         i /= a.shape(axis);
     }
     return std::string(name) + "[" + place + "]";
@@ -233,7 +233,7 @@ template <class T> py::array_t<T> as_array(const char* name, py::handle object) 
     }
     const py::array real = as_real(name, object);
     // By way of double, so that what overflows T is found here, with its name.
-    const py::array_t<double> wide = contiguous<double>(name, real);
+    py::array_t<double> wide = contiguous<double>(name, real);
     if constexpr (std::is_same_v<T, double>) {
         return wide;
     } else {
@@ -292,7 +292,7 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
     const NetworkView view = net.architecture.view();
     const index n = samples.batch.n, k = view.n_outputs, networks = w.is_ensemble ? w.networks : 0;
     // The same for all networks, or with an own part for each.
-    const auto shared = [&](const py::array& a, std::vector<index> shape) {
+    const auto shared = [&](const py::array& a, const std::vector<index>& shape) {
         return has_shape(a, shape);
     };
     const auto own = [&](const py::array& a, std::vector<index> shape) {

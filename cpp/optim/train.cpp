@@ -86,7 +86,7 @@ std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& valid
         // An epoch is worth a thread, even where a pass is not.
         parallel_for(training.size, max_threads(), &interrupt, fit);
     } catch (const Interrupted&) {
-        // The histories tell who was interrupted.
+        stop.store(true); // the histories tell who was interrupted
     }
     return histories;
 }

@@ -122,7 +122,7 @@ template <class F> MLPCORE_INLINE void with_activation(Activation h, F&& f) {
     switch (h) {
 #define MLPCORE_CASE(name, Type)                                                                   \
     case Activation::name:                                                                         \
-        return f(Type{});
+        return f(Type{}); /* NOLINT(bugprone-macro-parentheses) */
         MLPCORE_ACTIVATIONS(MLPCORE_CASE)
 #undef MLPCORE_CASE
     }

@@ -38,6 +38,9 @@ double available_memory() {
 #endif
 }
 
+// Below this many bytes nobody is asked what is available.
+constexpr double worth_asking = 256.0 * 1024 * 1024;
+
 std::string gibibytes(double bytes) {
     std::ostringstream s;
     s.precision(3);
@@ -57,7 +60,7 @@ std::string element(const char* name, const py::array& a, index i) {
     return std::string(name) + "[" + place + "]";
 }
 
-bool has_shape(const py::array& a, const std::vector<index>& shape) {
+bool has_shape(const py::array& a, std::initializer_list<index> shape) {
     return static_cast<std::size_t>(a.ndim()) == shape.size() &&
            std::equal(shape.begin(), shape.end(), a.shape());
 }
@@ -92,16 +95,20 @@ template <class T> void check_finite(const char* name, const py::array_t<T>& a) 
     }
 }
 
-bool is_aligned(const py::array& a) {
-    constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
-    return (a.flags() & aligned) != 0;
-}
+constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
+bool is_aligned(const py::array& a) { return (a.flags() & aligned) != 0; }
 
 template <class T> bool is_ready(py::handle object) {
     const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
     // Exactly an ndarray: a subclass may mean its numbers differently.
-    return Py_TYPE(object.ptr()) == ndarray && py::array_t<T, py::array::c_style>::check_(object) &&
-           is_aligned(py::reinterpret_borrow<py::array>(object));
+    if (Py_TYPE(object.ptr()) != ndarray) {
+        return false;
+    }
+    const auto a = py::reinterpret_borrow<py::array>(object);
+    constexpr int wanted = py::array::c_style | aligned;
+    // Nearly every array of a type shares one dtype object; others may be equal to it.
+    return (a.flags() & wanted) == wanted &&
+           (a.dtype().is(py::dtype::of<T>()) || py::array_t<T>::check_(object));
 }
 
 bool is_real(char kind) { return std::string("biuf").find(kind) != std::string::npos; }
@@ -217,7 +224,6 @@ py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index 
 } // namespace
 
 void check_memory(const std::string& what, double bytes) {
-    constexpr double worth_asking = 256.0 * 1024 * 1024;
     if (bytes > worth_asking && bytes > available_memory()) {
         PyErr_SetString(PyExc_MemoryError,
                         (what + " would take " + gibibytes(bytes) + ", more than the " +
@@ -270,8 +276,8 @@ template <class T>
 Samples<T> as_inputs(const Network& net, const Weights<T>& w, py::handle x,
                      const SampleNames& names) {
     Samples<T> samples;
-    samples.x = as_array<T>(names.x, x);
-    const py::array_t<T>& a = samples.x;
+    const py::array_t<T> a = as_array<T>(names.x, x);
+    samples.x = a;
     const index d = net.architecture.view().n_inputs;
     const bool own = w.is_ensemble && a.ndim() == 3;
     if (!(own || a.ndim() == 2) || a.shape(a.ndim() - 1) != d ||
@@ -292,12 +298,12 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
     const NetworkView view = net.architecture.view();
     const index n = samples.batch.n, k = view.n_outputs, networks = w.is_ensemble ? w.networks : 0;
     // The same for all networks, or with an own part for each.
-    const auto shared = [&](const py::array& a, const std::vector<index>& shape) {
+    const auto shared = [&](const py::array& a, std::initializer_list<index> shape) {
         return has_shape(a, shape);
     };
-    const auto own = [&](const py::array& a, std::vector<index> shape) {
-        shape.insert(shape.begin(), networks);
-        return w.is_ensemble && has_shape(a, shape);
+    const auto own = [&](const py::array& a, std::initializer_list<index> shape) {
+        return w.is_ensemble && a.ndim() == static_cast<index>(shape.size()) + 1 &&
+               a.shape(0) == networks && std::equal(shape.begin(), shape.end(), a.shape() + 1);
     };
 
     const bool softmax = view.output == Output::softmax;
@@ -305,16 +311,18 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
         is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t) : as_real(names.t, t);
     if (shared(given, {n, k}) || own(given, {n, k}) ||
         (k == 1 && (shared(given, {n}) || own(given, {n})))) {
-        samples.t = as_array<T>(names.t, given);
-        check_finite(names.t, samples.t);
+        const py::array_t<T> targets = as_array<T>(names.t, given);
+        check_finite(names.t, targets);
         if (view.output != Output::linear) {
-            check_probabilities(names.t, samples.t, k, softmax);
+            check_probabilities(names.t, targets, k, softmax);
         }
-        samples.batch.t = samples.t.data();
+        samples.t = targets;
+        samples.batch.t = targets.data();
         samples.steps.t = shared(given, {n, k}) || shared(given, {n}) ? 0 : n * k;
     } else if (softmax && (shared(given, {n}) || own(given, {n}))) {
-        samples.labels = as_labels(names.t, given, k);
-        samples.batch.labels = samples.labels.data();
+        const auto labels = as_labels(names.t, given, k);
+        samples.labels = labels;
+        samples.batch.labels = labels.data();
         samples.steps.labels = shared(given, {n}) ? 0 : n;
     } else {
         std::string expected = expected_shape({n, k}, networks);
@@ -326,8 +334,8 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
     }
 
     if (!sample_weight.is_none()) {
-        samples.sample_weight = as_array<T>(names.sample_weight, sample_weight);
-        const py::array_t<T>& weight = samples.sample_weight;
+        const py::array_t<T> weight = as_array<T>(names.sample_weight, sample_weight);
+        samples.sample_weight = weight;
         if (!shared(weight, {n}) && !own(weight, {n})) {
             bad_shape(names.sample_weight, weight, expected_shape({n}, networks));
         }
@@ -354,8 +362,11 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
     for (const py::ssize_t n : shape) {
         bytes *= static_cast<double>(n);
     }
-    check_memory(std::string(what) + " of shape " + expected_shape({shape.begin(), shape.end()}, 0),
-                 bytes);
+    if (bytes > worth_asking) {
+        check_memory(
+            std::string(what) + " of shape " + expected_shape({shape.begin(), shape.end()}, 0),
+            bytes);
+    }
     return py::array_t<T>(shape);
 }
 

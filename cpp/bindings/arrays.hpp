@@ -37,10 +37,10 @@ template <class T> struct Weights {
 };
 template <class T> Weights<T> as_weights(const Network& net, py::handle w);
 
-// Samples, with the arrays that own them.
+// Samples, with the arrays that own them: null where there is none, for even an empty array takes
+// longer to make than all checks.
 template <class T> struct Samples {
-    py::array_t<T> x, t, sample_weight;
-    py::array_t<std::int64_t> labels;
+    py::object x, t, labels, sample_weight;
     Batch<T> batch{};
     EnsembleSteps steps{};
 };

@@ -50,9 +50,10 @@ py::object py_error(const Network& net, py::handle w, py::handle x, py::handle t
     });
 }
 
-py::tuple py_error_and_gradient(const Network& net, py::handle w, py::handle x, py::handle t,
-                                py::handle sample_weight) {
-    return with_type(net, [&]<class T>(T) -> py::tuple {
+std::pair<py::object, py::array> errors_and_gradients(const Network& net, py::handle w,
+                                                      py::handle x, py::handle t,
+                                                      py::handle sample_weight) {
+    return with_type(net, [&]<class T>(T) -> std::pair<py::object, py::array> {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
@@ -65,13 +66,19 @@ py::tuple py_error_and_gradient(const Network& net, py::handle w, py::handle x, 
                     all.net, all.weights_of(s), all.samples_of(s), to + s * all.net.n_weights, i);
             });
         });
-        return py::make_tuple(as_errors(weights, errors), g);
+        return {as_errors(weights, errors), std::move(g)};
     });
+}
+
+py::tuple py_error_and_gradient(const Network& net, py::handle w, py::handle x, py::handle t,
+                                py::handle sample_weight) {
+    auto [errors, gradients] = errors_and_gradients(net, w, x, t, sample_weight);
+    return py::make_tuple(errors, gradients);
 }
 
 py::array py_gradient(const Network& net, py::handle w, py::handle x, py::handle t,
                       py::handle sample_weight) {
-    return py_error_and_gradient(net, w, x, t, sample_weight)[1];
+    return errors_and_gradients(net, w, x, t, sample_weight).second;
 }
 
 py::array py_jacobian(const Network& net, py::handle w, py::handle x) {

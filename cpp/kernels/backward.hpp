@@ -23,10 +23,10 @@ inline void backpropagate(const Layer& l, const T* w, const T* delta, SeedRange 
 }
 
 // Walks from the output layer down, calling visit(l, delta^l, range), where rows outside of the
-// range are zero and not stored. `delta` and `other` hold the widest layer each.
-template <class T, class Visit>
+// range are zero and not stored. `place(l)` says where delta^l goes.
+template <class T, class Place, class Visit>
 inline void walk_down(const NetworkView& net, const T* w, const Slopes<T>& slopes, index stride,
-                      const T* seed, SeedRange range, T* delta, T* other, const Visit& visit) {
+                      const T* seed, SeedRange range, const Place& place, const Visit& visit) {
     const T* current = seed;
     for (const Layer* l = net.layers + net.depth - 1;; --l) {
         visit(*l, current, range);
@@ -34,14 +34,27 @@ inline void walk_down(const NetworkView& net, const T* w, const Slopes<T>& slope
             return;
         }
         const Layer& below = l[-1];
+        T* const delta = place(below);
         backpropagate(*l, w, current, range, slopes.d1_of(below, stride), delta, stride);
         range = {0, below.n_out};
         current = delta;
-        T* const swap = delta;
-        delta = other;
-        other = swap;
     }
 }
+
+// Two places in turn, of the widest layer each, where h' is needed once more.
+template <class T> struct InTurn {
+    T* even;
+    T* odd;
+    const Layer* first;
+    T* operator()(const Layer& l) const { return (&l - first) % 2 == 0 ? even : odd; }
+};
+
+// delta^l replaces h'(z^l).
+template <class T> struct OverSlopes {
+    T* d1;
+    index stride;
+    T* operator()(const Layer& l) const { return d1 + l.row * stride; }
+};
 
 template <class T>
 inline double error_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* scratch) {
@@ -63,9 +76,7 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
     const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
     T* const t = tile.take(net.n_outputs);
     T* const weight = tile.take(1);
-    T* const delta = tile.take(net.widest);
-    T* const other = tile.take(net.widest);
-    T* const turned = tile.take(padded(net.widest, lanes<T>));
+    T* const turned = tile.take(outer_rows_turned<T>(net.widest));
 
     tile.load_inputs(batch);
     forward_pass(net, w, slopes, tile);
@@ -73,8 +84,8 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
     tile.load_weights(batch, weight);
     const double error =
         error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
-    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs}, delta, other,
-              [&](const Layer& l, const T* d, SeedRange) {
+    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs},
+              OverSlopes<T>{slopes.d1, tile.stride}, [&](const Layer& l, const T* d, SeedRange) {
                   outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient + l.weights,
                         turned);
                   sum_rows(l.n_out, tile.stride, d, tile.stride, gradient + l.biases);
@@ -108,15 +119,14 @@ inline void per_sample_gradient_pass(const NetworkView& net, const T* w, const B
     const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
     T* const t = tile.take(net.n_outputs);
     T* const weight = tile.take(1);
-    T* const delta = tile.take(net.widest);
-    T* const other = tile.take(net.widest);
 
     tile.load_inputs(batch);
     forward_pass(net, w, slopes, tile);
     tile.load_targets(batch, t);
     tile.load_weights(batch, weight);
     error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
-    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs}, delta, other,
+    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs},
+              OverSlopes<T>{slopes.d1, tile.stride},
               [&](const Layer& l, const T* d, SeedRange range) {
                   detail::write_weight_derivatives(tile, l, d, range, gradients, net.n_weights);
               });
@@ -129,8 +139,8 @@ inline void weight_jacobian_pass(const NetworkView& net, const T* w, const Batch
     Tile<T> tile(net, batch.n, scratch);
     const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
     T* const seed = tile.take(net.n_outputs);
-    T* const delta = tile.take(net.widest);
-    T* const other = tile.take(net.widest);
+    T* const even = tile.take(net.widest);
+    T* const odd = tile.take(net.widest);
 
     tile.load_inputs(batch);
     forward_pass(net, w, slopes, tile);
@@ -138,7 +148,7 @@ inline void weight_jacobian_pass(const NetworkView& net, const T* w, const Batch
     for (index k = 0; k < net.n_outputs; ++k) {
         const SeedRange range =
             output_derivative(net.output, net.n_outputs, k, tile.outputs(), seed, tile.stride);
-        walk_down(net, w, slopes, tile.stride, seed, range, delta, other,
+        walk_down(net, w, slopes, tile.stride, seed, range, InTurn<T>{even, odd, net.layers},
                   [&](const Layer& l, const T* d, SeedRange seeds) {
                       detail::write_weight_derivatives(tile, l, d, seeds,
                                                        jacobian + k * net.n_weights,

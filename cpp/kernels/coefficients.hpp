@@ -29,57 +29,6 @@ inline constexpr float exp_tail_float[] = {
     0.000198909908247F,
 };
 
-// e^r, |r| <= ln(2)/2; constant term first.
-// Largest relative error of the fit: 4.2e-18.
-inline constexpr double exp_double[] = {
-    0x1.0000000000000p+0,
-    0x1.0000000000000p+0,
-    0x1.0000000000011p-1,
-    0x1.555555555555ap-3,
-    0x1.555555554f0bap-5,
-    0x1.111111110f21ep-7,
-    0x1.6c16c1880029fp-10,
-    0x1.a01a01b1461c5p-13,
-    0x1.a01991a10d9aep-16,
-    0x1.71ddf56d8deb5p-19,
-    0x1.28b4101c77212p-22,
-    0x1.af632a0f7e2cep-26,
-};
-// Largest relative error of the fit: 2.5e-09.
-inline constexpr float exp_float[] = {
-    1.0F,
-    1.00000003774F,
-    0.500000004715F,
-    0.16666415414F,
-    0.0416663527711F,
-    0.00837513477462F,
-    0.00139411188958F,
-};
-
-// (tanh(x)/x - 1) / x^2 in x^2, |x| <= 0.55; constant term first.
-// Largest relative error of the fit: 2.3e-17.
-inline constexpr double tanh_tail_double[] = {
-    -0x1.5555555555555p-2,
-    0x1.1111111111032p-3,
-    -0x1.ba1ba1b9fec84p-5,
-    0x1.664f487713373p-6,
-    -0x1.226e32f00cf0cp-7,
-    0x1.d6d339333f329p-9,
-    -0x1.7d97cfd138c28p-10,
-    0x1.34c5a8a996cd4p-11,
-    -0x1.ec1091436eb2ap-13,
-    0x1.64fd88e9900a5p-14,
-    -0x1.59a834187ce22p-16,
-};
-// Largest relative error of the fit: 4.0e-08.
-inline constexpr float tanh_tail_float[] = {
-    -0.33333332008F,
-    0.13333113729F,
-    -0.0539094288275F,
-    0.0213093886644F,
-    -0.00661022783111F,
-};
-
 // (2 atanh(s)/s - 2) / s^2 in s^2; constant term first.
 // Largest relative error of the fit: 3.1e-18.
 inline constexpr double log_tail_double[] = {

@@ -41,14 +41,6 @@ def exp_tail(r: mp.mpf) -> mp.mpf:
     return mp.nsum(lambda k: r**k / mp.factorial(k + 2), [0, 40])
 
 
-def tanh_tail(z: mp.mpf) -> mp.mpf:
-    """(tanh(x) / x - 1) / x^2 with z = x^2."""
-    if z < mp.mpf(10) ** -12:
-        return -mp.mpf(1) / 3 + 2 * z / 15
-    x = mp.sqrt(z)
-    return (mp.tanh(x) / x - 1) / z
-
-
 def log_tail(z: mp.mpf) -> mp.mpf:
     """(2 atanh(s) / s - 2) / s^2 with z = s^2."""
     if z < mp.mpf(10) ** -12:
@@ -74,15 +66,6 @@ LOG_S = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
 TABLES = {
     # name: (function, low, high, degree for double, degree for float, what it is)
     "exp_tail": (exp_tail, -HALF_LOG2, HALF_LOG2, 10, 5, "(e^r - 1 - r) / r^2, |r| <= ln(2)/2"),
-    "exp": (mp.exp, -HALF_LOG2, HALF_LOG2, 11, 6, "e^r, |r| <= ln(2)/2"),
-    "tanh_tail": (
-        tanh_tail,
-        mp.mpf(0),
-        mp.mpf("0.55") ** 2,
-        10,
-        4,
-        "(tanh(x)/x - 1) / x^2 in x^2, |x| <= 0.55",
-    ),
     "log_tail": (
         log_tail,
         mp.mpf(0),

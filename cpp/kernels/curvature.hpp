@@ -120,7 +120,7 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
     T* const weight = tile.take(1);
     T* const s_rows = tile.take(k);
     T* const squares = tile.take(net.widest);
-    T* const turned = tile.take(padded(net.widest, lanes<T>));
+    T* const turned = tile.take(outer_rows_turned<T>(net.widest));
     T* const b = tile.take(net.widest);
     T* const b_below = tile.take(net.widest);
     T* const c = tile.take(net.widest); // W^T y of softmax

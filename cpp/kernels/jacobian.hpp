@@ -40,7 +40,7 @@ inline void jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& ba
         for (index k = 0; k < net.n_outputs; ++k) {
             const SeedRange range =
                 output_derivative(net.output, net.n_outputs, k, y, seed, stride);
-            walk_down(net, w, slopes, stride, seed, range, delta, other,
+            walk_down(net, w, slopes, stride, seed, range, InTurn<T>{delta, other, net.layers},
                       [&](const Layer& l, const T* d, SeedRange seeds) {
                           if (&l == &first) {
                               product(l.n_in, seeds.end - seeds.first, stride,

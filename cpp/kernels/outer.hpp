@@ -13,6 +13,14 @@ namespace mlpcore::MLPCORE_ISA {
 
 inline constexpr int outer_rows = 3;
 
+// To sum the lanes of short vectors is cheaper than to turn.
+template <class T> inline constexpr bool turns = lanes<T> > 4;
+
+// Rows of a tile that outer() takes to turn up to `rows`.
+template <class T> constexpr index outer_rows_turned(index rows) {
+    return turns<T> ? padded(rows, lanes<T>) : 0;
+}
+
 namespace detail {
 template <int R, int C, class T>
 MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, T* g,
@@ -118,7 +126,7 @@ template <class T>
 inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, const T* q, T* g,
                   T* turned) {
     constexpr index worth_turning = 12;
-    if (p_rows < worth_turning || 2 * q_rows < lanes<T>) {
+    if (!turns<T> || p_rows < worth_turning || 2 * q_rows < lanes<T>) {
         narrow_outer(p_rows, q_rows, tile.stride, p, q, tile.stride, g);
         return;
     }

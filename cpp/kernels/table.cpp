@@ -31,10 +31,10 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += k + 1;
         break;
     case Quantity::gradient:
-        rows += units + k + 1 + 2 * widest + padded(widest, lanes<T>);
+        rows += units + k + 1 + outer_rows_turned<T>(widest);
         break;
     case Quantity::per_sample_gradient:
-        rows += units + k + 1 + 2 * widest;
+        rows += units + k + 1;
         break;
     case Quantity::jacobian:
         rows += units + k + 2 * widest + jacobian_rows(net);
@@ -43,7 +43,7 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += units + k + 2 * widest;
         break;
     case Quantity::hessian_diagonal:
-        rows += 2 * units + 2 * k + 1 + 6 * widest + padded(widest, lanes<T>) +
+        rows += 2 * units + 2 * k + 1 + 6 * widest + outer_rows_turned<T>(widest) +
                 detail::curvature_rows(net) + detail::half_product_rows(net);
         break;
     }

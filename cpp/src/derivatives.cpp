@@ -1,7 +1,7 @@
 #include "mlpcore/derivatives.hpp"
 
 #include <algorithm>
-#include <vector>
+#include <array>
 
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
@@ -63,10 +63,18 @@ constexpr double smallest_chunk_cost = 25e3;
 constexpr double largest_chunk_cost = 2e8;
 constexpr index chunks_wanted = 32;
 constexpr index smallest_chunk = 64;
+// Where chunks have sums of their own, clearing a sum and adding it to the others costs about what
+// ten samples cost; so a chunk has many samples if there are many.
+constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 8;
 // Below this cost a thread takes longer to wake than it saves.
 constexpr double cost_per_thread = 50e3;
 
+constexpr bool sums_over_samples(Quantity quantity) {
+    return quantity == Quantity::gradient || quantity == Quantity::hessian_diagonal;
+}
+
 template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, index n) {
+    const bool sums = sums_over_samples(quantity);
     const Kernels<T>& k = kernels<T>();
     const index vector_bytes =
         k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
@@ -80,7 +88,9 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const double chunk_cost = std::clamp(total / static_cast<double>(chunks_wanted),
                                          smallest_chunk_cost, largest_chunk_cost);
     index chunk = static_cast<index>(std::min(chunk_cost / cost, 1e15)) + 1;
-    const index floor = std::min(smallest_chunk, tile);
+    const index floor =
+        sums ? std::clamp(n / summed_chunks_wanted, smallest_chunk, smallest_summed_chunk)
+             : std::min(smallest_chunk, tile);
     if (cost * static_cast<double>(floor) <= largest_chunk_cost) {
         chunk = std::max(chunk, floor);
     }
@@ -119,7 +129,7 @@ void for_each_tile(const NetworkView& net, Quantity quantity, const Plan& plan,
     const index tiles = (end - begin + plan.tile - 1) / plan.tile;
     const index vectors = ((end - begin + tiles - 1) / tiles + k.lanes - 1) / k.lanes;
     const index size = vectors * k.lanes;
-    T* const scratch = Workspace::mine().take<T>(k.scratch_size(net, quantity, size));
+    T* const scratch = Workspace::of_pass().take<T>(k.scratch_size(net, quantity, size));
     for (index first = begin; first < end; first += size) {
         const index n = std::min(size, end - first);
         body(first, slice(net, data, first, n), scratch);
@@ -149,41 +159,40 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& d
         return total;
     };
 
-    std::fill_n(result, width, T(0));
-    if (plan.chunks <= 1) {
-        double total = 0;
-        parallel_for(plan.chunks, 1, interrupt,
-                     [&](index chunk) { total = sum_chunk(chunk, result); });
-        return total;
-    }
-
-    // Only so many partial sums are held at once.
-    constexpr index most_bytes = index{64} << 20;
+    // The first chunk adds to the result itself, the others to sums of their own, of which only so
+    // many are held at once.
+    constexpr index most_bytes = index{32} << 20, most_sums = 63;
     const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
-    const index round = std::min(
-        std::clamp<index>(most_bytes / row_bytes, std::min(plan.threads, 64), 64), plan.chunks);
-    std::vector<T> sums(static_cast<std::size_t>(round * width));
-    std::vector<double> totals(static_cast<std::size_t>(round));
+    const index fewest_sums = std::clamp<index>(plan.threads - 1, 1, most_sums);
+    const index held = std::clamp<index>(most_bytes / row_bytes, fewest_sums, most_sums);
+    T* const sums = Workspace::of_sums().take<T>(std::min(held, plan.chunks) * width);
+    std::array<double, most_sums + 1> totals{};
+    std::fill_n(result, width, T(0));
     double total = 0;
-    for (index first = 0; first < plan.chunks; first += round) {
-        const index count = std::min(round, plan.chunks - first);
+    for (index first = 0; first < plan.chunks;) {
+        const index direct = first == 0 ? 1 : 0;
+        const index count = std::min(direct + held, plan.chunks - first);
         parallel_for(count, plan.threads, interrupt, [&](index i) {
-            T* const sum = sums.data() + i * width;
-            std::fill_n(sum, width, T(0));
+            T* sum = result;
+            if (i >= direct) {
+                sum = sums + (i - direct) * width;
+                std::fill_n(sum, width, T(0));
+            }
             totals[static_cast<std::size_t>(i)] = sum_chunk(first + i, sum);
         });
         // Long vectors are added in pieces, each by one thread, each in the order of the chunks.
         const index piece = std::max<index>(width / 16, 4096);
-        const index pieces = (width + piece - 1) / piece;
+        const index pieces = count > direct ? (width + piece - 1) / piece : 0;
         parallel_for(pieces, width * count > 100'000 ? plan.threads : 1, interrupt, [&](index p) {
             const index from = p * piece, size = std::min(piece, width - from);
-            for (index i = 0; i < count; ++i) {
-                kernels<T>().accumulate(size, sums.data() + i * width + from, result + from);
+            for (index i = direct; i < count; ++i) {
+                kernels<T>().accumulate(size, sums + (i - direct) * width + from, result + from);
             }
         });
         for (index i = 0; i < count; ++i) {
             total += totals[static_cast<std::size_t>(i)];
         }
+        first += count;
     }
     return total;
 }

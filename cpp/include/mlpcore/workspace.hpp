@@ -1,5 +1,6 @@
-// Scratch memory: each thread has one block, which grows to what its passes ask for and is used
-// again by the next call.
+// Scratch memory: each thread has two blocks, one for the pass that it runs and one for the sums of
+// the pieces that it handed out. They grow to what is asked of them and are used again by the next
+// call, for fresh memory costs a page fault for every 4 KiB.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,11 @@ namespace mlpcore {
 class Workspace {
   public:
     // The calling thread's own.
-    static Workspace& mine() {
+    static Workspace& of_pass() {
+        thread_local Workspace workspace;
+        return workspace;
+    }
+    static Workspace& of_sums() {
         thread_local Workspace workspace;
         return workspace;
     }

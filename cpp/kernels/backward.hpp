@@ -104,10 +104,25 @@ inline void write_weight_derivatives(const Tile<T>& tile, const Layer& l, const 
         const bool zero = j < range.first || j >= range.end;
         return zero ? Vec<T>{} : load(delta + (j - range.first) * stride + s);
     };
-    tile.write(l.n_out * l.n_in, to + l.weights, step, [&](index r, index s) {
-        return delta_row(r / l.n_in, s) * load(below + (r % l.n_in) * stride + s);
+    tile.write(l.n_out * l.n_in, to + l.weights, step,
+               [&](index first, int m, index s, Vec<T>* vectors) {
+                   index j = first / l.n_in, i = first - j * l.n_in;
+                   Vec<T> d = delta_row(j, s);
+#pragma GCC unroll 16
+                   for (int r = 0; r < m; ++r) {
+                       vectors[r] = d * load(below + i * stride + s);
+                       if (++i == l.n_in && r + 1 < m) {
+                           i = 0;
+                           d = delta_row(++j, s);
+                       }
+                   }
+               });
+    tile.write(l.n_out, to + l.biases, step, [&](index first, int m, index s, Vec<T>* vectors) {
+#pragma GCC unroll 16
+        for (int r = 0; r < m; ++r) {
+            vectors[r] = delta_row(first + r, s);
+        }
     });
-    tile.write(l.n_out, to + l.biases, step, delta_row);
 }
 } // namespace detail
 

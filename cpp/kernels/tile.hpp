@@ -60,18 +60,16 @@ template <class T> class Tile {
         }
     }
 
-    // Writes row(0) to row(count - 1), each a function of the column, to `to`: sample s goes to
-    // to[s * step ...], one number for each row.
-    template <class Row> void write(index count, T* to, index step, const Row& row) const {
+    // Writes `count` rows to `to`: sample s goes to to[s * step ...], one number for each row.
+    // `rows(i, m, s, to)` puts the vectors that begin at column s of the rows i ... i + m - 1
+    // there.
+    template <class Rows> void write(index count, T* to, index step, const Rows& rows) const {
         for (index s = 0; s < n; s += lanes<T>) {
             const index samples = n - s < lanes<T> ? n - s : lanes<T>;
             index i = 0;
             for (; i + lanes<T> <= count; i += lanes<T>) {
                 Vec<T> block[lanes<T>];
-#pragma GCC unroll 16
-                for (int r = 0; r < lanes<T>; ++r) {
-                    block[r] = row(i + r, s);
-                }
+                rows(i, static_cast<int>(lanes<T>), s, block);
                 transpose<T>(block);
                 if (samples == lanes<T>) {
 #pragma GCC unroll 16
@@ -85,12 +83,13 @@ template <class T> class Tile {
                 }
             }
             for (; i < count; ++i) {
-                const Vec<T> values = row(i, s);
+                Vec<T> values[1];
+                rows(i, 1, s, values);
                 if (step == 1 && samples == lanes<T>) {
-                    store(to + s, values);
+                    store(to + s, values[0]);
                 } else {
                     for (index r = 0; r < samples; ++r) {
-                        to[(s + r) * step + i] = values[r];
+                        to[(s + r) * step + i] = values[0][r];
                     }
                 }
             }
@@ -98,7 +97,12 @@ template <class T> class Tile {
     }
 
     void write_rows(const T* rows, index count, T* to, index step) const {
-        write(count, to, step, [&](index i, index s) { return load(rows + i * stride + s); });
+        write(count, to, step, [&](index i, int m, index s, Vec<T>* vectors) {
+#pragma GCC unroll 16
+            for (int r = 0; r < m; ++r) {
+                vectors[r] = load(rows + (i + r) * stride + s);
+            }
+        });
     }
 
   private:

@@ -140,7 +140,7 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, Hessia
                 const Place<T> to = block(l, m);
                 parallel_for(static_cast<index>(pieces.size()), threads, interrupt, [&](index i) {
                     const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
-                    T* const scratch = Workspace::mine().take<T>(
+                    T* const scratch = Workspace::of_pass().take<T>(
                         k.hessian_piece_scratch(net, piece, tiling.size));
                     k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
                                   to.step, scratch);

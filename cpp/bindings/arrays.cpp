@@ -363,9 +363,9 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
         bytes *= static_cast<double>(n);
     }
     if (bytes > worth_asking) {
-        check_memory(
-            std::string(what) + " of shape " + expected_shape({shape.begin(), shape.end()}, 0),
-            bytes);
+        check_memory(std::string(what) + " of shape " +
+                         expected_shape({shape.begin(), shape.end()}, 0),
+                     bytes);
     }
     return py::array_t<T>(shape);
 }

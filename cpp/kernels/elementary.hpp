@@ -16,7 +16,7 @@ template <> struct Constants<double> {
     static constexpr double log2e = 0x1.71547652b82fep+0;
     static constexpr double ln2_hi = 0x1.62e42fefa0000p-1;
     static constexpr double ln2_lo = 0x1.cf79abc9e3b39p-40;
-    static constexpr double round_magic = 0x1.8p52 + 1023; // and the exponent's bias
+    static constexpr double round_magic = 0x1.8p52 + 1023;   // and the exponent's bias
     static constexpr double exp_low = -0x1.6232bdd7abcd2p+9; // ln of the smallest normal
     static constexpr double tanh_high = 20.0;                // tanh rounds to 1 from 19.07
     static constexpr double inv_sqrt_2pi = 0x1.9884533d43651p-2;
@@ -157,8 +157,7 @@ template <class T> struct Denominator {
 template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
     using C = Constants<T>;
     const Vec<T> size = absolute<T>(x);
-    const ReducedExp<T> r =
-        reduced_exp<T>(minimum<T>(size + size, broadcast(T(2) * C::tanh_high)));
+    const ReducedExp<T> r = reduced_exp<T>(minimum<T>(size + size, broadcast(T(2) * C::tanh_high)));
     const Vec<T> e = r.two_to_n * r.expm1_r + (r.two_to_n - T(1));
     const Vec<T> e_plus_2 = r.two_to_n * r.expm1_r + (r.two_to_n + T(1));
     const IntVec<T> large = size > broadcast(T(0.55));

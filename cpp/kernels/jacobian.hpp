@@ -1,7 +1,7 @@
 // The input Jacobian J_ki = dy_k/dx_i (PRML 5.70 to 5.76), from whichever side is narrower:
 //
-//   backward, an output k at a time:  delta^L_j = dy_k/dz^L_j, backpropagation, J_k = W^1T delta^1;
-//   forward, an input i at a time:    dz^1/dx_i = W^1_{.i},  dz^l/dx_i = W^l (h'(z^{l-1}) *
+//   backward, all outputs k side by side:  W^LT dy_k/dz^L, then backpropagation, J_k = W^1T
+//   delta^1; forward, an input i at a time:  dz^1/dx_i = W^1_{.i},  dz^l/dx_i = W^l (h'(z^{l-1}) *
 //   dz^{l-1}/dx_i).
 #pragma once
 
@@ -13,46 +13,130 @@ constexpr bool jacobian_runs_backward(const NetworkView& net) {
     return net.n_outputs <= net.n_inputs;
 }
 
-// Rows of tangents that the forward mode keeps until they are written together.
-constexpr index jacobian_rows(const NetworkView& net) {
-    return jacobian_runs_backward(net) ? net.n_inputs : net.n_inputs * net.n_outputs;
+namespace detail {
+// Inputs for which the last product of the backward mode is held at once.
+inline constexpr index jacobian_block = 48;
+
+constexpr index widest_hidden(const NetworkView& net) {
+    index widest = 0;
+    for (index l = 0; l + 1 < net.depth; ++l) {
+        widest = net.layers[l].n_out > widest ? net.layers[l].n_out : widest;
+    }
+    return widest;
 }
 
-// dy_k/dx_i, n_outputs x n_inputs numbers a sample.
+// A row a unit, with K parts of `stride` columns, a part an output. After the product of the
+// backpropagation each part is multiplied by h'.
+template <class T> struct StoreParts {
+    T* c;
+    const T* d1; // null: not at all
+    index outputs, stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        store(c + i * outputs * stride + column, sum);
+    }
+    void finish_rows(index first, index count) const {
+        for (index i = first; d1 != nullptr && i < first + count; ++i) {
+            for (index k = 0; k < outputs; ++k) {
+                T* const part = c + (i * outputs + k) * stride;
+                for (index s = 0; s < stride; s += lanes<T>) {
+                    store(part + s, load(part + s) * load(d1 + i * stride + s));
+                }
+            }
+        }
+    }
+};
+
+// Part k of row i - first: dy_k/da_i = sum_j dy_k/dz_j W_ji of the output layer, times d1_i if that
+// is not null. With W' = W for linear, y(1 - y) W for sigmoid, and for softmax
+// y_k (W_ki - sum_j y_j W_ji), without the product of K and K numbers. `mean` is a row.
 template <class T>
-inline void jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* jacobian,
-                          T* scratch) {
-    Tile<T> tile(net, batch.n, scratch);
-    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
-    T* const seed = tile.take(net.n_outputs);
+inline void output_parts(const NetworkView& net, const T* w, const T* y, const T* d1, index first,
+                         index end, T* mean, T* to, index stride) {
+    const Layer& l = net.layers[net.depth - 1];
+    const index outputs = net.n_outputs;
+    for (index i = first; i < end; ++i) {
+        const T* const column = w + l.weights + i;
+        for (index s = 0; s < stride; s += lanes<T>) {
+            Vec<T> sum = {};
+            for (index k = 0; net.output == Output::softmax && k < outputs; ++k) {
+                sum += load(y + k * stride + s) * column[k * l.n_in];
+            }
+            store(mean + s, sum);
+        }
+        for (index k = 0; k < outputs; ++k) {
+            const Vec<T> wki = broadcast(column[k * l.n_in]);
+            T* const part = to + ((i - first) * outputs + k) * stride;
+            for (index s = 0; s < stride; s += lanes<T>) {
+                const Vec<T> yk = load(y + k * stride + s);
+                Vec<T> value = wki;
+                if (net.output == Output::sigmoid) {
+                    value *= yk * (T(1) - yk);
+                } else if (net.output == Output::softmax) {
+                    value = yk * (wki - load(mean + s));
+                }
+                store(part + s, d1 ? value * load(d1 + i * stride + s) : value);
+            }
+        }
+    }
+}
+} // namespace detail
+
+// Rows that the two modes take beside activations and h'.
+constexpr index jacobian_rows(const NetworkView& net) {
+    return jacobian_runs_backward(net)
+               ? 1 + net.n_outputs * (2 * detail::widest_hidden(net) + detail::jacobian_block)
+               : 2 * net.widest + net.n_inputs * net.n_outputs;
+}
+
+template <class T>
+inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
+                              const Slopes<T>& slopes, T* jacobian) {
+    const index stride = tile.stride, outputs = net.n_outputs, columns = outputs * stride;
+    const index widest = detail::widest_hidden(net);
+    T* const mean = tile.take(1);
+    T* delta = tile.take(outputs * widest);
+    T* below = tile.take(outputs * widest);
+    T* const block = tile.take(outputs * detail::jacobian_block);
+    const T* const y = tile.outputs();
+    const Layer* l = net.layers + net.depth - 1;
+    if (net.depth > 1) {
+        detail::output_parts(net, w, y, slopes.d1_of(l[-1], stride), 0, l->n_in, mean, delta,
+                             stride);
+        for (--l; l > net.layers; --l) {
+            product(l->n_in, l->n_out, columns, Transposed<T>{w + l->weights, l->n_in}, delta,
+                    columns,
+                    detail::StoreParts<T>{below, slopes.d1_of(l[-1], stride), outputs, stride});
+            T* const swap = delta;
+            delta = below;
+            below = swap;
+        }
+    }
+    for (index i = 0; i < net.n_inputs; i += detail::jacobian_block) {
+        const index end =
+            i + detail::jacobian_block < net.n_inputs ? i + detail::jacobian_block : net.n_inputs;
+        if (net.depth > 1) {
+            product(end - i, l->n_out, columns, Transposed<T>{w + l->weights + i, l->n_in}, delta,
+                    columns, detail::StoreParts<T>{block, nullptr, outputs, stride});
+        } else {
+            detail::output_parts<T>(net, w, y, nullptr, i, end, mean, block, stride);
+        }
+        for (index k = 0; k < outputs; ++k) {
+            tile.write_rows(block + k * stride, columns, end - i, jacobian + k * net.n_inputs + i,
+                            outputs * net.n_inputs);
+        }
+    }
+}
+
+template <class T>
+inline void jacobian_forward(const NetworkView& net, const T* w, Tile<T>& tile,
+                             const Slopes<T>& slopes, T* jacobian) {
+    const index stride = tile.stride, per_sample = net.n_outputs * net.n_inputs;
     T* const delta = tile.take(net.widest);
     T* const other = tile.take(net.widest);
-    T* const result = tile.take(jacobian_rows(net));
-    const index stride = tile.stride, per_sample = net.n_outputs * net.n_inputs;
-    const Layer& first = net.layers[0];
-
-    tile.load_inputs(batch);
-    forward_pass(net, w, slopes, tile);
+    T* const result = tile.take(per_sample);
     const T* const y = tile.outputs();
-    output_units(net.output, net.n_outputs, tile.outputs(), stride);
-
-    if (jacobian_runs_backward(net)) {
-        for (index k = 0; k < net.n_outputs; ++k) {
-            const SeedRange range =
-                output_derivative(net.output, net.n_outputs, k, y, seed, stride);
-            walk_down(net, w, slopes, stride, seed, range, InTurn<T>{delta, other, net.layers},
-                      [&](const Layer& l, const T* d, SeedRange seeds) {
-                          if (&l == &first) {
-                              product(l.n_in, seeds.end - seeds.first, stride,
-                                      Transposed<T>{w + l.weights + seeds.first * l.n_in, l.n_in},
-                                      d, stride, Store<T>{result, stride});
-                          }
-                      });
-            tile.write_rows(result, net.n_inputs, jacobian + k * net.n_inputs, per_sample);
-        }
-        return;
-    }
-
+    const Layer& first = net.layers[0];
     // Row k * n_inputs + i of `result` is dy_k/dx_i.
     for (index i = 0; i < net.n_inputs; ++i) {
         T* tangent = delta;
@@ -82,7 +166,23 @@ inline void jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& ba
             }
         }
     }
-    tile.write_rows(result, per_sample, jacobian, per_sample);
+    tile.write_rows(result, stride, per_sample, jacobian, per_sample);
+}
+
+// dy_k/dx_i, n_outputs x n_inputs numbers a sample.
+template <class T>
+inline void jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* jacobian,
+                          T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
+    if (jacobian_runs_backward(net)) {
+        jacobian_backward(net, w, tile, slopes, jacobian);
+    } else {
+        jacobian_forward(net, w, tile, slopes, jacobian);
+    }
 }
 
 } // namespace mlpcore::MLPCORE_ISA

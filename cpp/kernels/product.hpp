@@ -24,18 +24,22 @@ constexpr int product_vectors(int rows) {
 }
 
 // How a product reads the matrix on its left, W (n_out, n_in) row-major: as it is, transposed, or
-// transposed with every element squared.
+// transposed with every element squared. Where `down_columns`, neighbours in a row of the product
+// lie far apart, and each is on a page of its own if the matrix is wide.
 template <class T> struct Plain {
+    static constexpr bool down_columns = false;
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[i * stride + k]; }
 };
 template <class T> struct Transposed {
+    static constexpr bool down_columns = true;
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[k * stride + i]; }
 };
 template <class T> struct TransposedSquared {
+    static constexpr bool down_columns = true;
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const {
@@ -44,6 +48,23 @@ template <class T> struct TransposedSquared {
 };
 
 namespace detail {
+// Some rows of a matrix, copied so that the operands of a step lie side by side.
+template <int R, class T> struct Packed {
+    static constexpr index longest = 512;
+    T numbers[R * longest];
+    index first;
+    template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index inner) {
+        first = i0;
+        for (index k = 0; k < inner; ++k) {
+#pragma GCC unroll 12
+            for (int r = 0; r < R; ++r) {
+                numbers[k * R + r] = a.element(i0 + r, k);
+            }
+        }
+    }
+    MLPCORE_INLINE T element(index i, index k) const { return numbers[k * R + i - first]; }
+};
+
 template <int R, int C, class T, class Left, class Epilogue>
 MLPCORE_INLINE void product_block(index i0, index inner, index column, const Left& a, const T* b,
                                   index stride, const Epilogue& epilogue) {
@@ -96,7 +117,20 @@ MLPCORE_INLINE void product_columns(index i0, index inner, index column, index c
 template <int R, class T, class Left, class Epilogue>
 MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const Left& a, const T* b,
                                     index stride, const Epilogue& epilogue) {
-    product_columns<R, product_vectors(R)>(i0, inner, 0, columns, a, b, stride, epilogue);
+    constexpr int C = product_vectors(R);
+    if constexpr (R >= product_rows && Left::down_columns) {
+        // Copying pays where several blocks of columns read the copy.
+        constexpr index worth_copying = 64;
+        if (inner >= worth_copying && inner <= Packed<R, T>::longest &&
+            columns >= 4 * C * lanes<T>) {
+            Packed<R, T> packed;
+            packed.pack(a, i0, inner);
+            product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
+            epilogue.finish_rows(i0, R);
+            return;
+        }
+    }
+    product_columns<R, C>(i0, inner, 0, columns, a, b, stride, epilogue);
     epilogue.finish_rows(i0, R);
 }
 } // namespace detail

@@ -18,7 +18,7 @@ void forward(const NetworkView& net, const T* w, const Batch<T>& batch, bool log
     if (!logits) {
         output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
     }
-    tile.write_rows(tile.outputs(), net.n_outputs, y, net.n_outputs);
+    tile.write_rows(tile.outputs(), tile.stride, net.n_outputs, y, net.n_outputs);
 }
 
 // The rows of a tile that each pass takes; the passes' calls of Tile::take, added up.
@@ -38,7 +38,7 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += units + k + 1;
         break;
     case Quantity::jacobian:
-        rows += units + k + 2 * widest + jacobian_rows(net);
+        rows += units + jacobian_rows(net);
         break;
     case Quantity::weight_jacobian:
         rows += units + k + 2 * widest;

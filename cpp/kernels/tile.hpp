@@ -96,11 +96,12 @@ template <class T> class Tile {
         }
     }
 
-    void write_rows(const T* rows, index count, T* to, index step) const {
+    // Rows that begin `row_step` apart.
+    void write_rows(const T* rows, index row_step, index count, T* to, index step) const {
         write(count, to, step, [&](index i, int m, index s, Vec<T>* vectors) {
 #pragma GCC unroll 16
             for (int r = 0; r < m; ++r) {
-                vectors[r] = load(rows + (i + r) * stride + s);
+                vectors[r] = load(rows + (i + r) * row_step + s);
             }
         });
     }

@@ -56,8 +56,15 @@ struct Plan {
 // the diagonal Hessian are large, and their products long.
 constexpr index tile_bytes = 256 * 1024;
 constexpr index longest_tile = 128;
-constexpr index fewest_vectors(Quantity quantity) {
-    return quantity == Quantity::hessian_diagonal ? 4 : 8;
+index fewest_vectors(const NetworkView& net, Quantity quantity) {
+    switch (quantity) {
+    case Quantity::hessian_diagonal:
+        return 4;
+    case Quantity::jacobian: // the outputs stand side by side
+        return std::clamp<index>((16 + net.n_outputs - 1) / net.n_outputs, 1, 8);
+    default:
+        return 8;
+    }
 }
 // A chunk is long enough to pay for being handed out, and short enough to share the work evenly
 // and to notice an interrupt.
@@ -80,7 +87,7 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const Kernels<T>& k = kernels<T>();
     const index vector_bytes =
         k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
-    const index fewest = std::min<index>(fewest_vectors(quantity), longest_tile / k.lanes);
+    const index fewest = std::min<index>(fewest_vectors(net, quantity), longest_tile / k.lanes);
     const index vectors =
         std::clamp<index>(tile_bytes / vector_bytes, fewest, longest_tile / k.lanes);
     const index tile = vectors * k.lanes;

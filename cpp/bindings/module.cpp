@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
     mlpcore::bindings::bind_network(m);
     mlpcore::bindings::bind_derivatives(m);
     mlpcore::bindings::bind_training(m);
+    mlpcore::bindings::bind_minimize(m);
 }

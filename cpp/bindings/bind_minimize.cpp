@@ -109,7 +109,7 @@ py::dict as_dict(const Minimization& report) {
     history["error"] = to_array(report.error);
     history["gradient_norm"] = to_array(report.gradient_norm);
     history["seconds"] = to_array(report.seconds);
-    counts["error"] = report.counts.errors;
+    counts["forward"] = report.counts.forwards;
     counts["gradient"] = report.counts.gradients;
     counts["product"] = report.counts.products;
     counts["hessian"] = report.counts.hessians;
@@ -134,7 +134,7 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
                               .seconds = seconds};
     const MethodOptions options{
         .conjugacy = static_cast<Conjugacy>(as_choice("conjugacy", conjugacy_names, conjugacy)),
-        .curvature = static_cast<Curvature>(as_choice("curvature", curvature_names, curvature)),
+        .curvature = curvature == "gauss_newton" ? ProductKind::gauss_newton : ProductKind::exact,
         .acceleration = acceleration};
     const auto chosen = static_cast<Method>(as_choice("method", method_names, method));
     return with_type(net, [&]<class T>(T) -> py::tuple {

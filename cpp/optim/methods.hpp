@@ -12,6 +12,15 @@ enum class Conjugacy { polak_ribiere, hestenes_stiefel };
 inline constexpr std::array conjugacy_names{std::string_view{"polak_ribiere"},
                                             std::string_view{"hestenes_stiefel"}};
 
+template <class T>
+void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>& course);
+
+template <class T>
+void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>& course);
+
+template <class T>
+void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>& course);
+
 template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>& course);
 
 template <class T>

@@ -119,6 +119,15 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const T
         std::copy_n(w, net.n_weights, at.w.begin());
         objective.evaluate(at);
         switch (method) {
+        case Method::lm:
+            run_lm(objective, at, options.acceleration, watch);
+            break;
+        case Method::scg:
+            run_scg(objective, at, options.curvature, watch);
+            break;
+        case Method::newton_cg:
+            run_newton_cg(objective, at, options.curvature, watch);
+            break;
         case Method::cg:
             run_cg(objective, at, options.conjugacy, watch);
             break;
@@ -130,8 +139,6 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const T
             break;
         case Method::gd:
             run_gd(objective, at, watch);
-            break;
-        default:
             break;
         }
     } catch (const Interrupted&) {

@@ -45,7 +45,7 @@ struct StoppingRules {
 
 struct MethodOptions {
     Conjugacy conjugacy = Conjugacy::polak_ribiere; // of cg
-    Curvature curvature = Curvature::exact;         // of scg and newton-cg: exact or gauss_newton
+    ProductKind curvature = ProductKind::exact;     // of scg and newton-cg
     bool acceleration = false;                      // of lm
 };
 

@@ -2,17 +2,19 @@
 // samples at once, with its derivatives, each evaluation counted.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "mlpcore/derivatives.hpp"
+#include "optim/stopgap.hpp"
 
 namespace mlpcore {
 
 // How often each was computed, on all samples.
 struct Counts {
-    index errors = 0, gradients = 0, products = 0, hessians = 0, factorizations = 0;
+    index forwards = 0, gradients = 0, products = 0, hessians = 0, factorizations = 0;
 };
 
 // Weights, and the objective there; `value` is infinite where anything is not finite.
@@ -45,13 +47,7 @@ template <class T> class Objective {
     // Fills in the objective and its gradient at point.w.
     void evaluate(Point<T>& point) {
         const index n = size();
-        ++counts.gradients;
-        point.error = scale * gradient(net, point.w.data(), data, point.g.data(), interrupt);
-        if (scale != 1) {
-            for (T& x : point.g) {
-                x *= static_cast<T>(scale);
-            }
-        }
+        point.error = error_gradient(point.w, data, point.g);
         double penalty = 0;
         for (index i = 0; alpha != nullptr && i < n; ++i) {
             const auto at = static_cast<std::size_t>(i);
@@ -64,6 +60,46 @@ template <class T> class Objective {
         if (!std::isfinite(point.value) || k.first_nonfinite(n, point.g.data()) < n ||
             k.first_nonfinite(n, point.w.data()) < n) {
             point.value = std::numeric_limits<double>::infinity();
+        }
+    }
+
+    // scale E of some samples, and its gradient.
+    double error_gradient(const std::vector<T>& w, const Batch<T>& samples, std::vector<T>& g) {
+        ++counts.gradients;
+        const double error = gradient(net, w.data(), samples, g.data(), interrupt);
+        multiply_by_scale(g);
+        return scale * error;
+    }
+
+    // The outputs y, or z^L before the output function, (N, K).
+    void outputs(const std::vector<T>& w, bool logits, std::vector<T>& y) {
+        ++counts.forwards;
+        forward(net, w.data(), data, logits, y.data(), interrupt);
+    }
+
+    // product = (d2F/dw2) v, or that with the Gauss-Newton approximation of d2E/dw2.
+    void product(const std::vector<T>& w, const std::vector<T>& v, ProductKind kind,
+                 std::vector<T>& product) {
+        ++counts.products;
+        hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
+        multiply_by_scale(product);
+        for (std::size_t i = 0; alpha != nullptr && i < v.size(); ++i) {
+            product[i] += static_cast<T>(scale) * alpha[i] * v[i];
+        }
+    }
+
+    // The Gauss-Newton approximation of d2E/dw2 (W, W), times the scale; without the penalty.
+    void gauss_newton(const std::vector<T>& w, std::vector<T>& h) {
+        ++counts.hessians;
+        hessian(net, w.data(), data, HessianKind::gauss_newton, h.data(), interrupt);
+        multiply_by_scale(h);
+    }
+
+  private:
+    void multiply_by_scale(std::vector<T>& x) const {
+        if (scale != 1) {
+            std::transform(x.begin(), x.end(), x.begin(),
+                           [this](T v) { return static_cast<T>(scale) * v; });
         }
     }
 };

@@ -72,8 +72,8 @@ class MinimizeResult:
     n_iterations : int
         Iterations done.
     counts : dict of int
-        How often it computed "error", "gradient" (the error with it), "product" (of the Hessian
-        with a vector), "hessian" and "factorization".
+        How often it computed "forward" (outputs alone), "gradient" (the error with it), "product"
+        (of the Hessian with a vector), "hessian" and "factorization".
     history : dict of (n_iterations + 1,) arrays
         "objective", "error", "gradient_norm" and "seconds" since the call, after each iteration;
         entry 0 is the start.
@@ -345,7 +345,9 @@ def minimize(
     return EnsembleMinimizeResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
 
 
-def _states(state: LbfgsState | Sequence[LbfgsState] | None, method: str, w: ArrayLike) -> list[Any]:
+def _states(
+    state: LbfgsState | Sequence[LbfgsState] | None, method: str, w: ArrayLike
+) -> list[Any]:
     """The states to begin with, one for each network, or none at all."""
     if state is None:
         return []

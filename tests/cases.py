@@ -20,6 +20,7 @@ from mlpcore import reference
 ACTIVATIONS = tuple(reference.ACTIVATIONS)
 OUTPUTS = tuple(reference.OUTPUTS)
 KINDS = ("exact", "gauss_newton", "becker_lecun")
+HESSIAN_KINDS = ("exact", "gauss_newton", "empirical_fisher")
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 
 #: Activations whose h or h' has a corner at zero: no central differences for these.
@@ -161,7 +162,19 @@ QUANTITIES: dict[str, Quantity] = {
         )
         for kind in KINDS
     },
+    **{
+        f"hessian-{kind}": functools.partial(
+            lambda net, p, kind: net.hessian(p.w, p.X, p.T, p.s, kind=kind), kind=kind
+        )
+        for kind in HESSIAN_KINDS
+    },
+    "hessian_blocks": lambda net, p: np.concatenate(
+        [block.ravel() for block in net.hessian_blocks(p.w, p.X, p.T, p.s)]
+    ),
 }
+
+#: Those with W^2 numbers.
+SQUARES = ("hessian_blocks", *(f"hessian-{kind}" for kind in HESSIAN_KINDS))
 
 #: Those that are sums over samples, and so take ``sample_weight``.
 SUMS = ("error", "gradient", *(name for name in QUANTITIES if name.startswith("hessian")))

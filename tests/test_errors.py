@@ -25,6 +25,8 @@ ARGUMENTS = {
     "gradient": ("w", "X", "T", "sample_weight"),
     "error_and_gradient": ("w", "X", "T", "sample_weight"),
     "hessian_diagonal": ("w", "X", "T", "sample_weight"),
+    "hessian": ("w", "X", "T", "sample_weight"),
+    "hessian_blocks": ("w", "X", "T", "sample_weight"),
 }
 
 

@@ -159,6 +159,7 @@ def test_within_an_epoch(settings):
         "net.error_and_gradient(w, X, T)",
         "net.jacobian(w, X)",
         "net.hessian_diagonal(w, X, T)",
+        "net.hessian_blocks(w, X, T)",
     ],
 )
 def test_one_long_call(call):

@@ -12,6 +12,7 @@ from cases import (
     CORNERED,
     OUTPUTS,
     QUANTITIES,
+    SQUARES,
     SUMS,
     TOLERANCE,
     Case,
@@ -56,7 +57,10 @@ def cases(draw, min_n=0, max_n=200, min_depth=0):
 
 
 def affordable(case, quantity):
-    """With no more samples than keep the result, or the reference's B^l, within 8 MB."""
+    """With no more samples than keep the result, or the reference's B^l, within 8 MB; the Hessian
+    for narrow layers."""
+    if quantity in SQUARES:
+        return replace(case, layers=tuple(min(n, 9) for n in case.layers), n=min(case.n, 50))
     K, W, M = case.layers[-1], case.n_weights, max(case.layers)
     size = {"weight_jacobian": K * W, "per_sample_gradient": W, "jacobian": K * M}.get(
         quantity, M * M

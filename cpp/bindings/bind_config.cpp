@@ -36,6 +36,7 @@ void bind_config(py::module_& m) {
     m.attr("activations") = to_tuple(activation_names);
     m.attr("outputs") = to_tuple(output_names);
     m.attr("curvatures") = to_tuple(curvature_names);
+    m.attr("hessian_kinds") = to_tuple(hessian_names);
     m.attr("optimizers") = to_tuple(optimizer_names);
     m.attr("methods") = to_tuple(method_names);
     m.attr("conjugacies") = to_tuple(conjugacy_names);

@@ -2,6 +2,7 @@
 #include "backward.hpp"
 #include "cholesky.hpp"
 #include "curvature.hpp"
+#include "hessian.hpp"
 #include "jacobian.hpp"
 #include "vectors.hpp"
 
@@ -46,6 +47,9 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
     case Quantity::hessian_diagonal:
         rows += 2 * units + 2 * k + 1 + 6 * widest + padded(widest, lanes<T>) +
                 detail::curvature_rows(net) + detail::half_product_rows(net);
+        break;
+    case Quantity::hessian:
+        rows = detail::hessian_rows(net);
         break;
     }
     return rows * padded(n, lanes<T>);
@@ -99,6 +103,11 @@ template <class T> constexpr Kernels<T> table() {
             .weight_jacobian = weight_jacobian_pass<T>,
             .per_sample_gradient = per_sample_gradient_pass<T>,
             .hessian_diagonal = hessian_diagonal_pass<T>,
+            .hessian_begin = hessian_begin<T>,
+            .hessian_descend = hessian_descend<T>,
+            .hessian_piece_scratch = hessian_piece_scratch<T>,
+            .hessian_add = hessian_add<T>,
+            .mirror = mirror<T>,
             .first_nonfinite = first_nonfinite<T>,
             .accumulate = accumulate<T>,
             .dot = dot<T>,

@@ -27,6 +27,8 @@ double cost_per_sample(const NetworkView& net, Quantity quantity) {
         return 5 * weights + activations;
     case Quantity::weight_jacobian:
         return (1 + 4 * static_cast<double>(net.n_outputs)) * weights + activations;
+    case Quantity::hessian:
+        return weights * weights / 2 + activations;
     case Quantity::hessian_diagonal:
         break;
     }

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 activations: tuple[str, ...]
 outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
+hessian_kinds: tuple[str, ...]
 optimizers: tuple[str, ...]
 methods: tuple[str, ...]
 conjugacies: tuple[str, ...]
@@ -51,6 +52,22 @@ def hessian_diagonal(
     sample_weight: ArrayLike | None,
     kind: str,
 ) -> NDArray[Any]: ...
+def hessian(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
+def hessian_blocks(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> list[NDArray[Any]]: ...
 def train(
     net: Network,
     w: ArrayLike,

@@ -15,6 +15,7 @@ __all__ = ["Network"]
 
 Array = NDArray[Any]
 CurvatureKind = Literal["exact", "gauss_newton", "becker_lecun"]
+HessianKind = Literal["exact", "gauss_newton", "empirical_fisher"]
 InitScheme = Literal["auto", "glorot", "he", "lecun", "normal", "zeros"]
 
 # The scheme of "auto", by the activation that a layer's weights feed; glorot where not named.
@@ -326,6 +327,62 @@ class Network:
         """
         choice("kind", kind, _core.curvatures)
         return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+
+    def hessian(
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        kind: HessianKind = "exact",
+    ) -> Array:
+        """The Hessian d2E/dw2, (W, W), symmetric to the last bit.
+
+        Parameters
+        ----------
+        kind : {"exact", "gauss_newton", "empirical_fisher"}
+            exact at any depth (PRML 5.4.4 has two layers). gauss_newton, the generalized
+            Gauss-Newton matrix: sum_n s_n J_n^T B_n J_n with J_n = dz^L/dw and B_n = d2E_n/dz^L2,
+            never indefinite (PRML 5.84 and 5.85; Schraudolph, 2002). empirical_fisher:
+            sum_n s_n g_n g_n^T with the gradient g_n of each sample.
+
+        Raises
+        ------
+        MemoryError
+            If the result is larger than the memory available; the message states its size.
+
+        Notes
+        -----
+        At most about N W^2 / 2 multiply-adds, as products of matrices over the samples; memory for
+        the result, and some 100 MB at most beside it.
+
+        NETLAB's ``mlphess`` has the weights of a network with one hidden layer in the order
+        w1 (inputs x hidden, by columns), b1, w2 (hidden x outputs, by columns), b2. A column of its
+        w1 is a hidden unit, so the order is ours and no permutation is needed. In its own
+        ``mlppak`` notation, ``[w1(:)', b1, w2(:)', b2]``.
+        """
+        choice("kind", kind, _core.hessian_kinds)
+        return _core.hessian(self._core, w, X, T, sample_weight, kind)
+
+    def hessian_blocks(
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        kind: HessianKind = "exact",
+    ) -> list[Array]:
+        """The diagonal blocks of the Hessian by layer, a list of (W_l, W_l).
+
+        W_l = n_l (n_{l-1} + 1) is how many weights the layer l has; ``kind`` as in `hessian`.
+
+        Raises
+        ------
+        MemoryError
+            If the blocks are larger than the memory available; the message states their size.
+        """
+        choice("kind", kind, _core.hessian_kinds)
+        return _core.hessian_blocks(self._core, w, X, T, sample_weight, kind)
 
 
 def _layer_sizes(layers: Sequence[int]) -> tuple[int, ...]:

@@ -43,6 +43,8 @@ __all__ = [
     "error_and_gradient",
     "forward",
     "gradient",
+    "hessian",
+    "hessian_blocks",
     "hessian_diagonal",
     "jacobian",
     "pack",
@@ -446,3 +448,91 @@ def hessian_diagonal(
             B = B + _diagonal_matrix(h.d2(z, a) * back)
         delta = d1 * back
     return pack(net, pairs)
+
+
+def _positions(net: Net) -> list[Array]:
+    """Where the weights of each layer stand in ``w``: (n_l, n_{l-1} + 1), the bias last."""
+    return [
+        np.concatenate([W, b[:, None]], axis=1)
+        for W, b in unpack(net, np.arange(sum((m + 1) * n for m, n in _pairs(net.layers))))
+    ]
+
+
+def _pairs(layers: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(layers, layers[1:], strict=False))
+
+
+def hessian(
+    net: Net,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "exact",
+) -> Array:
+    """d2E/dw dw^T, (W, W), at any depth; PRML 5.4.4 has it for two layers.
+
+    With B^{l,m} = d delta^m / dz^l, Q^{l,m} = (da^{m-1}/dz^l)^T, and a^{l-1} followed by a 1 for the
+    bias, the block of layers l <= m is
+
+        d2E/dw^l_ji dw^m_qp = sum_n s_n a^{l-1}_i [ B^{l,m}_jq a^{m-1}_p + Q^{l,m}_jp delta^m_q ]
+
+        B^{l,m} = diag(h') W^{l+1}T B^{l+1,m},    B^{m,m} = B^m as in :func:`hessian_diagonal`
+        Q^{l,m} = diag(h') W^{l+1}T Q^{l+1,m},    Q^{m-1,m} = diag(h'),    Q^{m,m} = 0
+
+    ``kind`` is "exact"; "gauss_newton", without Q and the term of B^m in h'':
+    sum_n s_n J_n^T B^L J_n, J_n = dz^L/dw (PRML 5.84, 5.85); or "empirical_fisher":
+    sum_n s_n g_n g_n^T of the gradients g_n of the samples.
+    """
+    if kind not in ("exact", "gauss_newton", "empirical_fisher"):
+        raise ValueError(f"kind is {kind!r}, expected one of exact, gauss_newton, empirical_fisher")
+    p, s = _forward(net, w, X), _weights_of_samples(w, X, sample_weight)
+    if kind == "empirical_fisher":
+        g = per_sample_gradient(net, w, X, T)
+        return (s[:, None] * g).T @ g
+    y = OUTPUTS[net.output].y(p.z[-1])
+    deltas = _backward(net, p, s[:, None] * (y - _targets(net, w, T)))
+    a = [np.concatenate([a, np.ones_like(a[:, :1])], axis=1) for a in p.a]
+    h = [ACTIVATIONS[name] for name in net.hidden]
+    d1 = [h[i].d1(p.z[i], p.a[i + 1]) for i in range(len(h))]
+    positions = _positions(net)
+    H = np.zeros((np.asarray(w).size,) * 2, p.z[-1].dtype)
+
+    def put(i: int, j: int, block: Array) -> None:
+        rows, columns = positions[i].ravel(), positions[j].ravel()
+        block = block.reshape(rows.size, columns.size)
+        H[np.ix_(rows, columns)] = block
+        H[np.ix_(columns, rows)] = block.T
+
+    own = s[:, None, None] * OUTPUTS[net.output].curvature(y)  # B^L
+    for m in range(len(h), -1, -1):
+        B, Q = own, np.zeros(0)
+        for i in range(m, -1, -1):
+            if i < m:
+                Q = _diagonal_matrix(d1[i]) if i + 1 == m else d1[i][:, :, None] * (p.W[i + 1].T @ Q)
+                B = d1[i][:, :, None] * (p.W[i + 1].T @ B)
+            block = np.einsum("njq,ni,np->jiqp", B, a[i], a[m], optimize=True)
+            if i < m and kind == "exact":
+                slopes = np.einsum("njp,ni,nq->jiqp", Q, a[i], deltas[m], optimize=True)
+                block[..., :-1] += slopes  # the bias of m has none
+            put(i, m, block)
+            if i + 1 == m:  # B^{m-1} from B^{m-1,m}
+                own = (B @ p.W[m]) * d1[i][:, None, :]
+                if kind == "exact":
+                    bend = h[i].d2(p.z[i], p.a[m]) * (deltas[m] @ p.W[m])
+                    own = own + _diagonal_matrix(bend)
+    return H
+
+
+def hessian_blocks(
+    net: Net,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "exact",
+) -> list[Array]:
+    """The diagonal blocks of :func:`hessian` by layer, a list of (W_l, W_l)."""
+    H = hessian(net, w, X, T, sample_weight, kind)
+    ends = np.cumsum([(m + 1) * n for m, n in _pairs(net.layers)])
+    return [H[end - n : end, end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)]

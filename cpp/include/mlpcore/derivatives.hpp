@@ -43,4 +43,17 @@ template <class T>
 void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, Curvature kind,
                       T* diagonal, Interrupt* interrupt);
 
+// The whole Hessian, W x W, symmetric to the last bit.
+template <class T>
+void hessian(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind, T* hessian,
+             Interrupt* interrupt);
+
+// Its diagonal blocks by layer: blocks[l] has as many rows and columns as layer l has weights.
+template <class T>
+void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind,
+                    T* const* blocks, Interrupt* interrupt);
+
+// The working memory of the two on n samples, in all threads.
+template <class T> double hessian_scratch_bytes(const NetworkView& net, index n);
+
 } // namespace mlpcore

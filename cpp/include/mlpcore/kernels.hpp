@@ -29,11 +29,32 @@ enum class Quantity {
     weight_jacobian,
     per_sample_gradient,
     hessian_diagonal,
+    hessian,
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
 inline constexpr std::array curvature_names{
     std::string_view{"exact"}, std::string_view{"gauss_newton"}, std::string_view{"becker_lecun"}};
+
+enum class HessianKind { exact, gauss_newton, empirical_fisher };
+inline constexpr std::array hessian_names{std::string_view{"exact"},
+                                          std::string_view{"gauss_newton"},
+                                          std::string_view{"empirical_fisher"}};
+
+// Which pairs of units have a row of numbers, one a sample: (j, q) is row j * n + q, where n is how
+// many units q there are; `upper` leaves those with q < j unused. `diagonal` has the pairs (j, j)
+// alone, as row j.
+enum class Pairs { all, upper, diagonal };
+
+// A part of the block of the Hessian that belongs to the weights of layers l <= m: some of the pairs
+// of units, and some of the inputs i of layer l (n_in is the bias).
+struct HessianPiece {
+    index l, m;
+    bool slopes; // the sum with B^{l,m}, or the one with delta^m and the slopes (hessian.hpp)
+    Pairs pairs;
+    index first_row, end_row;
+    index first_input, end_input;
+};
 
 // The state and the constants of Adam (Kingma and Ba, 2015).
 template <class T> struct AdamStep {
@@ -55,6 +76,17 @@ template <class T> struct Kernels {
                                 T* scratch);
     void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
                              T* diagonal, T* scratch);
+
+    // The steps of the Hessian (hessian.hpp). A tile of samples has a state of
+    // scratch_size(hessian) numbers, which begin fills and ascend changes.
+    void (*hessian_begin)(const NetworkView&, const T* w, const Batch<T>&, HessianKind, T* state);
+    void (*hessian_descend)(const NetworkView&, const T* w, HessianKind, index l, index m, index n,
+                            T* state);
+    index (*hessian_piece_scratch)(const NetworkView&, const HessianPiece&, index n);
+    void (*hessian_add)(const NetworkView&, const T* w, HessianKind, const HessianPiece&,
+                        index tiles, const index* n, T* const* states, T* block, index step,
+                        T* scratch);
+    void (*mirror)(index n, index first, index end, T* a);
 
     // Vectors of n numbers.
     index (*first_nonfinite)(index n, const T* x); // n if there is none

@@ -1,0 +1,78 @@
+// The Hessian, whole and by layer: check, borrow, let go of the GIL, compute.
+#include "arrays.hpp"
+#include "bindings.hpp"
+#include "mlpcore/derivatives.hpp"
+#include "running.hpp"
+
+namespace mlpcore::bindings {
+
+namespace {
+
+py::array py_hessian(const Network& net, py::handle w, py::handle x, py::handle t,
+                     py::handle sample_weight, const std::string& name) {
+    const auto kind = static_cast<HessianKind>(as_choice("kind", hessian_names, name));
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index size = all.net.n_weights;
+        auto h = new_array<T>("hessian", weights, {size, size});
+        check_memory("the working memory of hessian",
+                     hessian_scratch_bytes<T>(all.net, all.samples.n));
+        T* const to = h.mutable_data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::hessian, interrupt, [&](index s, Interrupt* i) {
+                hessian(all.net, all.weights_of(s), all.samples_of(s), kind, to + s * size * size,
+                        i);
+            });
+        });
+        return h;
+    });
+}
+
+py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::handle t,
+                           py::handle sample_weight, const std::string& name) {
+    const auto kind = static_cast<HessianKind>(as_choice("kind", hessian_names, name));
+    return with_type(net, [&]<class T>(T) -> py::list {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        std::vector<index> sizes;
+        double bytes = hessian_scratch_bytes<T>(all.net, all.samples.n);
+        for (index l = 0; l < all.net.depth; ++l) {
+            const index size = all.net.layers[l].n_out * (all.net.layers[l].n_in + 1);
+            bytes += static_cast<double>(sizeof(T)) * static_cast<double>(all.size) *
+                     static_cast<double>(size) * static_cast<double>(size);
+            sizes.push_back(size);
+        }
+        check_memory("hessian_blocks", bytes);
+        py::list result;
+        std::vector<T*> to;
+        for (const index size : sizes) {
+            auto block = new_array<T>("a block of hessian_blocks", weights, {size, size});
+            to.push_back(block.mutable_data());
+            result.append(block);
+        }
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::hessian, interrupt, [&](index s, Interrupt* i) {
+                std::vector<T*> mine = to;
+                for (std::size_t l = 0; l < mine.size(); ++l) {
+                    mine[l] += s * sizes[l] * sizes[l];
+                }
+                hessian_blocks(all.net, all.weights_of(s), all.samples_of(s), kind, mine.data(), i);
+            });
+        });
+        return result;
+    });
+}
+
+} // namespace
+
+void bind_hessian(py::module_& m) {
+    const auto net = py::arg("net"), w = py::arg("w"), x = py::arg("X"), t = py::arg("T"),
+               weight = py::arg("sample_weight"), kind = py::arg("kind");
+    m.def("hessian", &py_hessian, net, w, x, t, weight, kind);
+    m.def("hessian_blocks", &py_hessian_blocks, net, w, x, t, weight, kind);
+}
+
+} // namespace mlpcore::bindings

@@ -1,0 +1,216 @@
+// The Hessian: tiles of samples are prepared side by side, then the pieces of the result.
+#include <algorithm>
+#include <vector>
+
+#include "mlpcore/derivatives.hpp"
+#include "mlpcore/parallel.hpp"
+#include "mlpcore/workspace.hpp"
+
+namespace mlpcore {
+
+namespace {
+
+// How the samples are cut; depends on the network and their number alone.
+struct Tiling {
+    index size;     // samples of a tile
+    index together; // tiles whose state is held at once
+};
+
+template <class T> Tiling make_tiling(const NetworkView& net, index n) {
+    // The longer a tile, the less often sums over its lanes; its rows should fit the caches.
+    constexpr index longest = 256;
+    constexpr double most_bytes = 96e6;
+    constexpr index most_tiles = 16;
+    const Kernels<T>& k = kernels<T>();
+    const double bytes = static_cast<double>(sizeof(T)) *
+                         static_cast<double>(k.scratch_size(net, Quantity::hessian, k.lanes));
+    const index vectors = static_cast<index>(std::min(most_bytes / bytes, 1e6));
+    const index most = std::clamp<index>(vectors / 2, 1, longest / k.lanes);
+    const index all = std::max<index>((n + k.lanes - 1) / k.lanes, 1);
+    const index tiles = (all + most - 1) / most;
+    // An odd number of vectors, so that rows don't fall upon the same sets of a cache.
+    const index size = std::min(((all + tiles - 1) / tiles) | 1, std::max<index>(most, 1));
+    return {.size = size * k.lanes,
+            .together = std::clamp<index>(vectors / size, 1, most_tiles)};
+}
+
+// Pieces of the sums for one pair of layers.
+void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool slopes,
+                std::vector<HessianPiece>& pieces) {
+    constexpr index most_rows = 96, most_columns = 2048;
+    const Layer& lower = net.layers[l];
+    const Layer& upper = net.layers[m];
+    const index units = slopes ? upper.n_in : upper.n_out;
+    const bool top_diagonal = l + 1 == net.depth && net.output != Output::softmax &&
+                              kind != HessianKind::empirical_fisher;
+    const bool diagonal = slopes ? l + 1 == m : top_diagonal;
+    const index rows = diagonal ? lower.n_out : lower.n_out * units;
+    for (index i = 0; i <= lower.n_in;) {
+        index end = i, columns = 0;
+        while (end <= lower.n_in && (end == i || columns < most_columns)) {
+            columns += l == m ? end + 1 : (slopes ? upper.n_out : upper.n_in + 1);
+            ++end;
+        }
+        for (index row = 0; row < rows; row += most_rows) {
+            pieces.push_back({.l = l,
+                              .m = m,
+                              .slopes = slopes,
+                              .pairs = diagonal ? Pairs::diagonal
+                                       : l == m ? Pairs::upper
+                                                : Pairs::all,
+                              .first_row = row,
+                              .end_row = std::min(row + most_rows, rows),
+                              .first_input = i,
+                              .end_input = end});
+        }
+        i = end;
+    }
+}
+
+template <class T>
+Batch<T> slice(const NetworkView& net, const Batch<T>& data, index first, index n) {
+    Batch<T> part = data;
+    part.n = n;
+    if (data.rows != nullptr) {
+        part.rows += first;
+        return part;
+    }
+    part.x += first * net.n_inputs;
+    part.t += part.t ? first * net.n_outputs : 0;
+    part.labels += part.labels ? first : 0;
+    part.sample_weight += part.sample_weight ? first : 0;
+    return part;
+}
+
+int useful_threads(double cost) {
+    constexpr double cost_per_thread = 50e3;
+    return static_cast<int>(
+        std::clamp(cost / cost_per_thread, 1.0, static_cast<double>(max_threads())));
+}
+
+// Adds the upper triangles of the blocks (l, m), of all or of those with l = m; block(l, m) says
+// where one begins and how far its rows are apart.
+template <class T> struct Place {
+    T* begin;
+    index step;
+};
+template <class T, class Block>
+void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind,
+                bool diagonal_only, Interrupt* interrupt, const Block& block) {
+    const Kernels<T>& k = kernels<T>();
+    const Tiling tiling = make_tiling<T>(net, data.n);
+    const index state_size = k.scratch_size(net, Quantity::hessian, tiling.size);
+    const index all_tiles = (data.n + tiling.size - 1) / tiling.size;
+    const int threads = useful_threads(cost(net, Quantity::hessian, data.n));
+    Workspace memory;
+    T* const base = memory.take<T>(std::min(tiling.together, all_tiles) * state_size);
+
+    for (index first = 0; first < all_tiles; first += tiling.together) {
+        const index tiles = std::min(tiling.together, all_tiles - first);
+        std::vector<index> n;
+        std::vector<T*> states;
+        for (index t = 0; t < tiles; ++t) {
+            n.push_back(std::min(tiling.size, data.n - (first + t) * tiling.size));
+            states.push_back(base + t * state_size);
+        }
+        const auto for_each_tile = [&](const auto& body) {
+            parallel_for(tiles, threads, interrupt, [&](index t) {
+                body(t, n[static_cast<std::size_t>(t)], states[static_cast<std::size_t>(t)]);
+            });
+        };
+        for_each_tile([&](index t, index samples, T* state) {
+            k.hessian_begin(net, w, slice(net, data, (first + t) * tiling.size, samples), kind,
+                            state);
+        });
+        for (index m = net.depth - 1; m >= 0; --m) {
+            for (index l = m; l >= (diagonal_only ? std::max<index>(m - 1, 0) : 0); --l) {
+                if (l < m) {
+                    for_each_tile([&](index, index samples, T* state) {
+                        k.hessian_descend(net, w, kind, l, m, samples, state);
+                    });
+                    if (diagonal_only) {
+                        continue;
+                    }
+                }
+                std::vector<HessianPiece> pieces;
+                add_pieces(net, kind, l, m, false, pieces);
+                if (kind == HessianKind::exact && l < m) {
+                    add_pieces(net, kind, l, m, true, pieces);
+                }
+                const Place<T> to = block(l, m);
+                parallel_for(static_cast<index>(pieces.size()), threads, interrupt, [&](index i) {
+                    const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
+                    T* const scratch = Workspace::mine().take<T>(
+                        k.hessian_piece_scratch(net, piece, tiling.size));
+                    k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
+                                  to.step, scratch);
+                });
+            }
+        }
+    }
+}
+
+template <class T> void clear(index n, T* a, int threads, Interrupt* interrupt) {
+    constexpr index piece = 1 << 18;
+    parallel_for((n + piece - 1) / piece, threads, interrupt, [&](index i) {
+        std::fill_n(a + i * piece, std::min(piece, n - i * piece), T(0));
+    });
+}
+
+template <class T> void mirror(index n, T* a, int threads, Interrupt* interrupt) {
+    constexpr index piece = 64;
+    parallel_for((n + piece - 1) / piece, threads, interrupt, [&](index i) {
+        kernels<T>().mirror(n, i * piece, std::min((i + 1) * piece, n), a);
+    });
+}
+
+index size_of(const Layer& l) { return l.n_out * (l.n_in + 1); }
+
+} // namespace
+
+template <class T> double hessian_scratch_bytes(const NetworkView& net, index n) {
+    const Tiling tiling = make_tiling<T>(net, n);
+    const index tiles = std::min(tiling.together, (n + tiling.size - 1) / tiling.size);
+    return static_cast<double>(sizeof(T)) * static_cast<double>(tiles) *
+           static_cast<double>(kernels<T>().scratch_size(net, Quantity::hessian, tiling.size));
+}
+
+template <class T>
+void hessian(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind, T* hessian,
+             Interrupt* interrupt) {
+    const index size = net.n_weights;
+    const int threads = useful_threads(static_cast<double>(size) * static_cast<double>(size));
+    clear(size * size, hessian, threads, interrupt);
+    add_blocks(net, w, data, kind, false, interrupt, [&](index l, index m) {
+        return Place<T>{hessian + net.layers[l].weights * size + net.layers[m].weights, size};
+    });
+    mirror(size, hessian, threads, interrupt);
+}
+
+template <class T>
+void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind,
+                    T* const* blocks, Interrupt* interrupt) {
+    for (index l = 0; l < net.depth; ++l) {
+        const index size = size_of(net.layers[l]);
+        clear(size * size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
+    }
+    add_blocks(net, w, data, kind, true, interrupt, [&](index l, index) {
+        return Place<T>{blocks[l], size_of(net.layers[l])};
+    });
+    for (index l = 0; l < net.depth; ++l) {
+        const index size = size_of(net.layers[l]);
+        mirror(size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
+    }
+}
+
+#define MLPCORE_INSTANTIATE(T)                                                                     \
+    template double hessian_scratch_bytes<T>(const NetworkView&, index);                           \
+    template void hessian(const NetworkView&, const T*, const Batch<T>&, HessianKind, T*,          \
+                          Interrupt*);                                                             \
+    template void hessian_blocks(const NetworkView&, const T*, const Batch<T>&, HessianKind,       \
+                                 T* const*, Interrupt*);
+MLPCORE_INSTANTIATE(double)
+MLPCORE_INSTANTIATE(float)
+#undef MLPCORE_INSTANTIATE
+
+} // namespace mlpcore

@@ -7,6 +7,7 @@
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mlpcore/parallel.hpp"
+#include "optim/minimize.hpp"
 #include "optim/train.hpp"
 
 namespace mlpcore::bindings {
@@ -37,6 +38,8 @@ void bind_config(py::module_& m) {
     m.attr("curvatures") = to_tuple(curvature_names);
     m.attr("hessian_kinds") = to_tuple(hessian_names);
     m.attr("optimizers") = to_tuple(optimizer_names);
+    m.attr("methods") = to_tuple(method_names);
+    m.attr("conjugacies") = to_tuple(conjugacy_names);
     m.attr("elementary_functions") = to_tuple(elementary_names);
     m.attr("compiler") = MLPCORE_COMPILER;
     m.attr("build_type") = MLPCORE_BUILD_TYPE;

@@ -1,68 +1,17 @@
 // The native training loops, and what of Python they may call: the callback, the progress display.
 #include <chrono>
-#include <cmath>
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
 #include "bindings.hpp"
-#include "optim/session.hpp"
+#include "fitting.hpp"
 #include "optim/train.hpp"
-#include "running.hpp"
 
 namespace mlpcore::bindings {
 
 namespace {
-
-// There must be something to fit, and weights that can be divided by.
-template <class T>
-void check_not_empty(const SampleNames& names, const Weights<T>& w, const Samples<T>& samples) {
-    if (samples.batch.n == 0) {
-        throw py::value_error(std::string(names.x) + " has no rows, expected at least one");
-    }
-    const Ensemble<T> all{.net = {},
-                          .size = samples.steps.sample_weight == 0 ? 1 : w.networks,
-                          .w = nullptr,
-                          .samples = samples.batch,
-                          .steps = samples.steps};
-    for (index s = 0; s < all.size; ++s) {
-        const double total = total_weight(all.samples_of(s));
-        if (!std::isfinite(total) || !std::isfinite(1 / total)) {
-            throw py::value_error(std::string(names.sample_weight) + " sums to " +
-                                  std::string(py::str(py::float_(total))) +
-                                  ", expected a finite sum above 0");
-        }
-    }
-}
-
-// Ctrl-C ends the training with a result instead of an exception; anything else that a signal
-// handler or a callback raises is kept, to be raised when the loop has ended.
-class TrainingInterrupt : public Interrupt {
-  public:
-    // With the GIL, an exception pending: true if the training should end.
-    bool catch_pending() {
-        if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-            PyErr_Clear();
-            interrupted = true;
-        } else {
-            failure = std::make_exception_ptr(py::error_already_set());
-        }
-        return true;
-    }
-
-    bool interrupted = false;
-    std::exception_ptr failure;
-
-  protected:
-    bool ask() override {
-        if (left_behind()) {
-            return true;
-        }
-        const py::gil_scoped_acquire gil;
-        return PyErr_CheckSignals() != 0 && catch_pending();
-    }
-};
 
 template <class T> class PythonObserver : public Observer {
   public:
@@ -70,7 +19,7 @@ template <class T> class PythonObserver : public Observer {
         : callback_(std::move(callback)), progress_(std::move(progress)), n_weights_(n_weights),
           calls_back_(!callback_.is_none()), shows_progress_(!progress_.is_none()) {}
 
-    TrainingInterrupt& interrupt() override { return interrupt_; }
+    FitInterrupt& interrupt() override { return interrupt_; }
 
     bool epoch_ended(const History& history, const void* w) override {
         // The progress is shown ten times a second, the callback called every epoch.
@@ -106,7 +55,7 @@ template <class T> class PythonObserver : public Observer {
     index n_weights_;
     bool calls_back_, shows_progress_;
     std::chrono::steady_clock::time_point next_progress_{};
-    TrainingInterrupt interrupt_;
+    FitInterrupt interrupt_;
 };
 
 // Training error, validation error, best epoch, why it stopped.

@@ -1,5 +1,6 @@
 // The table of one build of the kernels. Compiled once per instruction set.
 #include "backward.hpp"
+#include "cholesky.hpp"
 #include "curvature.hpp"
 #include "hessian.hpp"
 #include "jacobian.hpp"
@@ -113,6 +114,8 @@ template <class T> constexpr Kernels<T> table() {
             .axpy = axpy<T>,
             .momentum_step = momentum_step<T>,
             .adam_step = adam_step<T>,
+            .cholesky_panel = cholesky_panel<T>,
+            .cholesky_update = cholesky_update<T>,
             .elementary = elementary<T>};
 }
 

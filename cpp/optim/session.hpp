@@ -40,6 +40,8 @@ template <class T> class TrainingSession {
     const std::vector<T>& best_weights() const { return best_; }
     Interrupt* interrupt() { return &observer_.interrupt(); }
 
+    // 1 / the total weight of the training samples.
+    double scale() const { return scale_; }
     double mean_error(const T* w) { return scale_ * error(net, w, training, interrupt()); }
 
     // Mean error and the gradient of the objective over some samples whose total weight is
@@ -60,13 +62,17 @@ template <class T> class TrainingSession {
                    : 0.5 * settings.weight_decay * scale_ * kernels<T>().dot(net.n_weights, w, w);
     }
 
-    // Takes note of an epoch that ended with w; true if the training should end.
+    // Takes note of an epoch that ended with w; true if the training should end. `objective` is the
+    // training error with the penalty.
     bool record(double training_error, const T* w) {
+        return record(training_error, training_error + penalty(w), w);
+    }
+    bool record(double training_error, double objective, const T* w) {
         double validation_error = 0;
         if (validation_.n > 0) {
             validation_error = validation_scale_ * error(net, w, validation_, interrupt());
         }
-        const double watched = validation_.n > 0 ? validation_error : training_error + penalty(w);
+        const double watched = validation_.n > 0 ? validation_error : objective;
         const bool finite = std::isfinite(training_error) && std::isfinite(watched) &&
                             kernels<T>().first_nonfinite(net.n_weights, w) == net.n_weights;
         history.training_error.push_back(training_error);
@@ -118,6 +124,5 @@ template <class T> class TrainingSession {
 // The optimizers: each runs from w until the session says stop.
 template <class T> void run_sgd(TrainingSession<T>& session, T* w);
 template <class T> void run_adam(TrainingSession<T>& session, T* w);
-template <class T> void run_lbfgs(TrainingSession<T>& session, T* w);
 
 } // namespace mlpcore

@@ -1,11 +1,46 @@
 #include "optim/train.hpp"
 
-#include <atomic>
-#include <thread>
-
+#include "optim/members.hpp"
+#include "optim/methods.hpp"
 #include "optim/session.hpp"
+#include "optim/vectors.hpp"
 
 namespace mlpcore {
+
+namespace {
+
+// L-BFGS of optim/lbfgs.cpp as an optimizer of train: on the mean objective, an iteration an epoch.
+template <class T> class Epochs : public Course<T> {
+  public:
+    explicit Epochs(TrainingSession<T>& session) : session_(session) {}
+
+    bool ended(const Point<T>& point) override {
+        constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
+        return session_.record(point.error, point.value, point.w.data()) ||
+               (largest(point.g) <= tolerance && session_.stop(Stop::converged));
+    }
+    void exhausted() override { session_.stop(Stop::converged); }
+
+  private:
+    TrainingSession<T>& session_;
+};
+
+template <class T> void train_by_lbfgs(TrainingSession<T>& session, const T* w) {
+    constexpr index pairs = 10;
+    const index n = session.net.n_weights;
+    const std::vector<T> alpha(static_cast<std::size_t>(n),
+                               static_cast<T>(session.settings.weight_decay));
+    Objective<T> objective(session.net, session.training, session.scale(), alpha.data(),
+                           session.interrupt());
+    Point<T> at(n);
+    std::copy_n(w, n, at.w.begin());
+    objective.evaluate(at);
+    LbfgsMemory<T> memory(n, pairs);
+    Epochs<T> course(session);
+    run_lbfgs(objective, at, memory, course);
+}
+
+} // namespace
 
 template <class T>
 History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& validation,
@@ -21,7 +56,7 @@ History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& 
             run_sgd(session, weights.data());
             break;
         case Optimizer::lbfgs:
-            run_lbfgs(session, weights.data());
+            train_by_lbfgs(session, weights.data());
             break;
         }
     } catch (const Interrupted&) {
@@ -33,35 +68,15 @@ History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& 
 
 namespace {
 
-// What a network of an ensemble reports to. Only the calling thread may ask whether to stop; it
-// tells the others.
+// A network of an ensemble has nobody to report to.
 class MemberObserver : public Observer {
   public:
-    MemberObserver(Interrupt& of_caller, std::thread::id caller, std::atomic<bool>& stop)
-        : interrupt_(of_caller, caller, stop) {}
+    explicit MemberObserver(Interrupt& interrupt) : interrupt_(interrupt) {}
     Interrupt& interrupt() override { return interrupt_; }
     bool epoch_ended(const History&, const void*) override { return false; }
 
   private:
-    class MemberInterrupt : public Interrupt {
-      public:
-        MemberInterrupt(Interrupt& of_caller, std::thread::id caller, std::atomic<bool>& stop)
-            : of_caller_(of_caller), caller_(caller), stop_(stop) {}
-
-      protected:
-        bool ask() override {
-            if (std::this_thread::get_id() == caller_ && of_caller_.requested()) {
-                stop_.store(true);
-            }
-            return stop_.load();
-        }
-
-      private:
-        Interrupt& of_caller_;
-        std::thread::id caller_;
-        std::atomic<bool>& stop_;
-    };
-    MemberInterrupt interrupt_;
+    Interrupt& interrupt_;
 };
 
 } // namespace
@@ -72,22 +87,14 @@ std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& valid
     History undone;
     undone.stop = Stop::interrupted;
     std::vector<History> histories(static_cast<std::size_t>(training.size), undone);
-    std::atomic<bool> stop{false};
-    const std::thread::id caller = std::this_thread::get_id();
-    const auto fit = [&](index s) {
-        MemberObserver observer(interrupt, caller, stop);
+    fit_members(training.size, interrupt, [&](index s, Interrupt& member) {
+        MemberObserver observer(member);
         Settings own = settings;
         own.seed += static_cast<std::uint64_t>(s);
         histories[static_cast<std::size_t>(s)] =
             train(training.net, training.samples_of(s), validation.samples_of(s), own,
                   w + s * training.net.n_weights, observer);
-    };
-    try {
-        // An epoch is worth a thread, even where a pass is not.
-        parallel_for(training.size, max_threads(), &interrupt, fit);
-    } catch (const Interrupted&) {
-        stop.store(true); // the histories tell who was interrupted
-    }
+    });
     return histories;
 }
 

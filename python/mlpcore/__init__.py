@@ -7,6 +7,7 @@ functions in plain NumPy, with their equation numbers, are in `mlpcore.reference
 from importlib.metadata import version as _version
 
 from mlpcore.config import available_isas, get_num_threads, set_num_threads, show_config
+from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
 from mlpcore.network import Network
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
 from mlpcore.training import EnsembleTrainResult, TrainResult, train
@@ -14,7 +15,10 @@ from mlpcore.training import EnsembleTrainResult, TrainResult, train
 __version__ = _version("mlpcore")
 
 __all__ = [
+    "EnsembleMinimizeResult",
     "EnsembleTrainResult",
+    "LbfgsState",
+    "MinimizeResult",
     "ModelFileError",
     "Network",
     "SavedModel",
@@ -22,6 +26,7 @@ __all__ = [
     "available_isas",
     "get_num_threads",
     "load",
+    "minimize",
     "save",
     "set_num_threads",
     "show_config",

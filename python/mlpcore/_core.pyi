@@ -10,6 +10,8 @@ outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
 hessian_kinds: tuple[str, ...]
 optimizers: tuple[str, ...]
+methods: tuple[str, ...]
+conjugacies: tuple[str, ...]
 elementary_functions: tuple[str, ...]
 compiler: str
 build_type: str
@@ -86,3 +88,23 @@ def train(
     callback: Callable[[int, float, float | None, NDArray[Any]], object] | None,
     progress: Callable[[int, float, float | None], object] | None,
 ) -> tuple[NDArray[Any], list[tuple[NDArray[Any], NDArray[Any], int, Any]]]: ...
+def minimize(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    method: str,
+    weight_decay: ArrayLike,
+    iterations: int,
+    gradient_tolerance: float,
+    step_tolerance: float,
+    error_tolerance: float,
+    seconds: float,
+    curvature: str,
+    conjugacy: str,
+    acceleration: bool,
+    memory: int,
+    states: list[Any],
+    callback: Callable[[int, float, NDArray[Any]], object] | None,
+) -> tuple[NDArray[Any], list[dict[str, Any]], list[Any]]: ...

@@ -98,6 +98,10 @@ template <class T> struct Kernels {
     void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
                       T* w);
 
+    // The steps of a Cholesky factorization (cholesky.hpp).
+    index (*cholesky_panel)(index n, index first, index end, T* a, index stride);
+    void (*cholesky_update)(index first, index end, index i, index i_end, T* a, index stride);
+
     // An elementary function of kernels/elementary.hpp by its place in elementary_names.
     void (*elementary)(int function, index n, const T* x, T* y);
 };

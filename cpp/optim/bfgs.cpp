@@ -1,0 +1,107 @@
+// BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithm 6.1) with the whole inverse
+// Hessian approximation H (W, W). With s = w_{k+1} - w_k, y = g_{k+1} - g_k, rho = 1 / s.y:
+//
+//     d = -H g,    H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T         (6.17)
+#include "mlpcore/parallel.hpp"
+#include "optim/line_search.hpp"
+#include "optim/methods.hpp"
+
+namespace mlpcore {
+
+namespace {
+
+template <class T> class InverseHessian {
+  public:
+    explicit InverseHessian(index n)
+        : n_(n), h_(static_cast<std::size_t>(n * n)), hy_(static_cast<std::size_t>(n)) {
+        reset(1);
+    }
+
+    bool is_identity() const { return is_identity_; }
+    void reset(double scale) {
+        std::fill(h_.begin(), h_.end(), T(0));
+        for (index i = 0; i < n_; ++i) {
+            row(i)[i] = static_cast<T>(scale);
+        }
+        is_identity_ = true;
+    }
+
+    // r = H v
+    void multiply(const std::vector<T>& v, std::vector<T>& r) {
+        for_each_row([&](index i) {
+            r[static_cast<std::size_t>(i)] = static_cast<T>(kernels<T>().dot(n_, row(i), v.data()));
+        });
+    }
+
+    void update(const std::vector<T>& s, const std::vector<T>& y) {
+        const double sy = dot(s, y);
+        if (!(sy > 0)) {
+            return;
+        }
+        if (is_identity_) {
+            reset(sy / dot(y, y)); // 6.20
+            is_identity_ = false;
+        }
+        multiply(y, hy_);
+        // The product of 6.17 multiplied out: a symmetric change of rank two.
+        const double rho = 1 / sy, on_ss = rho * (1 + rho * dot(y, hy_));
+        for_each_row([&](index i) {
+            const auto si = static_cast<double>(s[static_cast<std::size_t>(i)]);
+            const auto hyi = static_cast<double>(hy_[static_cast<std::size_t>(i)]);
+            const Kernels<T>& k = kernels<T>();
+            k.axpy(n_, static_cast<T>(on_ss * si - rho * hyi), s.data(), row(i));
+            k.axpy(n_, static_cast<T>(-rho * si), hy_.data(), row(i));
+        });
+    }
+
+  private:
+    T* row(index i) { return h_.data() + i * n_; }
+    template <class Body> void for_each_row(const Body& body) {
+        constexpr index rows_of_a_piece = 64;
+        const index pieces = (n_ + rows_of_a_piece - 1) / rows_of_a_piece;
+        parallel_for(pieces, n_ >= 512 ? max_threads() : 1, nullptr, [&](index piece) {
+            const index end = std::min(n_, (piece + 1) * rows_of_a_piece);
+            for (index i = piece * rows_of_a_piece; i < end; ++i) {
+                body(i);
+            }
+        });
+    }
+
+    index n_;
+    std::vector<T> h_, hy_;
+    bool is_identity_ = true;
+};
+
+} // namespace
+
+template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T>& course) {
+    LineSearch<T> search(objective, 0.9);
+    InverseHessian<T> inverse(objective.size());
+    std::vector<T> d(at.w.size()), s(d), y(d);
+    bool ended = course.ended(at);
+    while (!ended) {
+        inverse.multiply(at.g, d);
+        assign(-1, d, d);
+        const double slope = dot(at.g, d);
+        const double first = inverse.is_identity() ? cautious_step(slope) : 1.0;
+        if (!(slope < 0) || search(at, d, slope, first) == 0) {
+            if (inverse.is_identity()) {
+                return course.exhausted();
+            }
+            inverse.reset(1); // the curvature may be stale: once more along the gradient
+            continue;
+        }
+        const Point<T>& before = search.previous();
+        s = at.w;
+        y = at.g;
+        axpy(-1, before.w, s);
+        axpy(-1, before.g, y);
+        inverse.update(s, y);
+        ended = course.ended(at);
+    }
+}
+
+template void run_bfgs(Objective<double>&, Point<double>&, Course<double>&);
+template void run_bfgs(Objective<float>&, Point<float>&, Course<float>&);
+
+} // namespace mlpcore

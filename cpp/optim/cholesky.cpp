@@ -1,0 +1,59 @@
+#include "optim/cholesky.hpp"
+
+#include <algorithm>
+
+#include "mlpcore/parallel.hpp"
+
+namespace mlpcore {
+
+namespace {
+
+constexpr index panel = 32, rows_of_a_piece = 48; // whole vectors, whole register blocks
+constexpr double worth_a_thread = 1e5;            // multiply-adds
+
+} // namespace
+
+template <class T>
+Cholesky<T>::Cholesky(index n)
+    : n_(n), stride_((n + kernels<T>().lanes - 1) / kernels<T>().lanes * kernels<T>().lanes),
+      u_(static_cast<std::size_t>(n_ * stride_)) {}
+
+template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrupt* interrupt) {
+    const Kernels<T>& k = kernels<T>();
+    for (index i = 0; i < n_; ++i) {
+        T* const to = u_.data() + i * stride_;
+        std::copy(a + i * n_ + i, a + (i + 1) * n_, to + i);
+        to[i] += shift[i];
+    }
+    for (index first = 0; first < n_; first += panel) {
+        const index end = std::min(first + panel, n_);
+        if (k.cholesky_panel(n_, first, end, u_.data(), stride_) < end) {
+            return false;
+        }
+        const index rest = n_ - end, pieces = (rest + rows_of_a_piece - 1) / rows_of_a_piece;
+        const double work = 0.5 * static_cast<double>(rest) * static_cast<double>(rest) * panel;
+        const double threads = std::min(work / worth_a_thread, static_cast<double>(max_threads()));
+        parallel_for(pieces, std::max(static_cast<int>(threads), 1), interrupt, [&](index piece) {
+            const index i = end + piece * rows_of_a_piece;
+            k.cholesky_update(first, end, i, std::min(i + rows_of_a_piece, n_), u_.data(), stride_);
+        });
+    }
+    return true;
+}
+
+template <class T> void Cholesky<T>::solve(T* b) const {
+    const Kernels<T>& k = kernels<T>();
+    for (index i = 0; i < n_; ++i) { // U^T y = b
+        b[i] /= row(i)[i];
+        k.axpy(n_ - i - 1, -b[i], row(i) + i + 1, b + i + 1);
+    }
+    for (index i = n_; i-- > 0;) { // U x = y
+        const double known = k.dot(n_ - i - 1, row(i) + i + 1, b + i + 1);
+        b[i] = static_cast<T>((static_cast<double>(b[i]) - known) / static_cast<double>(row(i)[i]));
+    }
+}
+
+template class Cholesky<double>;
+template class Cholesky<float>;
+
+} // namespace mlpcore

@@ -1,0 +1,27 @@
+// Gradient descent (PRML 5.41; Cauchy, 1847), d = -g, with a line search.
+#include "optim/line_search.hpp"
+#include "optim/methods.hpp"
+
+namespace mlpcore {
+
+template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>& course) {
+    LineSearch<T> search(objective, 0.9);
+    std::vector<T> d(at.w.size());
+    double step = 0, slope_before = 0;
+    while (!course.ended(at)) {
+        assign(-1, at.g, d);
+        const double slope = dot(at.g, d);
+        // The change of first order that the last step had (Nocedal and Wright, 2006, 3.60).
+        const double first = step == 0 ? cautious_step(slope) : step * slope_before / slope;
+        step = search(at, d, slope, first);
+        if (step == 0) {
+            return course.exhausted();
+        }
+        slope_before = slope;
+    }
+}
+
+template void run_gd(Objective<double>&, Point<double>&, Course<double>&);
+template void run_gd(Objective<float>&, Point<float>&, Course<float>&);
+
+} // namespace mlpcore

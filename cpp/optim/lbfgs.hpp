@@ -1,0 +1,39 @@
+// What L-BFGS remembers: the last pairs of steps and changes of the gradient (Nocedal and Wright,
+// Numerical Optimization, 2006, section 7.2). With the weights it is all the state there is, so
+// that a run can be taken up again where it ended.
+#pragma once
+
+#include <vector>
+
+#include "mlpcore/kernels.hpp"
+
+namespace mlpcore {
+
+template <class T> class LbfgsMemory {
+  public:
+    LbfgsMemory(index n, index capacity)
+        : n_(n), capacity_(capacity), s_(static_cast<std::size_t>(n * capacity)), y_(s_),
+          rho_(static_cast<std::size_t>(capacity)), share_(rho_) {}
+
+    index pairs() const { return pairs_; }
+    void forget() { pairs_ = 0; }
+
+    // Pair i, the oldest first.
+    const T* s(index i) const { return s_.data() + slot(i) * n_; }
+    const T* y(index i) const { return y_.data() + slot(i) * n_; }
+
+    // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0.
+    void remember(const T* s, const T* y);
+
+    // d = -H g by the two-loop recursion (Algorithm 7.4), -g where there are no pairs.
+    void direction(const std::vector<T>& g, std::vector<T>& d);
+
+  private:
+    index slot(index i) const { return (first_ + i) % capacity_; }
+
+    index n_, capacity_, first_ = 0, pairs_ = 0;
+    std::vector<T> s_, y_;            // a ring of capacity x n
+    std::vector<double> rho_, share_; // rho_k = 1 / s_k.y_k (7.17); the alpha_k of the recursion
+};
+
+} // namespace mlpcore

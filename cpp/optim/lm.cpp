@@ -1,0 +1,153 @@
+// Levenberg-Marquardt: with the Gauss-Newton Hessian H (PRML 5.84 for the sum of squares, 5.85 and
+// its generalization for the cross-entropies: H = sum_n J_n^T B_n J_n with J = dz^L/dw and the
+// curvature B = d2E_n/dz^L dz^L of the output),
+//
+//     (H + diag(alpha) + lambda I) step = -g                     (Levenberg, 1944; Marquardt, 1963)
+//
+// with lambda by the ratio of the decrease to the promised one (Nielsen, Damping parameter in
+// Marquardt's method, 1999, equation 2.13), and, on demand, the geodesic acceleration of Transtrum
+// and Sethna (Improvements to the Levenberg-Marquardt algorithm, 2012, section 3), whose second
+// step is, with the second derivative z'' of the outputs along the first,
+//
+//     (H + diag(alpha) + lambda I) bend = -1/2 J^T B z''.
+#include "optim/cholesky.hpp"
+#include "optim/methods.hpp"
+#include "optim/vectors.hpp"
+
+namespace mlpcore {
+
+namespace {
+
+// The second step. z'' is a difference of outputs, and J^T B z'' the gradient of the error for
+// targets t = y - B z'', since that is J^T (y - t).
+template <class T> class GeodesicAcceleration {
+  public:
+    explicit GeodesicAcceleration(const Objective<T>& objective)
+        : shifted_(static_cast<std::size_t>(objective.size())),
+          z_(static_cast<std::size_t>(objective.data.n * objective.net.n_outputs)), ahead_(z_),
+          behind_(z_), y_(z_) {}
+
+    // `bend` for `step` from `w`.
+    void compute(Objective<T>& objective, const std::vector<T>& w, const std::vector<T>& step,
+                 const Cholesky<T>& factor, std::vector<T>& bend) {
+        constexpr double h = 0.1; // of the step; what the authors advise
+        outputs(objective, w, step, 0, true, z_);
+        outputs(objective, w, step, h, true, ahead_);
+        outputs(objective, w, step, -h, true, behind_);
+        outputs(objective, w, step, 0, false, y_);
+        for (std::size_t i = 0; i < z_.size(); ++i) {
+            z_[i] = (ahead_[i] - 2 * z_[i] + behind_[i]) / static_cast<T>(h * h);
+        }
+        targets(objective.net);
+        Batch<T> synthetic = objective.data;
+        synthetic.t = z_.data();
+        synthetic.labels = nullptr;
+        objective.error_gradient(w, synthetic, bend);
+        factor.solve(bend.data());
+        assign(-0.5, bend, bend);
+    }
+
+  private:
+    void outputs(Objective<T>& objective, const std::vector<T>& w, const std::vector<T>& step,
+                 double share, bool logits, std::vector<T>& to) {
+        std::copy(w.begin(), w.end(), shifted_.begin());
+        axpy(share, step, shifted_);
+        objective.outputs(shifted_, logits, to);
+    }
+
+    // z'' becomes y - B z'', B of PRML 5.75, 5.76.
+    void targets(const NetworkView& net) {
+        const auto k = static_cast<std::size_t>(net.n_outputs);
+        for (std::size_t row = 0; row < z_.size(); row += k) {
+            T mean = 0;
+            for (std::size_t i = row; i < row + k && net.output == Output::softmax; ++i) {
+                mean += y_[i] * z_[i];
+            }
+            for (std::size_t i = row; i < row + k; ++i) {
+                const T y = y_[i];
+                const T b = net.output == Output::linear    ? z_[i]
+                            : net.output == Output::sigmoid ? y * (1 - y) * z_[i]
+                                                            : y * (z_[i] - mean);
+                z_[i] = y - b;
+            }
+        }
+    }
+
+    std::vector<T> shifted_, z_, ahead_, behind_, y_;
+};
+
+} // namespace
+
+template <class T>
+void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>& course) {
+    constexpr double eps = std::numeric_limits<T>::epsilon();
+    constexpr double longest_bend = 0.75; // 2 |bend| / |step|; Transtrum and Sethna, equation 15
+    const index n = objective.size();
+    const auto size = static_cast<std::size_t>(n);
+    std::vector<T> h(size * size), shift(size), step(size), bend(size);
+    Cholesky<T> factor(n);
+    GeodesicAcceleration<T> geodesic(objective);
+    Point<T> trial(n);
+    if (course.ended(at)) {
+        return;
+    }
+    objective.gauss_newton(at.w, h);
+    double most = 0;
+    for (index i = 0; i < n; ++i) {
+        most = std::max(most, static_cast<double>(h[static_cast<std::size_t>(i * n + i)]));
+    }
+    double lambda = 1e-3 * most, growth = 2;
+    const auto reject = [&] {
+        lambda = growth * std::max(lambda, eps * most);
+        growth *= 2;
+    };
+    while (true) {
+        for (std::size_t i = 0; i < size; ++i) {
+            shift[i] = static_cast<T>(lambda) + (objective.alpha ? objective.alpha[i] : T(0));
+        }
+        ++objective.counts.factorizations;
+        if (!factor.factor(h.data(), shift.data(), objective.interrupt)) {
+            if (!std::isfinite(lambda)) {
+                return course.exhausted();
+            }
+            reject(); // singular
+            continue;
+        }
+        assign(-1, at.g, step);
+        factor.solve(step.data());
+        // The decrease of g.s + 1/2 s.(H + alpha) s, by the equation of the step.
+        const double promised = 0.5 * (lambda * dot(step, step) - dot(at.g, step));
+        if (!(promised > eps * at.value) || relative_size(step, at.w) <= eps) {
+            return course.exhausted();
+        }
+        if (acceleration) {
+            geodesic.compute(objective, at.w, step, factor, bend);
+            if (!(4 * dot(bend, bend) <= longest_bend * longest_bend * dot(step, step))) {
+                reject(); // the model does not hold so far out
+                continue;
+            }
+            axpy(1, bend, step);
+        }
+        std::copy(at.w.begin(), at.w.end(), trial.w.begin());
+        axpy(1, step, trial.w);
+        objective.evaluate(trial);
+        const double ratio = (at.value - trial.value) / promised;
+        if (!(ratio > 0)) {
+            reject();
+            continue;
+        }
+        std::swap(at, trial);
+        const double closeness = 2 * std::min(ratio, 1.0) - 1;
+        lambda *= std::max(1.0 / 3, 1 - closeness * closeness * closeness);
+        growth = 2;
+        if (course.ended(at)) {
+            return;
+        }
+        objective.gauss_newton(at.w, h);
+    }
+}
+
+template void run_lm(Objective<double>&, Point<double>&, bool, Course<double>&);
+template void run_lm(Objective<float>&, Point<float>&, bool, Course<float>&);
+
+} // namespace mlpcore

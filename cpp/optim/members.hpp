@@ -1,0 +1,53 @@
+// Fitting the networks of an ensemble side by side, one a thread, so that Ctrl-C reaches all.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "mlpcore/interrupt.hpp"
+#include "mlpcore/parallel.hpp"
+
+namespace mlpcore {
+
+// Only the calling thread may ask its caller whether to stop; it tells the others.
+class MemberInterrupt : public Interrupt {
+  public:
+    MemberInterrupt(Interrupt& of_caller, std::thread::id caller, std::atomic<bool>& stop)
+        : of_caller_(of_caller), caller_(caller), stop_(stop) {}
+
+  protected:
+    bool ask() override {
+        if (std::this_thread::get_id() == caller_ && of_caller_.requested()) {
+            stop_.store(true);
+        }
+        return stop_.load();
+    }
+
+  private:
+    Interrupt& of_caller_;
+    std::thread::id caller_;
+    std::atomic<bool>& stop_;
+};
+
+// Calls fit(s, interrupt) for each member. A fit ends early, and those to come are left out, when
+// `interrupt` says so. A single member has all threads for its passes.
+template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fit& fit) {
+    std::atomic<bool> stop{false};
+    const std::thread::id caller = std::this_thread::get_id();
+    const auto body = [&](index s) {
+        MemberInterrupt own(interrupt, caller, stop);
+        fit(s, own);
+    };
+    if (size == 1) {
+        body(0);
+        return;
+    }
+    try {
+        // An iteration is worth a thread, even where a pass is not.
+        parallel_for(size, max_threads(), &interrupt, body);
+    } catch (const Interrupted&) {
+        stop.store(true); // what the members report tells who was interrupted
+    }
+}
+
+} // namespace mlpcore

@@ -1,0 +1,107 @@
+// What the deterministic methods minimize, F(w) = scale (E(w) + 1/2 sum_i alpha_i w_i^2), on all
+// samples at once, with its derivatives, each evaluation counted.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "mlpcore/derivatives.hpp"
+#include "optim/stopgap.hpp"
+
+namespace mlpcore {
+
+// How often each was computed, on all samples.
+struct Counts {
+    index forwards = 0, gradients = 0, products = 0, hessians = 0, factorizations = 0;
+};
+
+// Weights, and the objective there; `value` is infinite where anything is not finite.
+template <class T> struct Point {
+    explicit Point(index n)
+        : w(static_cast<std::size_t>(n)), g(static_cast<std::size_t>(n)),
+          value(std::numeric_limits<double>::infinity()), error(value) {}
+
+    std::vector<T> w, g; // g = dF/dw
+    double value;        // F
+    double error;        // scale E
+};
+
+template <class T> class Objective {
+  public:
+    // `alpha` has an element for each weight, or is null where there is no penalty.
+    Objective(const NetworkView& net, const Batch<T>& data, double scale, const T* alpha,
+              Interrupt* interrupt)
+        : net(net), data(data), scale(scale), alpha(alpha), interrupt(interrupt) {}
+
+    const NetworkView& net;
+    const Batch<T>& data;
+    const double scale;
+    const T* const alpha;
+    Interrupt* const interrupt;
+    Counts counts;
+
+    index size() const { return net.n_weights; }
+
+    // Fills in the objective and its gradient at point.w.
+    void evaluate(Point<T>& point) {
+        const index n = size();
+        point.error = error_gradient(point.w, data, point.g);
+        double penalty = 0;
+        for (index i = 0; alpha != nullptr && i < n; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            const T slope = static_cast<T>(scale) * alpha[i] * point.w[at];
+            point.g[at] += slope;
+            penalty += 0.5 * static_cast<double>(slope) * static_cast<double>(point.w[at]);
+        }
+        point.value = point.error + penalty;
+        const Kernels<T>& k = kernels<T>();
+        if (!std::isfinite(point.value) || k.first_nonfinite(n, point.g.data()) < n ||
+            k.first_nonfinite(n, point.w.data()) < n) {
+            point.value = std::numeric_limits<double>::infinity();
+        }
+    }
+
+    // scale E of some samples, and its gradient.
+    double error_gradient(const std::vector<T>& w, const Batch<T>& samples, std::vector<T>& g) {
+        ++counts.gradients;
+        const double error = gradient(net, w.data(), samples, g.data(), interrupt);
+        multiply_by_scale(g);
+        return scale * error;
+    }
+
+    // The outputs y, or z^L before the output function, (N, K).
+    void outputs(const std::vector<T>& w, bool logits, std::vector<T>& y) {
+        ++counts.forwards;
+        forward(net, w.data(), data, logits, y.data(), interrupt);
+    }
+
+    // product = (d2F/dw2) v, or that with the Gauss-Newton approximation of d2E/dw2.
+    void product(const std::vector<T>& w, const std::vector<T>& v, ProductKind kind,
+                 std::vector<T>& product) {
+        ++counts.products;
+        hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
+        multiply_by_scale(product);
+        for (std::size_t i = 0; alpha != nullptr && i < v.size(); ++i) {
+            product[i] += static_cast<T>(scale) * alpha[i] * v[i];
+        }
+    }
+
+    // The Gauss-Newton approximation of d2E/dw2 (W, W), times the scale; without the penalty.
+    void gauss_newton(const std::vector<T>& w, std::vector<T>& h) {
+        ++counts.hessians;
+        hessian(net, w.data(), data, HessianKind::gauss_newton, h.data(), interrupt);
+        multiply_by_scale(h);
+    }
+
+  private:
+    void multiply_by_scale(std::vector<T>& x) const {
+        if (scale != 1) {
+            std::transform(x.begin(), x.end(), x.begin(),
+                           [this](T v) { return static_cast<T>(scale) * v; });
+        }
+    }
+};
+
+} // namespace mlpcore

@@ -1,0 +1,82 @@
+// Scaled conjugate gradients (Moller, A scaled conjugate gradient algorithm for fast supervised
+// learning, Neural Networks 6, 1993; the numbers of steps are those of its page 530), with exact
+// products of the Hessian (PRML 5.96 to 5.109) in place of differences of gradients. The scale
+// lambda, which its author starts with 1e-6, starts as that share of the first curvature, so that
+// it does not depend on the units of the error.
+#include "optim/methods.hpp"
+#include "optim/vectors.hpp"
+
+namespace mlpcore {
+
+template <class T>
+void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>& course) {
+    const auto n = at.w.size();
+    constexpr double smallest = std::numeric_limits<T>::epsilon();
+    std::vector<T> p(n), hp(n), step(n); // the direction, H p
+    Point<T> trial(objective.size());
+    double lambda = -1, delta = 0; // delta = p.H p + lambda p.p
+    bool success = true;
+    index since_restart = 0;
+    if (course.ended(at)) {
+        return;
+    }
+    assign(-1, at.g, p);
+    while (true) {
+        const double pp = dot(p, p), mu = -dot(p, at.g);
+        if (success) { // step 2
+            objective.product(at.w, p, kind, hp);
+            delta = dot(p, hp);
+            lambda = lambda < 0 ? 1e-6 * std::abs(delta) / pp : lambda;
+            delta += lambda * pp; // step 3
+        }
+        if (!(delta > 0)) { // step 4: the Hessian made positive definite along p
+            const double raised = 2 * (lambda - delta / pp);
+            delta = lambda * pp - delta;
+            lambda = raised;
+        }
+        assign(mu / delta, p, step); // step 5
+        if (!(relative_size(step, at.w) > smallest)) {
+            return course.exhausted();
+        }
+        std::copy(at.w.begin(), at.w.end(), trial.w.begin());
+        axpy(1, step, trial.w);
+        objective.evaluate(trial);
+        const double comparison = 2 * delta * (at.value - trial.value) / (mu * mu); // step 6
+        success = comparison > 0;
+        const double before = lambda;
+        if (success) { // step 7
+            std::swap(at, trial);
+            if (course.ended(at)) {
+                return;
+            }
+            const double beta = (dot(at.g, at.g) - dot(at.g, trial.g)) / mu;
+            ++since_restart;
+            if (since_restart >= objective.size()) {
+                since_restart = 0;
+                assign(-1, at.g, p);
+            } else {
+                assign(beta, p, p);
+                axpy(-1, at.g, p);
+            }
+            if (!(dot(p, at.g) < 0)) {
+                since_restart = 0;
+                assign(-1, at.g, p);
+            }
+            if (comparison >= 0.75) {
+                lambda /= 4;
+            }
+        }
+        if (!(comparison >= 0.25)) { // step 8
+            const double short_of = std::isfinite(comparison) ? 1 - comparison : 3;
+            lambda += delta * short_of / pp;
+        }
+        if (!success) { // step 3, for the raised scale
+            delta += (lambda - before) * pp;
+        }
+    }
+}
+
+template void run_scg(Objective<double>&, Point<double>&, ProductKind, Course<double>&);
+template void run_scg(Objective<float>&, Point<float>&, ProductKind, Course<float>&);
+
+} // namespace mlpcore

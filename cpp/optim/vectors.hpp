@@ -1,0 +1,44 @@
+// The few operations on vectors of weights that the methods are written in.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "mlpcore/kernels.hpp"
+
+namespace mlpcore {
+
+template <class T> double dot(const std::vector<T>& x, const std::vector<T>& y) {
+    return kernels<T>().dot(static_cast<index>(x.size()), x.data(), y.data());
+}
+
+// y += a x
+template <class T> void axpy(double a, const std::vector<T>& x, std::vector<T>& y) {
+    kernels<T>().axpy(static_cast<index>(x.size()), static_cast<T>(a), x.data(), y.data());
+}
+
+// y = a x
+template <class T> void assign(double a, const std::vector<T>& x, std::vector<T>& y) {
+    std::transform(x.begin(), x.end(), y.begin(), [a](T v) { return static_cast<T>(a) * v; });
+}
+
+// max_i |x_i|
+template <class T> double largest(const std::vector<T>& x) {
+    T most = 0;
+    for (const T v : x) {
+        most = std::max(most, std::abs(v));
+    }
+    return static_cast<double>(most);
+}
+
+// max_i |x_i| / max(|w_i|, 1): the size of a step x from w.
+template <class T> double relative_size(const std::vector<T>& x, const std::vector<T>& w) {
+    T most = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        most = std::max(most, std::abs(x[i]) / std::max(std::abs(w[i]), T(1)));
+    }
+    return static_cast<double>(most);
+}
+
+} // namespace mlpcore

@@ -1,0 +1,398 @@
+"""Minimizing the error of a network by methods that look at all samples at once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpcore import _core
+from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.network import Network
+from mlpcore.results import html_table, text_table
+
+__all__ = ["EnsembleMinimizeResult", "LbfgsState", "MinimizeResult", "minimize"]
+
+Array = NDArray[Any]
+Method = Literal["lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd"]
+Stopped = Literal[
+    "gradient",
+    "step",
+    "error",
+    "iterations",
+    "time",
+    "callback",
+    "interrupted",
+    "diverged",
+    "precision",
+]
+Callback = Callable[[int, float, Array], object]
+
+
+@dataclass(frozen=True, eq=False)
+class LbfgsState:
+    """What L-BFGS remembers; with the weights it is all that a run needs to be taken up again.
+
+    Attributes
+    ----------
+    s, y : (m, W) arrays
+        The steps w_{k+1} - w_k and the changes g_{k+1} - g_k of the gradient, the oldest first.
+    """
+
+    s: Array
+    y: Array
+
+    def __repr__(self) -> str:
+        return f"LbfgsState of {len(self.s)} pairs"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class MinimizeResult:
+    """What a minimization gives back.
+
+    Attributes
+    ----------
+    w : (W,) array
+        The weights of the lowest objective found, always finite.
+    objective : float
+        ``E(w) + 1/2 sum_i alpha_i w_i^2`` there.
+    error : float
+        ``E(w)`` there.
+    gradient_norm : float
+        The largest element, in magnitude, of the gradient of the objective there.
+    stopped : str
+        Why it stopped, see `minimize`.
+    message : str
+        The same as a sentence.
+    n_iterations : int
+        Iterations done.
+    counts : dict of int
+        How often it computed "forward" (outputs alone), "gradient" (the error with it), "product"
+        (of the Hessian with a vector), "hessian" and "factorization".
+    history : dict of (n_iterations + 1,) arrays
+        "objective", "error", "gradient_norm" and "seconds" since the call, after each iteration;
+        entry 0 is the start.
+    seconds : float
+        Time spent.
+    method : str
+    state : LbfgsState or None
+        Of lbfgs: what takes the run up again.
+    """
+
+    w: Array
+    objective: float
+    error: float
+    gradient_norm: float
+    stopped: Stopped
+    message: str
+    n_iterations: int
+    counts: dict[str, int]
+    history: dict[str, Array]
+    seconds: float
+    method: str
+    state: LbfgsState | None
+
+    def _rows(self) -> list[tuple[str, str]]:
+        evaluations = [f"{n} {name}" for name, n in self.counts.items() if n > 0]
+        return [
+            ("stopped", f"{self.stopped}: {self.message}"),
+            ("objective", f"{self.objective:.6g}"),
+            ("error", f"{self.error:.6g}"),
+            ("gradient", f"{self.gradient_norm:.3g} at most"),
+            ("iterations", str(self.n_iterations)),
+            ("evaluations", ", ".join(evaluations) or "none"),
+            ("method", self.method),
+            ("weights", str(self.w.size)),
+            ("seconds", f"{self.seconds:.3g}"),
+        ]
+
+    def __repr__(self) -> str:
+        return text_table("MinimizeResult", self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table("MinimizeResult", self._rows())
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EnsembleMinimizeResult(Sequence[MinimizeResult]):
+    """What the minimization of an ensemble gives back: a sequence of its members' results.
+
+    Attributes
+    ----------
+    w : (S, W) array
+        The weights of the lowest objective of each network.
+    members : tuple of S MinimizeResult
+        `seconds` is that of the whole ensemble.
+    """
+
+    w: Array
+    members: tuple[MinimizeResult, ...]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @overload
+    def __getitem__(self, s: int) -> MinimizeResult: ...
+    @overload
+    def __getitem__(self, s: slice) -> tuple[MinimizeResult, ...]: ...
+    def __getitem__(self, s: int | slice) -> MinimizeResult | tuple[MinimizeResult, ...]:
+        return self.members[s]
+
+    def best(self) -> MinimizeResult:
+        """The member with the lowest objective.
+
+        Raises
+        ------
+        ValueError
+            If the ensemble has no networks.
+        """
+        if not self.members:
+            raise ValueError("the ensemble has no networks")
+        return min(self.members, key=lambda member: member.objective)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        if not self.members:
+            return []
+        reasons = Counter(member.stopped for member in self.members)
+        objectives = [member.objective for member in self.members]
+        return [
+            ("stopped", ", ".join(f"{n} {why}" for why, n in reasons.items())),
+            ("objective", f"best {min(objectives):.6g}, median {np.median(objectives):.6g}"),
+            ("iterations", f"{sum(member.n_iterations for member in self.members)} in all"),
+            ("method", self.members[0].method),
+            ("seconds", f"{self.members[0].seconds:.3g}"),
+        ]
+
+    def __repr__(self) -> str:
+        return text_table(f"EnsembleMinimizeResult of {len(self)} networks", self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(f"EnsembleMinimizeResult of {len(self)} networks", self._rows())
+
+
+def minimize(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    *,
+    method: Method = "lbfgs",
+    weight_decay: ArrayLike = 0.0,
+    sample_weight: ArrayLike | None = None,
+    iterations: int = 1000,
+    gradient_tolerance: float | None = None,
+    step_tolerance: float | None = None,
+    error_tolerance: float | None = None,
+    seconds: float | None = None,
+    curvature: Literal["exact", "gauss_newton"] = "exact",
+    conjugacy: Literal["polak_ribiere", "hestenes_stiefel"] = "polak_ribiere",
+    acceleration: bool = False,
+    memory: int = 10,
+    state: LbfgsState | Sequence[LbfgsState] | None = None,
+    callback: Callback | None = None,
+) -> Any:
+    """Find weights that minimize the error on all samples, beginning at `w`.
+
+    The objective is ``F(w) = E(w) + 1/2 sum_i alpha_i w_i^2`` with E a **sum** over samples, as
+    ``net.error`` has it (PRML 5.112); it is not divided by anything. It never rises from one
+    iteration to the next. The loops are native; Python runs only for `callback`.
+
+    Parameters
+    ----------
+    net, w, X, T
+        The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
+        With w of shape (S, W) the S networks of an ensemble are fitted side by side, on the same
+        data or each on its own (S, N, D); each becomes, bit for bit, what it would alone. An
+        ensemble has no callback.
+    method : str
+        lm
+            Levenberg-Marquardt (Levenberg, 1944; Marquardt, 1963) on the Gauss-Newton Hessian, of
+            the cross-entropies too, with the damping of Nielsen (1999) and, with `acceleration`,
+            the geodesic acceleration of Transtrum and Sethna (2012). The method of choice for up
+            to some hundreds of weights; an iteration costs about N W^2 / 2 + W^3 / 6.
+        scg
+            Scaled conjugate gradients (Moller, 1993), with exact products of the Hessian.
+        cg
+            Nonlinear conjugate gradients, `conjugacy` with restarts (Nocedal and Wright, 2006,
+            Algorithm 5.4).
+        newton-cg
+            Newton's method in a trust region by Steihaug's truncated conjugate gradients (Nocedal
+            and Wright, 2006, Algorithms 4.1 and 7.2), on products with the Hessian of the kind
+            `curvature`.
+        bfgs
+            BFGS with the whole inverse (W, W) (Nocedal and Wright, 2006, Algorithm 6.1).
+        lbfgs
+            BFGS of limited memory, the last `memory` pairs (Algorithm 7.5). The method of choice
+            for many weights.
+        gd
+            Gradient descent.
+
+        cg, bfgs, lbfgs and gd search along their direction until the strong Wolfe conditions hold
+        (Nocedal and Wright, 2006, Algorithms 3.5 and 3.6).
+    weight_decay : float or (W,) array-like
+        alpha, the precision of a normal prior over all weights and biases, or over each,
+        relative to a noise precision of 1.
+    sample_weight : (N,) array-like, optional
+        Weights of the samples.
+    iterations : int
+        The most iterations.
+    gradient_tolerance, step_tolerance, error_tolerance : float, optional
+        See *stopping* below. None is 1e-6, 1e-10 and 1e-10 for float64, and 1e-4, 1e-6 and 1e-7
+        for float32; 0 is off, but for a measure that is exactly 0.
+    seconds : float, optional
+        The most time for the call.
+    curvature : {"exact", "gauss_newton"}
+        The Hessian of scg and newton-cg.
+    conjugacy : {"polak_ribiere", "hestenes_stiefel"}
+        Of cg; a negative factor becomes 0.
+    acceleration : bool
+        Of lm.
+    memory : int
+        Pairs of lbfgs.
+    state : LbfgsState, or S of them for an ensemble, optional
+        Of lbfgs: the `state` of an earlier result whose `w` is where this call begins. The two
+        calls then take, bit for bit, the iterations that one long call takes.
+    callback : callable, optional
+        Called as ``callback(iteration, objective, w)`` after each iteration (0 is the start; w is
+        a copy). A true answer stops the minimization.
+
+    Returns
+    -------
+    MinimizeResult, or EnsembleMinimizeResult for w of shape (S, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable; the message names it. What `callback` raises is raised, except
+        for KeyboardInterrupt.
+    MemoryError
+        If the matrices of lm or bfgs can't be had; the message states their size.
+
+    Notes
+    -----
+    *Stopping.* All methods have the same rules, looked at after each iteration in this order;
+    `stopped` of the result says which it was. No tolerance depends on the units of the error or on
+    the number of samples.
+
+    - diverged: the objective is not finite at the start.
+    - callback: the callback said so.
+    - gradient: ``max_i |g_i| max(|w_i|, 1) / F <= gradient_tolerance``: a relative change of the
+      weights hardly changes F, relatively (Dennis and Schnabel, 1983, 7.2.5).
+    - step: the iteration's step has ``max_i |dw_i| / max(|w_i|, 1) <= step_tolerance``.
+    - error: the iteration lowered F by no more than ``error_tolerance * F``.
+    - iterations, time: as many as were allowed, or as long.
+    - interrupted: Ctrl-C. Like all others it keeps the best weights.
+    - precision: the method finds nothing lower, because values of F near here no longer differ by
+      more than their rounding.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> net = mlpcore.Network((1, 5, 1))
+    >>> result = mlpcore.minimize(net, net.init(seed=0), X, np.sin(3 * X), method="lbfgs")
+    >>> bool(result.error < 0.01)
+    True
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    choice("method", method, _core.methods)
+    choice("conjugacy", conjugacy, _core.conjugacies)
+    choice("curvature", curvature, ("exact", "gauss_newton"))
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}, expected a callable or None")
+    if callback is not None and np.ndim(w) == 2:
+        raise ValueError("callback came with an ensemble of networks, expected none")
+    tolerances = {
+        "gradient_tolerance": (gradient_tolerance, 1e-6, 1e-4),
+        "step_tolerance": (step_tolerance, 1e-10, 1e-6),
+        "error_tolerance": (error_tolerance, 1e-10, 1e-7),
+    }
+    single = net.dtype == np.float32
+    limits = {
+        name: real_number(name, (f32 if single else f64) if given is None else given)
+        for name, (given, f64, f32) in tolerances.items()
+    }
+    start = time.perf_counter()
+    fitted, reports, states = _core.minimize(
+        net._core,
+        w,
+        X,
+        T,
+        sample_weight,
+        method=method,
+        weight_decay=weight_decay,
+        iterations=whole_number("iterations", iterations, least=0),
+        **limits,
+        seconds=np.inf if seconds is None else real_number("seconds", seconds, positive=True),
+        curvature=curvature,
+        conjugacy=conjugacy,
+        acceleration=flag("acceleration", acceleration),
+        memory=whole_number("memory", memory, least=1),
+        states=_states(state, method, w),
+        callback=callback,
+    )
+    spent = time.perf_counter() - start
+    members = [
+        _result(one, report, pairs, method, spent)
+        for one, report, pairs in zip(np.atleast_2d(fitted), reports, states, strict=True)
+    ]
+    return EnsembleMinimizeResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
+
+
+def _states(
+    state: LbfgsState | Sequence[LbfgsState] | None, method: str, w: ArrayLike
+) -> list[Any]:
+    """The states to begin with, one for each network, or none at all."""
+    if state is None:
+        return []
+    if method != "lbfgs":
+        raise ValueError(f"state came with method {method!r}, expected it with 'lbfgs' alone")
+    states = [state] if isinstance(state, LbfgsState) else list(state)
+    expected = len(np.asarray(w)) if np.ndim(w) == 2 else 1
+    if len(states) != expected or not all(isinstance(one, LbfgsState) for one in states):
+        raise ValueError(f"state is {state!r}, expected {expected} LbfgsState")
+    return states
+
+
+def _result(
+    w: Array, report: dict[str, Any], pairs: Any, method: str, seconds: float
+) -> MinimizeResult:
+    history, stopped = report["history"], report["stopped"]
+    # Interrupted in its very first pass, a minimization has no history.
+    n_iterations = max(history["objective"].size - 1, 0)
+    last = {name: float(values[-1]) if values.size else np.nan for name, values in history.items()}
+    return MinimizeResult(
+        w=w,
+        objective=last["objective"],
+        error=last["error"],
+        gradient_norm=last["gradient_norm"],
+        stopped=stopped,
+        message=_explain(stopped, n_iterations),
+        n_iterations=n_iterations,
+        counts=report["counts"],
+        history=history,
+        seconds=seconds,
+        method=method,
+        state=None if pairs is None else LbfgsState(*pairs),
+    )
+
+
+def _explain(stopped: Stopped, n_iterations: int) -> str:
+    after = f"after {n_iterations} iterations"
+    return {
+        "gradient": f"{after} the gradient is as small as gradient_tolerance asks",
+        "step": f"{after} a step was no longer than step_tolerance",
+        "error": f"{after} an iteration lowered the objective by no more than error_tolerance",
+        "iterations": f"all {n_iterations} iterations were done",
+        "time": f"the time was over {after}",
+        "callback": f"the callback said so {after}",
+        "interrupted": f"interrupted {after}; these are the best weights until then",
+        "diverged": "the objective is not finite at the start",
+        "precision": f"{after} nothing lower can be found to the precision of the numbers",
+    }[stopped]

@@ -1,0 +1,549 @@
+"""Minimization: the native methods against those of the reference, closed forms and SciPy; every
+rule that stops them; and hostile problems.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from cases import Case, assert_close, assert_same_bits
+
+import mlpcore
+from mlpcore import reference_optimizers as oracle
+
+METHODS = ("lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd")
+#: With their options, as (name, options of minimize, method and options of the reference).
+VARIANTS = [
+    ("lm", {}, oracle.lm, {}),
+    ("lm", {"acceleration": True}, oracle.lm, {"acceleration": True}),
+    ("scg", {}, oracle.scg, {}),
+    ("cg", {}, oracle.cg, {}),
+    ("cg", {"conjugacy": "hestenes_stiefel"}, oracle.cg, {"conjugacy": "hestenes_stiefel"}),
+    ("newton-cg", {}, oracle.newton_cg, {}),
+    ("newton-cg", {"curvature": "gauss_newton"}, oracle.newton_cg, {"kind": "gauss_newton"}),
+    ("bfgs", {}, oracle.bfgs, {}),
+    ("lbfgs", {}, oracle.lbfgs, {}),
+    ("lbfgs", {"memory": 2}, oracle.lbfgs, {"memory": 2}),
+    ("gd", {}, oracle.gd, {}),
+]
+REGRESSION = Case((3, 6, 2), n=50)
+PROBLEMS = [
+    REGRESSION,
+    Case((3, 6, 2), "softplus", n=50, weighted=True),
+    Case((4, 5, 4, 3), ("tanh", "silu"), "softmax", n=37, flat=True),
+    Case((2, 4, 3), output="softmax", n=23, weighted=True),
+    Case((2, 8, 1), "gelu", "sigmoid", n=41, weighted=True, flat=True),
+]
+OFF = {"gradient_tolerance": 0, "step_tolerance": 0, "error_tolerance": 0}
+EVERY = pytest.mark.parametrize("method", METHODS)
+
+
+def ids(value):
+    return value if isinstance(value, str) else None
+
+
+def fit(case, problem=None, **settings):
+    w, X, T, s = case.problem() if problem is None else problem
+    return mlpcore.minimize(case.network(), w, X, T, sample_weight=s, **settings)
+
+
+def objective(case, problem, alpha=0.0):
+    _, X, T, s = problem
+    return oracle.Objective(case.reference().architecture, X, T, s, alpha)
+
+
+# The methods -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", PROBLEMS, ids=str)
+@pytest.mark.parametrize(("method", "options", "expected", "settings"), VARIANTS, ids=ids)
+def test_iterations_are_those_of_the_reference(method, options, expected, settings, case):
+    problem, weights = case.problem(), []
+    alpha = np.linspace(0, 0.5, case.n_weights)
+    result = fit(
+        case,
+        problem,
+        method=method,
+        weight_decay=alpha,
+        iterations=8,
+        callback=lambda i, F, w: weights.append(w) and False,
+        **OFF,
+        **options,
+    )
+    f = objective(case, problem, alpha)
+    path = np.array(list(itertools.islice(expected(f, problem.w, **settings), 9)))
+    assert_close(np.array(weights), path, 1e-5)  # rounding grows with the iterations
+    assert_close(np.array(weights)[:3], path[:3], 1e-9)
+    assert_close(result.history["objective"], np.array([f.value(w) for w in weights]), 1e-12)
+    assert_close(
+        result.history["gradient_norm"],
+        np.array([np.abs(f.gradient(w)).max() for w in weights]),
+        1e-9,
+    )
+    assert_close(result.history["error"][-1], case.network().error(result.w, *problem[1:]), 1e-12)
+    assert (result.stopped, result.n_iterations) == ("iterations", 8)
+    assert (np.diff(result.history["objective"]) < 0).all()
+    assert (np.diff(result.history["seconds"]) >= 0).all()
+    assert_same_bits(result.w, weights[-1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("alpha", [0, 3, "each"])
+@EVERY
+def test_least_squares(method, weighted, alpha):
+    """A network without a hidden layer has a closed form (PRML 3.15, 3.28)."""
+    case = Case((4, 3), n=30, weighted=weighted)
+    net, problem = case.network(), case.problem()
+    _, X, T, s = problem
+    alpha = np.linspace(0.1, 2, 15) if alpha == "each" else alpha
+    each = net.unpack(np.broadcast_to(alpha, 15).astype(float))[0]
+    root = np.sqrt(np.ones(30) if s is None else s)[:, None]
+    Phi = root * np.append(X, np.ones((30, 1)), axis=1)
+    columns = [
+        np.linalg.solve(Phi.T @ Phi + np.diag([*each[0][k], each[1][k]]), Phi.T @ (root * T)[:, k])
+        for k in range(3)
+    ]
+    W = np.array(columns)
+    result = fit(case, problem, method=method, weight_decay=alpha, error_tolerance=0)
+    assert result.stopped in ("gradient", "precision", "step")
+    assert_close(result.w, net.pack([(W[:, :4], W[:, 4])]), 1e-5)
+    if method == "lm":
+        assert result.n_iterations < 20
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@EVERY
+def test_logistic_regression(method, weighted):
+    """Against iterative reweighted least squares, PRML 4.99."""
+    case = Case((5, 1), output="sigmoid", n=80, weighted=weighted)
+    problem = case.problem()
+    _, X, T, s = problem
+    s = np.ones(80) if s is None else s
+    Phi, v = np.append(X, np.ones((80, 1)), axis=1), np.zeros(6)
+    for _ in range(20):
+        y = 1 / (1 + np.exp(-Phi @ v))
+        H = Phi.T @ ((s * y * (1 - y))[:, None] * Phi) + 0.5 * np.eye(6)
+        v = v - np.linalg.solve(H, Phi.T @ (s * (y - T[:, 0])) + 0.5 * v)
+    result = fit(case, problem, method=method, weight_decay=0.5, gradient_tolerance=1e-8)
+    assert_close(result.w, v, 1e-4)
+
+
+@pytest.mark.peer
+@EVERY
+def test_the_optimum_of_scipy(method):
+    optimize = pytest.importorskip("scipy.optimize")
+    case = Case((5, 3), output="softmax", n=80, flat=True)
+    problem = case.problem()
+    f = objective(case, problem, 1.0)
+    best = optimize.minimize(
+        f.value, problem.w, jac=f.gradient, method="BFGS", options={"gtol": 1e-8}
+    )
+    result = fit(case, problem, method=method, weight_decay=1.0, error_tolerance=0)
+    assert_close(result.objective, best.fun, 1e-9)
+    assert_close(result.w, best.x, 1e-4)
+
+
+@pytest.mark.parametrize("case", PROBLEMS, ids=str)
+@EVERY
+def test_a_minimum_of_networks(method, case):
+    """Converged: no direction goes down, at the values of the reference."""
+    problem = case.problem()
+    f = objective(case, problem, 0.1)
+    result = fit(case, problem, method=method, weight_decay=0.1, iterations=20000)
+    assert result.stopped in ("gradient", "error", "precision", "step"), result
+    tolerance = 1e-2 if method in ("gd", "cg") else 1e-4
+    assert np.abs(f.gradient(result.w)).max() <= tolerance * result.objective
+    assert_close(result.objective, f.value(result.w), 1e-12)
+
+
+@EVERY
+def test_float32(method):
+    case = Case((4, 5, 3), "tanh", "softmax", n=37, flat=True, dtype="float32")
+    wide = Case((4, 5, 3), "tanh", "softmax", n=37, flat=True)
+    settings = {"method": method, "weight_decay": 0.3, "iterations": 3000}
+    result, expected = fit(case, **settings), fit(wide, **settings)
+    assert result.w.dtype == np.float32
+    assert result.history["objective"].dtype == np.float64
+    assert result.stopped in ("gradient", "step", "error", "precision")
+    assert result.objective < 1.05 * expected.objective
+
+
+@EVERY
+def test_counts(method):
+    result = fit(REGRESSION, method=method, iterations=10, acceleration=True)
+    counts = result.counts
+    assert set(counts) == {"forward", "gradient", "product", "hessian", "factorization"}
+    assert counts["gradient"] >= 11
+    assert (counts["hessian"] > 0) == (counts["factorization"] > 0) == (method == "lm")
+    assert (counts["forward"] > 0) == (method == "lm")
+    assert (counts["product"] > 0) == (method in ("scg", "newton-cg"))
+
+
+# Stopping ----------------------------------------------------------------------------------------
+
+
+def relative_gradient(f, w):
+    return (np.abs(f.gradient(w)) * np.maximum(np.abs(w), 1)).max() / f.value(w)
+
+
+def first(condition):
+    """The first iteration at which the condition holds."""
+    return int(np.flatnonzero(condition)[0])
+
+
+@EVERY
+def test_rules(method):
+    """Each tolerance stops where its documented measure first falls below it."""
+    problem, weights = REGRESSION.problem(), []
+    f = objective(REGRESSION, problem, 0.1)
+    common = {"method": method, "weight_decay": 0.1, "iterations": 60}
+    full = fit(
+        REGRESSION, problem, callback=lambda i, F, w: weights.append(w) and False, **common, **OFF
+    )
+    w, F = np.array(weights), full.history["objective"]
+    gradients = np.array([relative_gradient(f, v) for v in w])
+    steps = (np.abs(np.diff(w, axis=0)) / np.maximum(np.abs(w[1:]), 1)).max(axis=1)
+    decreases = -np.diff(F) / F[1:]
+    for name, measures, begin in (
+        ("gradient", gradients, 0),
+        ("step", steps, 1),
+        ("error", decreases, 1),
+    ):
+        tolerance = np.sort(measures)[len(measures) // 2] * (1 + 1e-6)
+        expected = first(measures <= tolerance) + begin
+        result = fit(REGRESSION, problem, **common, **(OFF | {f"{name}_tolerance": tolerance}))
+        assert (result.stopped, result.n_iterations) == (name, expected)
+        assert_same_bits(result.w, w[expected])
+        assert name in result.message
+        assert_same_bits(result.history["objective"], F[: expected + 1])
+
+
+@EVERY
+def test_tolerances_have_no_units(method):
+    """The same targets in other units, and every sample a thousand times: the same course."""
+    problem = Case((3, 2), n=20).problem()
+    scaled = problem._replace(s=np.full(20, 1000.0))
+    one = fit(Case((3, 2), n=20), problem, method=method)
+    other = fit(Case((3, 2), n=20), scaled, method=method)
+    assert one.stopped == other.stopped
+    if method not in ("gd", "cg", "bfgs", "lbfgs"):  # their very first step is a guess
+        assert one.n_iterations == other.n_iterations
+    assert_close(one.w, other.w, 1e-4)
+
+
+@EVERY
+def test_at_the_optimum_already(method):
+    problem = REGRESSION.problem()
+    problem = problem._replace(T=REGRESSION.network().forward(problem.w, problem.X))
+    result = fit(REGRESSION, problem, method=method)
+    assert (result.stopped, result.n_iterations) == ("gradient", 0)
+    assert_same_bits(result.w, problem.w)
+    assert result.objective == 0
+
+
+@EVERY
+def test_no_iterations(method):
+    problem = REGRESSION.problem()
+    result = fit(REGRESSION, problem, method=method, iterations=0)
+    assert (result.stopped, result.n_iterations) == ("iterations", 0)
+    assert_same_bits(result.w, problem.w)
+    assert result.w is not problem.w
+
+
+@EVERY
+def test_to_the_precision_of_the_numbers(method):
+    """With every tolerance off a method still ends by itself, or slowly goes on downwards."""
+    case = Case((2, 2, 1), n=30)
+    result = fit(case, method=method, weight_decay=0.5, iterations=3000, **OFF)
+    assert result.stopped in ("precision", "gradient", "step", "error", "iterations")
+    assert relative_gradient(objective(case, case.problem(), 0.5), result.w) < 1e-5
+
+
+@EVERY
+def test_time(method):
+    case = Case((8, 20, 10), n=500)
+    result = fit(case, method=method, iterations=10**9, seconds=0.2, **OFF)
+    assert result.stopped == "time"
+    assert result.seconds < 1.5
+    assert result.objective < result.history["objective"][0]
+
+
+@EVERY
+def test_divergence_at_the_start(method):
+    problem = REGRESSION.problem()
+    problem = problem._replace(w=np.full_like(problem.w, 1e200))
+    result = fit(REGRESSION, problem, method=method)
+    assert (result.stopped, result.n_iterations) == ("diverged", 0)
+    assert_same_bits(result.w, problem.w)
+
+
+@EVERY
+def test_callback(method):
+    calls = []
+    problem = REGRESSION.problem()
+
+    def callback(iteration, F, w):
+        calls.append((iteration, F, w.copy()))
+        w[:] = np.nan  # a copy: this spoils nothing
+        return iteration == 3
+
+    result = fit(REGRESSION, problem, method=method, callback=callback)
+    assert (result.stopped, result.n_iterations) == ("callback", 3)
+    assert [i for i, _, _ in calls] == [0, 1, 2, 3]
+    assert [F for _, F, _ in calls] == result.history["objective"].tolist()
+    assert_same_bits(calls[0][2], problem.w)
+    assert_same_bits(calls[3][2], result.w)
+
+
+@EVERY
+@pytest.mark.parametrize("at", [0, 2])
+def test_callbacks_that_raise(method, at):
+    def fail(exception):
+        def callback(iteration, *_):
+            if iteration == at:
+                raise exception
+
+        return callback
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        fit(REGRESSION, method=method, callback=fail(ZeroDivisionError("mine")))
+    result = fit(REGRESSION, method=method, callback=fail(KeyboardInterrupt()))
+    assert (result.stopped, result.n_iterations) == ("interrupted", at)
+
+
+# One run, many runs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [False, True])
+@EVERY
+def test_an_ensemble_is_what_each_is_alone(method, own):
+    rng = np.random.default_rng(0)
+    net = mlpcore.Network((3, 4, 1))
+    front = (5,) if own else ()
+    w = rng.normal(size=(5, net.n_weights))
+    X, T = rng.normal(size=(*front, 37, 3)), rng.normal(size=(*front, 37, 1))
+    s = rng.uniform(0, 2, (*front, 37))
+    settings = {"method": method, "weight_decay": 0.1, "iterations": 30}
+    for threads in (1, 3):
+        mlpcore.set_num_threads(threads)
+        together = mlpcore.minimize(net, w, X, T, sample_weight=s, **settings)
+        assert len(together) == 5
+        for i, member in enumerate(together):
+            data = (X[i], T[i]) if own else (X, T)
+            alone = mlpcore.minimize(net, w[i], *data, sample_weight=s[i] if own else s, **settings)
+            assert_same_bits(together.w[i], alone.w)
+            assert_same_bits(member.history["objective"], alone.history["objective"])
+            assert (member.stopped, member.counts) == (alone.stopped, alone.counts)
+    assert together.best().objective == min(member.objective for member in together)
+    assert "5 networks" in repr(together)
+    assert method in together._repr_html_()
+
+
+def test_an_ensemble_of_none_and_of_one():
+    net = mlpcore.Network((3, 4, 1))
+    w, X = np.ones((1, net.n_weights)), np.ones((7, 3))
+    assert len(mlpcore.minimize(net, w[:0], X, np.ones(7))) == 0
+    one = mlpcore.minimize(net, w, X, np.zeros(7), iterations=5)
+    assert_same_bits(one.w[0], mlpcore.minimize(net, w[0], X, np.zeros(7), iterations=5).w)
+    with pytest.raises(ValueError, match="no networks"):
+        mlpcore.minimize(net, w[:0], X, np.ones(7)).best()
+
+
+@EVERY
+def test_the_same_bits_for_any_number_of_threads(method):
+    case = Case((8, 50, 1), n=2000)
+    results = []
+    for threads in (1, 2, 3):
+        mlpcore.set_num_threads(threads)
+        results.append(fit(case, method=method, iterations=3).w)
+    for w in results[1:]:
+        assert_same_bits(w, results[0])
+
+
+@pytest.mark.parametrize("parts", [(1, 19), (7, 13), (12, 8)])
+@pytest.mark.parametrize("memory", [1, 5, 10])
+def test_lbfgs_taken_up_again(parts, memory):
+    problem = REGRESSION.problem()
+    settings = {"method": "lbfgs", "memory": memory, **OFF}
+    whole = fit(REGRESSION, problem, iterations=20, **settings)
+    part = fit(REGRESSION, problem, iterations=parts[0], **settings)
+    rest = fit(
+        REGRESSION, problem._replace(w=part.w), iterations=parts[1], state=part.state, **settings
+    )
+    assert_same_bits(rest.w, whole.w)
+    assert_same_bits(rest.history["objective"], whole.history["objective"][parts[0] :])
+    assert_same_bits(rest.state.s, whole.state.s)
+    assert_same_bits(rest.state.y, whole.state.y)
+    assert repr(part.state) == f"LbfgsState of {min(parts[0], memory)} pairs"
+
+
+def test_an_ensemble_taken_up_again():
+    net = mlpcore.Network((3, 4, 1))
+    rng = np.random.default_rng(0)
+    w, X, T = rng.normal(size=(3, net.n_weights)), rng.normal(size=(37, 3)), rng.normal(size=37)
+    whole = mlpcore.minimize(net, w, X, T, iterations=12, **OFF)
+    part = mlpcore.minimize(net, w, X, T, iterations=5, **OFF)
+    states = [member.state for member in part]
+    rest = mlpcore.minimize(net, part.w, X, T, iterations=7, state=states, **OFF)
+    assert_same_bits(rest.w, whole.w)
+
+
+# Hostile problems --------------------------------------------------------------------------------
+
+
+def hostile():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(20, 3))
+    return {
+        "constant targets": (X, np.full(20, 2.5)),
+        "targets of 0": (X, np.zeros(20)),
+        "duplicated rows": (np.repeat(X[:2], 10, axis=0), np.repeat([1.0, -1.0], 10)),
+        "contradicting rows": (np.repeat(X[:2], 10, axis=0), rng.normal(size=20)),
+        "one row": (X[:1], np.ones(1)),
+        "fewer rows than weights": (X[:4], rng.normal(size=4)),
+        "inputs of 0": (np.zeros((20, 3)), rng.normal(size=20)),
+        "one input all": (np.repeat(X[:, :1], 3, axis=1), X[:, 0]),
+        "inputs far apart": (X * [1e-6, 1, 1e6], rng.normal(size=20)),
+        "huge targets": (X, 1e100 * rng.normal(size=20)),
+        "tiny targets": (X, 1e-100 * rng.normal(size=20)),
+        "saturated": (1e8 * X, rng.normal(size=20)),
+    }
+
+
+@pytest.mark.parametrize("start", ["random", "zeros", "ones", "far"])
+@pytest.mark.parametrize("problem", hostile())
+@EVERY
+def test_hostile_problems(method, problem, start):
+    X, T = hostile()[problem]
+    net = mlpcore.Network((3, 6, 1))
+    w = {
+        "random": net.init(seed=0),
+        "zeros": np.zeros(net.n_weights),
+        "ones": np.ones(net.n_weights),
+        "far": 1e5 * net.init(seed=0),
+    }[start]
+    for settings in ({}, {"weight_decay": 0.1}, {"acceleration": True}, OFF):
+        result = mlpcore.minimize(net, w, X, T, method=method, iterations=200, **settings)
+        assert np.isfinite(result.w).all()
+        assert np.isfinite(result.history["objective"]).all()
+        assert (np.diff(result.history["objective"]) < 0).all()
+        assert result.stopped not in ("diverged", "interrupted", "time", "callback")
+        assert result.stopped in result.message or result.stopped == "precision"
+
+
+@EVERY
+def test_constant_targets_are_learned(method):
+    X, T = hostile()["constant targets"]
+    net = mlpcore.Network((3, 6, 1))
+    result = mlpcore.minimize(net, net.init(seed=0), X, T, method=method, error_tolerance=0)
+    assert result.error < 1e-6
+
+
+@EVERY
+@pytest.mark.parametrize("layers", [(1, 1), (1, 1, 1)])
+def test_few_weights(method, layers):
+    net = mlpcore.Network(layers)
+    X = np.linspace(-1, 1, 9)[:, None]
+    result = mlpcore.minimize(net, np.full(net.n_weights, 0.3), X, 0.5 * X, method=method)
+    assert result.error < 1e-4
+
+
+def test_a_singular_gauss_newton():
+    """Two hidden units alike make J^T J singular; the damping makes the equation solvable."""
+    net = mlpcore.Network((2, 4, 1))
+    w = np.concatenate([np.tile([0.3, -0.2], 4), np.zeros(4), np.full(4, 0.1), [0.0]])
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    result = mlpcore.minimize(net, w, X, X[:, 0] * X[:, 1], method="lm")
+    assert result.objective < result.history["objective"][0]
+    assert result.stopped in ("gradient", "step", "error", "precision")
+
+
+@EVERY
+def test_separable_classes(method):
+    """The error has no minimum, its infimum 0 is at infinity."""
+    X = np.array([[-1.0], [-0.5], [0.5], [1.0]])
+    net = mlpcore.Network((1, 1), output="sigmoid")
+    result = mlpcore.minimize(net, [0.0, 0.0], X, [0, 0, 1, 1], method=method, iterations=3000)
+    assert result.error < 0.05
+    assert np.isfinite(result.w).all()
+
+
+# Arguments ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "exception", "message"),
+    [
+        ({"method": "adam"}, ValueError, "method is 'adam', expected one of lm, scg, cg"),
+        ({"method": 3}, TypeError, "method is 3"),
+        ({"conjugacy": "x"}, ValueError, "conjugacy is 'x'"),
+        ({"curvature": "x"}, ValueError, "curvature is 'x'"),
+        ({"iterations": -1}, ValueError, "iterations is -1"),
+        ({"gradient_tolerance": -1}, ValueError, "gradient_tolerance is -1"),
+        ({"step_tolerance": np.nan}, ValueError, "step_tolerance is nan"),
+        ({"error_tolerance": "x"}, TypeError, "error_tolerance is 'x'"),
+        ({"seconds": 0}, ValueError, "seconds is 0.0, expected a number above 0"),
+        ({"memory": 0}, ValueError, "memory is 0"),
+        ({"acceleration": 1}, TypeError, "acceleration is 1"),
+        ({"callback": 1}, TypeError, "callback is 1"),
+        ({"weight_decay": -1}, ValueError, r"weight_decay is -1\.0, expected a finite number"),
+        ({"weight_decay": np.inf}, ValueError, "weight_decay is inf"),
+        ({"weight_decay": [1.0]}, ValueError, r"weight_decay has shape \(1,\), expected a number"),
+        ({"weight_decay": [0.0] * 37 + [-2]}, ValueError, r"weight_decay\[37\] is -2\.0"),
+        ({"weight_decay": "x"}, (TypeError, ValueError), "weight_decay"),
+        ({"sample_weight": np.zeros(50)}, ValueError, "sample_weight sums to 0"),
+        ({"state": 1}, (TypeError, ValueError), "state"),
+        ({"state": [], "method": "lbfgs"}, ValueError, r"state is \[\], expected 1 LbfgsState"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(settings, exception, message):
+    w, X, T, _ = REGRESSION.problem()
+    with pytest.raises(exception, match=message):
+        mlpcore.minimize(REGRESSION.network(), w, X, T, **settings)
+
+
+def test_bad_states():
+    w, X, T, _ = REGRESSION.problem()
+    net, n = REGRESSION.network(), REGRESSION.n_weights
+    good = np.ones((2, n))
+    for s, y, message in (
+        (good, good[:1], rf"state.y has shape \(1, {n}\)"),
+        (good[:, 1:], good, rf"state.s has shape \(2, {n - 1}\), expected \(m, {n}\)"),
+        (good, good * np.nan, "state.y is not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mlpcore.minimize(net, w, X, T, state=mlpcore.LbfgsState(s, y))
+    state = mlpcore.LbfgsState(good, good)
+    with pytest.raises(ValueError, match="state came with method 'bfgs'"):
+        mlpcore.minimize(net, w, X, T, method="bfgs", state=state)
+
+
+def test_bad_data():
+    w, X, T, _ = REGRESSION.problem()
+    net = REGRESSION.network()
+    with pytest.raises(TypeError, match="net is a int"):
+        mlpcore.minimize(3, w, X, T)
+    with pytest.raises(ValueError, match="w is not finite"):
+        mlpcore.minimize(net, w * np.nan, X, T)
+    with pytest.raises(ValueError, match="X has no rows"):
+        mlpcore.minimize(net, w, X[:0], T[:0])
+    with pytest.raises(ValueError, match="callback came with an ensemble"):
+        mlpcore.minimize(net, w[None], X, T, callback=print)
+
+
+@pytest.mark.parametrize("method", ["lm", "bfgs"])
+def test_too_large_a_matrix(method):
+    net = mlpcore.Network((1000, 2000, 1))
+    with pytest.raises(MemoryError, match=f"the working memory of {method}"):
+        mlpcore.minimize(net, np.zeros(net.n_weights), np.zeros((1, 1000)), [0.0], method=method)
+
+
+def test_how_a_result_shows_itself():
+    result = fit(REGRESSION, method="lm", iterations=2)
+    text = repr(result)
+    assert text.startswith("MinimizeResult\n  stopped          iterations: all 2 iterations")
+    assert "gradient, 2 hessian" in text or "hessian" in text
+    assert "<table><caption>MinimizeResult" in result._repr_html_()

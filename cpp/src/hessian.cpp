@@ -34,9 +34,10 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
             .together = std::clamp<index>(vectors / size, 1, most_tiles)};
 }
 
-// Pieces of the sums for one pair of layers.
-void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool slopes,
-                std::vector<HessianPiece>& pieces) {
+// Pieces of one of the sums of a pair of layers; no two of them add to the same number.
+std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l, index m,
+                              bool slopes) {
+    std::vector<HessianPiece> pieces;
     constexpr index most_rows = 96, most_columns = 2048;
     const Layer& lower = net.layers[l];
     const Layer& upper = net.layers[m];
@@ -65,6 +66,7 @@ void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool
         }
         i = end;
     }
+    return pieces;
 }
 
 template <class T>
@@ -132,19 +134,22 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, Hessia
                         continue;
                     }
                 }
-                std::vector<HessianPiece> pieces;
-                add_pieces(net, kind, l, m, false, pieces);
-                if (kind == HessianKind::exact && l < m) {
-                    add_pieces(net, kind, l, m, true, pieces);
+                // One sum after the other: both add to the same numbers.
+                for (const bool slopes : {false, true}) {
+                    if (slopes && (kind != HessianKind::exact || l == m)) {
+                        continue;
+                    }
+                    const auto pieces = cut(net, kind, l, m, slopes);
+                    const Place<T> to = block(l, m);
+                    const auto count = static_cast<index>(pieces.size());
+                    parallel_for(count, threads, interrupt, [&](index i) {
+                        const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
+                        T* const scratch = Workspace::mine().take<T>(
+                            k.hessian_piece_scratch(net, piece, tiling.size));
+                        k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(),
+                                      to.begin, to.step, scratch);
+                    });
                 }
-                const Place<T> to = block(l, m);
-                parallel_for(static_cast<index>(pieces.size()), threads, interrupt, [&](index i) {
-                    const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
-                    T* const scratch = Workspace::mine().take<T>(
-                        k.hessian_piece_scratch(net, piece, tiling.size));
-                    k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
-                                  to.step, scratch);
-                });
             }
         }
     }

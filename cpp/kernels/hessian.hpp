@@ -19,6 +19,7 @@
 #pragma once
 
 #include "curvature.hpp"
+#include "row_products.hpp"
 #include "symmetric.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -58,7 +59,7 @@ inline HessianRows hessian_rows_of(const NetworkView& net) {
 
 inline index hessian_rows(const NetworkView& net) {
     const HessianRows rows = hessian_rows_of(net);
-    return 4 * net.n_units + 1 + 2 * net.n_outputs + net.widest + rows.own + rows.cross[0] +
+    return 4 * net.n_units + 2 + 2 * net.n_outputs + net.widest + rows.own + rows.cross[0] +
            rows.cross[1] + rows.slopes[0] + rows.slopes[1] + rows.centred;
 }
 
@@ -71,6 +72,7 @@ template <class T> struct HessianTile {
         bend = tile.take(net.n_units);
         delta = tile.take(net.n_units);
         weight = tile.take(1);
+        ones = tile.take(1);
         s = tile.take(net.n_outputs);
         diagonal = tile.take(net.n_outputs);
         c = tile.take(net.widest);
@@ -89,7 +91,7 @@ template <class T> struct HessianTile {
     Tile<T> tile;
     index stride;
     T *d1, *bend, *delta; // h', h'' * (W^T delta) and delta, a row a unit
-    T *weight, *s, *diagonal, *c;
+    T *weight, *ones, *s, *diagonal, *c;
     T* own;       // B^m
     T* cross[2];  // B^{l,m}
     T* slopes[2]; // Q^{l,m}
@@ -166,6 +168,9 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
     tile.load_inputs(batch);
     forward_pass(net, w, Slopes<T>{.d1 = state.d1, .d2 = state.bend}, tile);
     tile.load_weights(batch, state.weight);
+    for (index s = 0; s < stride; ++s) {
+        state.ones[s] = 1;
+    }
     if (kind == HessianKind::empirical_fisher) { // a root with each of the two gradients
         for (index s = 0; s < stride; s += lanes<T>) {
             store(state.weight + s, square_root<T>(load(state.weight + s)));
@@ -442,13 +447,10 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
         for (index column = 0; column < columns; column += panel) {
             const index width = columns - column < panel ? columns - column : panel;
             for (index c = 0; c < width; ++c) {
-                T* const to = formed + c * stride;
+                const T* const ai = i == lower.n_in ? state.ones : left + i * stride;
+                const T* const bp = p == right_bias ? state.ones : right + p * stride;
                 for (index s = 0; s < stride; s += lanes<T>) {
-                    const Vec<T> ai =
-                        i == lower.n_in ? broadcast(T(1)) : load(left + i * stride + s);
-                    const Vec<T> ap =
-                        p == right_bias ? broadcast(T(1)) : load(right + p * stride + s);
-                    store(to + s, ai * ap);
+                    store(formed + c * stride + s, load(ai + s) * load(bp + s));
                 }
                 if (++p == inputs.count_of(i)) {
                     p = 0;
@@ -457,8 +459,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
             }
             detail::for_each_run(piece, units, [&](index, index, index row, index count) {
                 const index at = row - piece.first_row;
-                narrow_outer(count, width, stride, pairs + at * stride, formed, stride,
-                             sums + at * columns + column, columns, index{1});
+                row_products(count, width, stride, pairs + at * stride, formed, stride,
+                             sums + at * columns + column, columns);
             });
         }
     }

@@ -18,7 +18,7 @@ struct Tiling {
 
 template <class T> Tiling make_tiling(const NetworkView& net, index n) {
     // The longer a tile, the less often sums over its lanes; its rows should fit the caches.
-    constexpr index longest = 256;
+    constexpr index longest = 384;
     constexpr double most_bytes = 96e6;
     constexpr index most_tiles = 16;
     const Kernels<T>& k = kernels<T>();
@@ -46,13 +46,14 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
                               kind != HessianKind::empirical_fisher;
     const bool diagonal = slopes ? l + 1 == m : top_diagonal;
     const index rows = diagonal ? lower.n_out : lower.n_out * units;
+    const index together = l == m ? 2 * most_rows : most_rows; // half of the pairs are left out
     for (index i = 0; i <= lower.n_in;) {
         index end = i, columns = 0;
         while (end <= lower.n_in && (end == i || columns < most_columns)) {
             columns += l == m ? end + 1 : (slopes ? upper.n_out : upper.n_in + 1);
             ++end;
         }
-        for (index row = 0; row < rows; row += most_rows) {
+        for (index row = 0; row < rows; row += together) {
             pieces.push_back({.l = l,
                               .m = m,
                               .slopes = slopes,
@@ -60,7 +61,7 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
                                        : l == m ? Pairs::upper
                                                 : Pairs::all,
                               .first_row = row,
-                              .end_row = std::min(row + most_rows, rows),
+                              .end_row = std::min(row + together, rows),
                               .first_input = i,
                               .end_input = end});
         }

@@ -295,22 +295,29 @@ struct InputPairs {
     index width;
 };
 
-// Calls visit(j, q, row, count) for each run of pairs (j, q), (j, q + 1), ... in the rows of a piece.
+// Calls visit(j, q, row, count, at) for each run of pairs (j, q), (j, q + 1), ... in the rows of a
+// piece; `at` counts the pairs before it. Returns how many there are.
 template <class Visit>
-MLPCORE_INLINE void for_each_run(const HessianPiece& piece, index width, const Visit& visit) {
+MLPCORE_INLINE index for_each_run(const HessianPiece& piece, index width, const Visit& visit) {
     if (piece.pairs == Pairs::diagonal) {
-        return visit(piece.first_row, piece.first_row, piece.first_row,
-                     piece.end_row - piece.first_row);
+        const index count = piece.end_row - piece.first_row;
+        visit(piece.first_row, piece.first_row, piece.first_row, count, index{0});
+        return count;
     }
+    index at = 0;
     for (index row = piece.first_row; row < piece.end_row;) {
         const index j = row / width, next = (j + 1) * width;
         const index end = next < piece.end_row ? next : piece.end_row;
-        const index skipped = piece.pairs == Pairs::upper && row % width < j ? j - row % width : 0;
-        if (row + skipped < end) {
-            visit(j, row % width + skipped, row + skipped, end - row - skipped);
+        if (piece.pairs == Pairs::upper && row < j * width + j) {
+            row = j * width + j;
+        }
+        if (row < end) {
+            visit(j, row - j * width, row, end - row, at);
+            at += end - row;
         }
         row = end;
     }
+    return at;
 }
 
 // Columns that are formed together: they stay in the nearest cache.
@@ -321,6 +328,16 @@ template <class T> inline index panel_width(index stride) {
 }
 template <class T> inline index panel_numbers(index stride) {
     return largest(panel_bytes / static_cast<index>(sizeof(T)), narrowest_panel * stride);
+}
+
+// Rows q times one row p.
+template <class T>
+MLPCORE_INLINE void multiply_rows(index count, index stride, const T* p, const T* q, T* to) {
+    for (index r = 0; r < count; ++r) {
+        for (index s = 0; s < stride; s += lanes<T>) {
+            store(to + r * stride + s, load(p + s) * load(q + r * stride + s));
+        }
+    }
 }
 
 // Weight (j, i) of a layer, where i = n_in is the bias: its place among the layer's weights.
@@ -400,7 +417,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
     const detail::InputPairs inputs(net, piece);
     const index columns = inputs.count();
     const index units = piece.slopes ? upper.n_in : upper.n_out; // the second of a pair (j, .)
-    const index rows = piece.end_row - piece.first_row;
+    const index rows = detail::for_each_run(
+        piece, units, [](index, index, index, index, index) {});
     T* const sums = scratch;
     for (index i = 0; i < rows * columns; ++i) {
         sums[i] = 0;
@@ -410,32 +428,33 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
         const detail::HessianTile<T> state(net, n[t], states[t]);
         const index stride = state.stride, panel = detail::panel_width<T>(stride);
         T* const formed = sums + rows * columns;
-        T* const products = formed + panel * stride;
+        T* const packed = formed + panel * stride;
 
-        // The rows: B, or Q.
-        const T* pairs = nullptr;
+        // The rows, B or Q: where the tile has them, or side by side in `packed`.
+        const T* pairs = packed;
         if (piece.slopes) {
             pairs = (piece.l + 1 == piece.m ? state.d1_of(lower)
                                             : state.slopes[(piece.m - piece.l) % 2]) +
                     piece.first_row * stride;
-        } else if (kind == HessianKind::empirical_fisher || (piece.m == 0 && net.depth > 1)) {
-            pairs = products;
-            detail::for_each_run(piece, units, [&](index j, index q, index row, index count) {
-                T* const to = products + (row - piece.first_row) * stride;
-                if (kind != HessianKind::empirical_fisher) {
-                    return detail::own_rows(net, w, kind, 0, state, j, q, q + count, to);
-                }
-                const T* const dj = state.delta_of(lower) + j * stride;
-                const T* const dq = state.delta_of(upper) + q * stride;
-                for (index r = 0; r < count; ++r) {
-                    for (index s = 0; s < stride; s += lanes<T>) {
-                        store(to + r * stride + s, load(dj + s) * load(dq + r * stride + s));
-                    }
-                }
-            });
-        } else {
+        } else if (kind != HessianKind::empirical_fisher && piece.pairs != Pairs::upper) {
             pairs = (piece.l == piece.m ? state.own : state.cross[(piece.m - piece.l) % 2]) +
                     piece.first_row * stride;
+        } else {
+            detail::for_each_run(
+                piece, units, [&](index j, index q, index row, index count, index at) {
+                    T* const to = packed + at * stride;
+                    if (kind == HessianKind::empirical_fisher) {
+                        detail::multiply_rows(count, stride, state.delta_of(lower) + j * stride,
+                                              state.delta_of(upper) + q * stride, to);
+                    } else if (piece.m == 0 && net.depth > 1) {
+                        detail::own_rows(net, w, kind, 0, state, j, q, q + count, to);
+                    } else {
+                        const T* const from = state.own + row * stride;
+                        for (index i = 0; i < count * stride; i += lanes<T>) {
+                            store(to + i, load(from + i));
+                        }
+                    }
+                });
         }
 
         // The columns: a_i a_p, or a_i delta_q.
@@ -447,27 +466,21 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
         for (index column = 0; column < columns; column += panel) {
             const index width = columns - column < panel ? columns - column : panel;
             for (index c = 0; c < width; ++c) {
-                const T* const ai = i == lower.n_in ? state.ones : left + i * stride;
-                const T* const bp = p == right_bias ? state.ones : right + p * stride;
-                for (index s = 0; s < stride; s += lanes<T>) {
-                    store(formed + c * stride + s, load(ai + s) * load(bp + s));
-                }
+                detail::multiply_rows(1, stride, i == lower.n_in ? state.ones : left + i * stride,
+                                      p == right_bias ? state.ones : right + p * stride,
+                                      formed + c * stride);
                 if (++p == inputs.count_of(i)) {
                     p = 0;
                     ++i;
                 }
             }
-            detail::for_each_run(piece, units, [&](index, index, index row, index count) {
-                const index at = row - piece.first_row;
-                row_products(count, width, stride, pairs + at * stride, formed, stride,
-                             sums + at * columns + column, columns);
-            });
+            row_products(rows, width, stride, pairs, formed, stride, sums + column, columns);
         }
     }
 
-    detail::for_each_run(piece, units, [&](index j, index q, index row, index count) {
+    detail::for_each_run(piece, units, [&](index j, index q, index, index count, index at) {
         for (index r = 0; r < count; ++r) {
-            const T* const from = sums + (row + r - piece.first_row) * columns;
+            const T* const from = sums + (at + r) * columns;
             const index second = q + r, first = piece.pairs == Pairs::diagonal ? second : j;
             if (piece.slopes) {
                 detail::add_slopes(lower, upper, first, second, inputs.first, inputs.end, from,

@@ -1,5 +1,5 @@
-// The Hessian, at any depth. For layers l <= m, with B^m = d2E_n/dz^m dz^mT and a^{l-1} followed by
-// a 1 for the bias,
+// The Hessian, at any depth. For layers l <= m, with B^m = d2E_n/dz^m dz^mT and a^{l-1} followed by a
+// 1 for the bias,
 //
 //   d2E/dw^l_ji dw^m_qp = sum_n a_i^{l-1} [ B^{l,m}_jq a_p^{m-1} + Q^{l,m}_jp delta_q^m ],
 //
@@ -9,17 +9,17 @@
 //   B^{m-1} = B^{m-1,m} W^m diag(h') + diag(h'' * (W^mT delta^m)).
 //
 // exact             as above
-// gauss_newton      without Q and the term in h'': sum_n J_n^T B^L J_n, J_n = dz^L/dw
-// (PRML 5.84, 5.85) empirical_fisher  B^{l,m} = delta^l delta^mT without Q: sum_n dE_n/dw
-// (dE_n/dw)^T
+// gauss_newton      without Q and the term in h'': sum_n J_n^T B^L J_n, J_n = dz^L/dw (PRML 5.84, 5.85)
+// empirical_fisher  B^{l,m} = delta^l delta^mT without Q: sum_n dE_n/dw (dE_n/dw)^T
 //
 // Either sum is one product of two matrices whose inner dimension is the samples: pairs of units by
 // pairs of inputs. Where l = m the two halves of either side are equal, so it has a quarter of the
-// pairs. B and Q are made for a tile of samples, from m = L down and for each m from l = m down;
-// the products are cut into pieces of the result.
+// pairs. B and Q are made for a tile of samples, from m = L down and for each m from l = m down; the
+// products are cut into pieces of the result.
 #pragma once
 
 #include "curvature.hpp"
+#include "row_products.hpp"
 #include "symmetric.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -59,7 +59,7 @@ inline HessianRows hessian_rows_of(const NetworkView& net) {
 
 inline index hessian_rows(const NetworkView& net) {
     const HessianRows rows = hessian_rows_of(net);
-    return 4 * net.n_units + 1 + 2 * net.n_outputs + net.widest + rows.own + rows.cross[0] +
+    return 4 * net.n_units + 2 + 2 * net.n_outputs + net.widest + rows.own + rows.cross[0] +
            rows.cross[1] + rows.slopes[0] + rows.slopes[1] + rows.centred;
 }
 
@@ -72,6 +72,7 @@ template <class T> struct HessianTile {
         bend = tile.take(net.n_units);
         delta = tile.take(net.n_units);
         weight = tile.take(1);
+        ones = tile.take(1);
         s = tile.take(net.n_outputs);
         diagonal = tile.take(net.n_outputs);
         c = tile.take(net.widest);
@@ -90,7 +91,7 @@ template <class T> struct HessianTile {
     Tile<T> tile;
     index stride;
     T *d1, *bend, *delta; // h', h'' * (W^T delta) and delta, a row a unit
-    T *weight, *s, *diagonal, *c;
+    T *weight, *ones, *s, *diagonal, *c;
     T* own;       // B^m
     T* cross[2];  // B^{l,m}
     T* slopes[2]; // Q^{l,m}
@@ -167,6 +168,9 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
     tile.load_inputs(batch);
     forward_pass(net, w, Slopes<T>{.d1 = state.d1, .d2 = state.bend}, tile);
     tile.load_weights(batch, state.weight);
+    for (index s = 0; s < stride; ++s) {
+        state.ones[s] = 1;
+    }
     if (kind == HessianKind::empirical_fisher) { // a root with each of the two gradients
         for (index s = 0; s < stride; s += lanes<T>) {
             store(state.weight + s, square_root<T>(load(state.weight + s)));
@@ -291,23 +295,29 @@ struct InputPairs {
     index width;
 };
 
-// Calls visit(j, q, row, count) for each run of pairs (j, q), (j, q + 1), ... in the rows of a
-// piece.
+// Calls visit(j, q, row, count, at) for each run of pairs (j, q), (j, q + 1), ... in the rows of a
+// piece; `at` counts the pairs before it. Returns how many there are.
 template <class Visit>
-MLPCORE_INLINE void for_each_run(const HessianPiece& piece, index width, const Visit& visit) {
+MLPCORE_INLINE index for_each_run(const HessianPiece& piece, index width, const Visit& visit) {
     if (piece.pairs == Pairs::diagonal) {
-        return visit(piece.first_row, piece.first_row, piece.first_row,
-                     piece.end_row - piece.first_row);
+        const index count = piece.end_row - piece.first_row;
+        visit(piece.first_row, piece.first_row, piece.first_row, count, index{0});
+        return count;
     }
+    index at = 0;
     for (index row = piece.first_row; row < piece.end_row;) {
         const index j = row / width, next = (j + 1) * width;
         const index end = next < piece.end_row ? next : piece.end_row;
-        const index skipped = piece.pairs == Pairs::upper && row % width < j ? j - row % width : 0;
-        if (row + skipped < end) {
-            visit(j, row % width + skipped, row + skipped, end - row - skipped);
+        if (piece.pairs == Pairs::upper && row < j * width + j) {
+            row = j * width + j;
+        }
+        if (row < end) {
+            visit(j, row - j * width, row, end - row, at);
+            at += end - row;
         }
         row = end;
     }
+    return at;
 }
 
 // Columns that are formed together: they stay in the nearest cache.
@@ -318,6 +328,16 @@ template <class T> inline index panel_width(index stride) {
 }
 template <class T> inline index panel_numbers(index stride) {
     return largest(panel_bytes / static_cast<index>(sizeof(T)), narrowest_panel * stride);
+}
+
+// Rows q times one row p.
+template <class T>
+MLPCORE_INLINE void multiply_rows(index count, index stride, const T* p, const T* q, T* to) {
+    for (index r = 0; r < count; ++r) {
+        for (index s = 0; s < stride; s += lanes<T>) {
+            store(to + r * stride + s, load(p + s) * load(q + r * stride + s));
+        }
+    }
 }
 
 // Weight (j, i) of a layer, where i = n_in is the bias: its place among the layer's weights.
@@ -346,8 +366,8 @@ inline void add_pair(const Layer& lower, const Layer& upper, index j, index q, i
 // The same for l = m and j <= q, from its lower triangle p <= i, into the upper triangle of the
 // block.
 template <class T>
-inline void add_symmetric_pair(const Layer& l, index j, index q, index first_input, index end_input,
-                               const T* from, T* block, index step) {
+inline void add_symmetric_pair(const Layer& l, index j, index q, index first_input,
+                               index end_input, const T* from, T* block, index step) {
     const index bias = l.n_in;
     for (index i = first_input; i < end_input; ++i) {
         if (i < bias) {
@@ -386,8 +406,8 @@ inline index hessian_piece_scratch(const NetworkView& net, const HessianPiece& p
            rows * stride;
 }
 
-// Adds a piece of the block of layers l and m over some tiles, tile t of n[t] samples; row and
-// column 0 of the block are at `block`, its rows `step` apart.
+// Adds a piece of the block of layers l and m over some tiles, tile t of n[t] samples; row and column
+// 0 of the block are at `block`, its rows `step` apart.
 template <class T>
 inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
                         const HessianPiece& piece, index tiles, const index* n, T* const* states,
@@ -397,7 +417,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
     const detail::InputPairs inputs(net, piece);
     const index columns = inputs.count();
     const index units = piece.slopes ? upper.n_in : upper.n_out; // the second of a pair (j, .)
-    const index rows = piece.end_row - piece.first_row;
+    const index rows = detail::for_each_run(
+        piece, units, [](index, index, index, index, index) {});
     T* const sums = scratch;
     for (index i = 0; i < rows * columns; ++i) {
         sums[i] = 0;
@@ -407,32 +428,33 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
         const detail::HessianTile<T> state(net, n[t], states[t]);
         const index stride = state.stride, panel = detail::panel_width<T>(stride);
         T* const formed = sums + rows * columns;
-        T* const products = formed + panel * stride;
+        T* const packed = formed + panel * stride;
 
-        // The rows: B, or Q.
-        const T* pairs = nullptr;
+        // The rows, B or Q: where the tile has them, or side by side in `packed`.
+        const T* pairs = packed;
         if (piece.slopes) {
             pairs = (piece.l + 1 == piece.m ? state.d1_of(lower)
                                             : state.slopes[(piece.m - piece.l) % 2]) +
                     piece.first_row * stride;
-        } else if (kind == HessianKind::empirical_fisher || (piece.m == 0 && net.depth > 1)) {
-            pairs = products;
-            detail::for_each_run(piece, units, [&](index j, index q, index row, index count) {
-                T* const to = products + (row - piece.first_row) * stride;
-                if (kind != HessianKind::empirical_fisher) {
-                    return detail::own_rows(net, w, kind, 0, state, j, q, q + count, to);
-                }
-                const T* const dj = state.delta_of(lower) + j * stride;
-                const T* const dq = state.delta_of(upper) + q * stride;
-                for (index r = 0; r < count; ++r) {
-                    for (index s = 0; s < stride; s += lanes<T>) {
-                        store(to + r * stride + s, load(dj + s) * load(dq + r * stride + s));
-                    }
-                }
-            });
-        } else {
+        } else if (kind != HessianKind::empirical_fisher && piece.pairs != Pairs::upper) {
             pairs = (piece.l == piece.m ? state.own : state.cross[(piece.m - piece.l) % 2]) +
                     piece.first_row * stride;
+        } else {
+            detail::for_each_run(
+                piece, units, [&](index j, index q, index row, index count, index at) {
+                    T* const to = packed + at * stride;
+                    if (kind == HessianKind::empirical_fisher) {
+                        detail::multiply_rows(count, stride, state.delta_of(lower) + j * stride,
+                                              state.delta_of(upper) + q * stride, to);
+                    } else if (piece.m == 0 && net.depth > 1) {
+                        detail::own_rows(net, w, kind, 0, state, j, q, q + count, to);
+                    } else {
+                        const T* const from = state.own + row * stride;
+                        for (index i = 0; i < count * stride; i += lanes<T>) {
+                            store(to + i, load(from + i));
+                        }
+                    }
+                });
         }
 
         // The columns: a_i a_p, or a_i delta_q.
@@ -444,30 +466,21 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
         for (index column = 0; column < columns; column += panel) {
             const index width = columns - column < panel ? columns - column : panel;
             for (index c = 0; c < width; ++c) {
-                T* const to = formed + c * stride;
-                for (index s = 0; s < stride; s += lanes<T>) {
-                    const Vec<T> ai =
-                        i == lower.n_in ? broadcast(T(1)) : load(left + i * stride + s);
-                    const Vec<T> ap =
-                        p == right_bias ? broadcast(T(1)) : load(right + p * stride + s);
-                    store(to + s, ai * ap);
-                }
+                detail::multiply_rows(1, stride, i == lower.n_in ? state.ones : left + i * stride,
+                                      p == right_bias ? state.ones : right + p * stride,
+                                      formed + c * stride);
                 if (++p == inputs.count_of(i)) {
                     p = 0;
                     ++i;
                 }
             }
-            detail::for_each_run(piece, units, [&](index, index, index row, index count) {
-                const index at = row - piece.first_row;
-                narrow_outer(count, width, stride, pairs + at * stride, formed, stride,
-                             sums + at * columns + column, columns, index{1});
-            });
+            row_products(rows, width, stride, pairs, formed, stride, sums + column, columns);
         }
     }
 
-    detail::for_each_run(piece, units, [&](index j, index q, index row, index count) {
+    detail::for_each_run(piece, units, [&](index j, index q, index, index count, index at) {
         for (index r = 0; r < count; ++r) {
-            const T* const from = sums + (row + r - piece.first_row) * columns;
+            const T* const from = sums + (at + r) * columns;
             const index second = q + r, first = piece.pairs == Pairs::diagonal ? second : j;
             if (piece.slopes) {
                 detail::add_slopes(lower, upper, first, second, inputs.first, inputs.end, from,
@@ -476,8 +489,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
                 detail::add_symmetric_pair(lower, first, second, inputs.first, inputs.end, from,
                                            block, step);
             } else {
-                detail::add_pair(lower, upper, first, second, inputs.first, inputs.end, from, block,
-                                 step);
+                detail::add_pair(lower, upper, first, second, inputs.first, inputs.end, from,
+                                 block, step);
             }
         }
     });

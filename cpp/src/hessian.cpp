@@ -18,7 +18,7 @@ struct Tiling {
 
 template <class T> Tiling make_tiling(const NetworkView& net, index n) {
     // The longer a tile, the less often sums over its lanes; its rows should fit the caches.
-    constexpr index longest = 256;
+    constexpr index longest = 384;
     constexpr double most_bytes = 96e6;
     constexpr index most_tiles = 16;
     const Kernels<T>& k = kernels<T>();
@@ -30,12 +30,14 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
     const index tiles = (all + most - 1) / most;
     // An odd number of vectors, so that rows don't fall upon the same sets of a cache.
     const index size = std::min(((all + tiles - 1) / tiles) | 1, std::max<index>(most, 1));
-    return {.size = size * k.lanes, .together = std::clamp<index>(vectors / size, 1, most_tiles)};
+    return {.size = size * k.lanes,
+            .together = std::clamp<index>(vectors / size, 1, most_tiles)};
 }
 
-// Pieces of the sums for one pair of layers.
-void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool slopes,
-                std::vector<HessianPiece>& pieces) {
+// Pieces of one of the sums of a pair of layers; no two of them add to the same number.
+std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l, index m,
+                              bool slopes) {
+    std::vector<HessianPiece> pieces;
     constexpr index most_rows = 96, most_columns = 2048;
     const Layer& lower = net.layers[l];
     const Layer& upper = net.layers[m];
@@ -44,13 +46,14 @@ void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool
                               kind != HessianKind::empirical_fisher;
     const bool diagonal = slopes ? l + 1 == m : top_diagonal;
     const index rows = diagonal ? lower.n_out : lower.n_out * units;
+    const index together = l == m ? 2 * most_rows : most_rows; // half of the pairs are left out
     for (index i = 0; i <= lower.n_in;) {
         index end = i, columns = 0;
         while (end <= lower.n_in && (end == i || columns < most_columns)) {
             columns += l == m ? end + 1 : (slopes ? upper.n_out : upper.n_in + 1);
             ++end;
         }
-        for (index row = 0; row < rows; row += most_rows) {
+        for (index row = 0; row < rows; row += together) {
             pieces.push_back({.l = l,
                               .m = m,
                               .slopes = slopes,
@@ -58,12 +61,13 @@ void add_pieces(const NetworkView& net, HessianKind kind, index l, index m, bool
                                        : l == m ? Pairs::upper
                                                 : Pairs::all,
                               .first_row = row,
-                              .end_row = std::min(row + most_rows, rows),
+                              .end_row = std::min(row + together, rows),
                               .first_input = i,
                               .end_input = end});
         }
         i = end;
     }
+    return pieces;
 }
 
 template <class T>
@@ -131,19 +135,22 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, Hessia
                         continue;
                     }
                 }
-                std::vector<HessianPiece> pieces;
-                add_pieces(net, kind, l, m, false, pieces);
-                if (kind == HessianKind::exact && l < m) {
-                    add_pieces(net, kind, l, m, true, pieces);
+                // One sum after the other: both add to the same numbers.
+                for (const bool slopes : {false, true}) {
+                    if (slopes && (kind != HessianKind::exact || l == m)) {
+                        continue;
+                    }
+                    const auto pieces = cut(net, kind, l, m, slopes);
+                    const Place<T> to = block(l, m);
+                    const auto count = static_cast<index>(pieces.size());
+                    parallel_for(count, threads, interrupt, [&](index i) {
+                        const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
+                        T* const scratch = Workspace::of_pass().take<T>(
+                            k.hessian_piece_scratch(net, piece, tiling.size));
+                        k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(),
+                                      to.begin, to.step, scratch);
+                    });
                 }
-                const Place<T> to = block(l, m);
-                parallel_for(static_cast<index>(pieces.size()), threads, interrupt, [&](index i) {
-                    const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
-                    T* const scratch = Workspace::of_pass().take<T>(
-                        k.hessian_piece_scratch(net, piece, tiling.size));
-                    k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
-                                  to.step, scratch);
-                });
             }
         }
     }
@@ -193,8 +200,9 @@ void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, He
         const index size = size_of(net.layers[l]);
         clear(size * size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
     }
-    add_blocks(net, w, data, kind, true, interrupt,
-               [&](index l, index) { return Place<T>{blocks[l], size_of(net.layers[l])}; });
+    add_blocks(net, w, data, kind, true, interrupt, [&](index l, index) {
+        return Place<T>{blocks[l], size_of(net.layers[l])};
+    });
     for (index l = 0; l < net.depth; ++l) {
         const index size = size_of(net.layers[l]);
         mirror(size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);

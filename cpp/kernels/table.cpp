@@ -2,6 +2,7 @@
 #include "backward.hpp"
 #include "curvature.hpp"
 #include "jacobian.hpp"
+#include "ruler.hpp"
 #include "vectors.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -104,7 +105,9 @@ template <class T> constexpr Kernels<T> table() {
             .axpy = axpy<T>,
             .momentum_step = momentum_step<T>,
             .adam_step = adam_step<T>,
-            .elementary = elementary<T>};
+            .elementary = elementary<T>,
+            .ruler_width = ruler_width<T>,
+            .ruler = ruler<T>};
 }
 
 bool runs_here() {

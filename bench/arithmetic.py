@@ -53,10 +53,13 @@ def jacobian(case: Case) -> int:
 
 
 def weight_jacobian(case: Case) -> int:
-    """Forward, and for every output the errors back and the outer products."""
+    """Forward, and for every output the errors back and the outer products.
+
+    With a linear output delta^L is a row of the unit matrix, so dy/dW^L is a copy of a^{L-1}.
+    """
     P, k = products(case), case.layers[-1]
-    if case.output == "linear":  # delta^L is a row of the unit matrix
-        return sum(P[:-1]) + k * (sum(P[1:-1]) + sum(P[:-1])) + P[-1]
+    if case.output == "linear":
+        return sum(P[:-1]) + k * (sum(P[1:-1]) + sum(P[:-1]))
     return sum(P) + k * (sum(P[1:]) + sum(P))
 
 

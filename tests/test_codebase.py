@@ -140,9 +140,8 @@ def test_the_benchmark_says_which_row_got_slower(saved_run, tmp_path):
     done = bench("compare.py", saved, slower)
     assert done.returncode == 1
     assert "1 rows of mlpcore got slower" in done.stdout
-    assert [line.split()[0] for line in done.stdout.splitlines() if line.endswith("slower")][0] == (
-        "gradient"
-    )
+    marked = [line.split()[:2] for line in done.stdout.splitlines() if line.endswith("  slower")]
+    assert marked == [["gradient", "1-10-1,"]]
 
 
 def test_the_benchmark_puts_instruction_sets_side_by_side():

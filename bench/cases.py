@@ -6,6 +6,7 @@ and write the method of that name in the contestants that can do it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,12 +15,23 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-# In the order of the table. All but the last are functions of (w, X, T) alone.
-QUANTITIES = ("gradient", "jacobian", "hessian_diagonal", "weight_jacobian", "train")
+# In the order of the table. All but the trainings are functions of (w, X, T) alone.
+QUANTITIES = (
+    "gradient",
+    "jacobian",
+    "hessian_diagonal",
+    "weight_jacobian",
+    "per_sample_gradient",
+    "train",
+    "train_ensemble",
+)
 
-# weight_jacobian has N K W numbers. Above this the row measures the page faults of one huge
-# allocation, and the peers, which need several of them, run out of memory.
-LARGEST_RESULT = 64 * 2**20  # bytes
+# Those with so large a result, N K W and N W numbers, that a plain copy of it is the measure.
+COPIED = ("weight_jacobian", "per_sample_gradient")
+
+# Above this such a row measures the page faults of one huge allocation, and the peers, which need
+# several of them, run out of memory.
+LARGEST_RESULT = 96 * 2**20  # bytes in float64
 
 # BackPACK takes 1.5 s on 16-64-64-64-4 already; the widest network would take minutes.
 LARGEST_HESSIAN_DIAGONAL = 50_000  # weights
@@ -35,6 +47,10 @@ class Training:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+
+    def steps(self, n: int) -> int:
+        """Of an epoch over n samples."""
+        return 1 if self.batch_size is None else math.ceil(n / self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -61,22 +77,74 @@ class Case:
         return ", ".join(parts)
 
     def measures(self, quantity: str) -> bool:
-        if self.training is not None:
-            return quantity == "train"
+        if self.training is not None or quantity.startswith("train"):
+            return quantity == "train" and self.training is not None
         if quantity == "hessian_diagonal":
             return self.n_weights <= LARGEST_HESSIAN_DIAGONAL
         if quantity == "weight_jacobian":
             return 8 * self.n_samples * self.layers[-1] * self.n_weights <= LARGEST_RESULT
-        return quantity != "train"
+        if quantity == "per_sample_gradient":
+            return 8 * self.n_samples * self.n_weights <= LARGEST_RESULT
+        return True
+
+    def result_shape(self, quantity: str) -> tuple[int, ...]:
+        n, k, d, w = self.n_samples, self.layers[-1], self.layers[0], self.n_weights
+        shapes: dict[str, tuple[int, ...]] = {
+            "jacobian": (n, k, d),
+            "weight_jacobian": (n, k, w),
+            "per_sample_gradient": (n, w),
+        }
+        return shapes.get(quantity, (w,))
 
     def problem(self, dtype: str) -> Problem:
         return Problem.make(self, self.dtype or dtype)
 
 
+@dataclass(frozen=True)
+class EnsembleCase:
+    """One regression by networks 1-M-1 of several widths, each from several starts, all at once.
+
+    It stands for the search for a width and for multi-start: what is timed is the training of all.
+    """
+
+    widths: tuple[int, ...]
+    starts: int
+    n_samples: int
+    training: Training
+    dtype: str | None = None
+
+    @property
+    def members(self) -> tuple[Case, ...]:
+        """A case for each width."""
+        return tuple(
+            Case((1, m, 1), self.n_samples, training=self.training, dtype=self.dtype)
+            for m in self.widths
+        )
+
+    @property
+    def name(self) -> str:
+        n = len(self.widths) * self.starts
+        return f"{n} nets 1-M-1, M={self.widths[0]}..{self.widths[-1]}, N={self.n_samples}"
+
+    def measures(self, quantity: str) -> bool:
+        return quantity == "train_ensemble"
+
+    def result_shape(self, quantity: str) -> tuple[int, ...]:
+        return (self.starts * sum(case.n_weights for case in self.members),)
+
+    def problem(self, dtype: str) -> EnsembleProblem:
+        data = self.members[0].problem(dtype)
+        members = [data.with_networks(case, self.starts) for case in self.members]
+        return EnsembleProblem(self, self.dtype or dtype, tuple(members))
+
+
 CASES = (
     Case((1, 10, 1), 100),
+    Case((7, 47, 1), 1009),
     Case((8, 50, 1), 1000),
     Case((8, 50, 1), 8192),
+    Case((17, 65, 3), 1001),
+    Case((60, 101, 10), 1797, output="softmax"),
     Case((64, 100, 10), 1797, output="softmax"),
     Case((16, 64, 64, 64, 4), 1024),
     Case((784, 256, 128, 10), 128, output="softmax"),
@@ -85,6 +153,7 @@ CASES = (
 TRAINING_CASES = (
     Case((4, 32, 16, 4), 10_000, training=Training(epochs=20, batch_size=None), dtype="float32"),
     Case((8, 50, 1), 8192, training=Training(epochs=3, batch_size=128)),
+    EnsembleCase(tuple(range(1, 11)), 30, 50, Training(epochs=200, batch_size=None)),
 )
 
 
@@ -94,7 +163,8 @@ class Problem:
 
     case: Case
     dtype: str
-    w: Array  # (W,) in the order of torch.nn.Linear: weight row-major, bias, layer by layer
+    w: Array  # (W,) in the order of torch.nn.Linear: weight row-major, bias, layer by layer;
+    #           (S, W) in an ensemble
     X: Array  # (N, D)
     T: Array  # (N, K), one-hot for softmax
     labels: NDArray[np.int64] | None  # (N,) for softmax
@@ -124,18 +194,67 @@ class Problem:
         return Problem(self.case, "float64", w, X, T, self.labels)
 
     def unpack(self, w: Array | None = None) -> list[tuple[Array, Array]]:
-        """[(W1, b1), (W2, b2), ...] as views; W is (n_out, n_in)."""
+        """[(W1, b1), (W2, b2), ...] as views; W is (..., n_out, n_in)."""
         w = self.w if w is None else w
         pairs, start = [], 0
         for fan_in, fan_out in pairwise(self.case.layers):
             middle, stop = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
-            pairs.append((w[start:middle].reshape(fan_out, fan_in), w[middle:stop]))
+            W = w[..., start:middle].reshape(*w.shape[:-1], fan_out, fan_in)
+            pairs.append((W, w[..., middle:stop]))
             start = stop
         return pairs
 
-    def result_shape(self, quantity: str) -> tuple[int, ...]:
-        n, k, d = self.case.n_samples, self.case.layers[-1], self.case.layers[0]
-        return {
-            "jacobian": (n, k, d),
-            "weight_jacobian": (n, k, self.case.n_weights),
-        }.get(quantity, (self.case.n_weights,))
+    def with_networks(self, case: Case, n: int) -> Problem:
+        """The same data with n networks of another case, of random weights."""
+        w = np.random.default_rng(case.n_weights).normal(size=(n, case.n_weights))
+        return Problem(case, self.dtype, w.astype(self.dtype), self.X, self.T, self.labels)
+
+
+@dataclass(frozen=True)
+class EnsembleProblem:
+    """An ensemble case with its numbers: one problem a width, its w of shape (S, W)."""
+
+    case: EnsembleCase
+    dtype: str
+    members: tuple[Problem, ...]
+
+    @property
+    def w(self) -> Array:
+        """All the weights in a row."""
+        return np.concatenate([member.w.ravel() for member in self.members])
+
+    def in_float64(self) -> EnsembleProblem:
+        members = tuple(member.in_float64() for member in self.members)
+        return EnsembleProblem(self.case, "float64", members)
+
+    def padded(self) -> Problem:
+        """All networks as one ensemble of the widest, for those who like one large computation.
+
+        The units that a narrower network lacks have zero weights. tanh(0) = 0, so the derivatives
+        by these weights are 0 and Adam leaves them where they are: the same trainings.
+        """
+        widest = max(self.members, key=lambda member: member.case.n_weights)
+        w = np.zeros((self.case.starts * len(self.members), widest.case.n_weights), self.dtype)
+        problem = Problem(widest.case, self.dtype, w, widest.X, widest.T, None)
+        for stack, member in zip(np.split(w, len(self.members)), self.members, strict=True):
+            for whole, part in zip(problem.unpack(stack), member.unpack(), strict=True):
+                for to, array in zip(whole, part, strict=True):
+                    to[tuple(slice(n) for n in array.shape)] = array
+        return problem
+
+    def unpad(self, w: Array) -> Array:
+        """The weights of the networks of `padded`, in the order of `self.w`."""
+        parts = []
+        padded = self.padded()
+        for stack, member in zip(np.split(w, len(self.members)), self.members, strict=True):
+            narrow = np.empty_like(member.w)
+            for whole, part in zip(padded.unpack(stack), member.unpack(narrow), strict=True):
+                for array, to in zip(whole, part, strict=True):
+                    to[...] = array[tuple(slice(n) for n in to.shape)]
+            parts.append(narrow.ravel())
+        return np.concatenate(parts)
+
+
+def in_a_row(stacks: list[Array]) -> Array:
+    """The weights of the ensembles of each width, in the order of `EnsembleProblem.w`."""
+    return np.concatenate([np.asarray(w).ravel() for w in stacks])

@@ -34,6 +34,42 @@ def verdict(before: report.Entry, after: report.Entry, threshold: float) -> str:
     return "faster" if after.quartiles[1] < before.quartiles[0] else ""
 
 
+def show(
+    rows_before: list[report.Row], rows_after: list[report.Row], threshold: float, everybody: bool
+) -> int:
+    """Print the rows of mlpcore (of everybody) that both runs have; 1 if one of ours got slower."""
+    before = {(*row.key, e.contestant): e for row in rows_before for e in row.entries}
+    slower, drift, missing = [], [], []
+    lines = [("quantity", "case", "type", "contestant", "before", "after", "change", "")]
+    for row in rows_after:
+        for entry in row.entries:
+            old = before.pop((*row.key, entry.contestant), None)
+            ours = entry.contestant == report.OURS
+            if old is None or old.seconds is None or entry.seconds is None:
+                if ours and old is not None and old.seconds is not None:
+                    missing.append(f"{row.quantity} of {row.case}: {entry.why_not}")
+                continue
+            change = entry.seconds / old.seconds - 1
+            said = verdict(old, entry, threshold)
+            if ours and said == "slower":
+                slower.append(row)
+            if not ours:
+                drift.append(change)
+            if ours or everybody:
+                lines.append(
+                    (*row.key, entry.contestant, old.cell(), entry.cell(), f"{change:+.1%}", said)
+                )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
+    for what in missing:
+        print(f"no longer measured: {what}")
+    if drift:
+        print(f"\nmeanwhile the peers changed by {statistics.median(drift):+.1%} (median)")
+    print(f"{len(slower)} rows of mlpcore got slower" if slower else "no row of mlpcore got slower")
+    return 1 if slower or missing else 0
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -54,36 +90,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"note: {name}, {key}: {a.get(key)} before, {b.get(key)} after")
     print(f"before: commit {facts_before['commit']}; after: commit {facts_after['commit']}\n")
 
-    before = {(*row.key, e.contestant): e for row in rows_before for e in row.entries}
-    slower, drift, missing = [], [], []
-    lines = [("quantity", "case", "type", "contestant", "before", "after", "change", "")]
-    for row in rows_after:
-        for entry in row.entries:
-            old = before.pop((*row.key, entry.contestant), None)
-            ours = entry.contestant == report.OURS
-            if old is None or old.seconds is None or entry.seconds is None:
-                if ours and old is not None and old.seconds is not None:
-                    missing.append(f"{row.quantity} of {row.case}: {entry.why_not}")
-                continue
-            change = entry.seconds / old.seconds - 1
-            said = verdict(old, entry, args.threshold)
-            if ours and said == "slower":
-                slower.append(row)
-            if not ours:
-                drift.append(change)
-            if ours or args.all:
-                lines.append(
-                    (*row.key, entry.contestant, old.cell(), entry.cell(), f"{change:+.1%}", said)
-                )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
-    for what in missing:
-        print(f"no longer measured: {what}")
-    if drift:
-        print(f"\nmeanwhile the peers changed by {statistics.median(drift):+.1%} (median)")
-    print(f"{len(slower)} rows of mlpcore got slower" if slower else "no row of mlpcore got slower")
-    return 1 if slower or missing else 0
+    return show(rows_before, rows_after, args.threshold, everybody=args.all)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,25 @@ import traceback
 
 import numpy as np
 
-from bench import report, timing
-from bench.cases import CASES, QUANTITIES, TRAINING_CASES, Array, Case, Problem
-from bench.contestants import MODULES, Contestant, Idiom, NotOffered, load
+from bench import arithmetic, machine, report, timing
+from bench.cases import (
+    CASES,
+    COPIED,
+    QUANTITIES,
+    TRAINING_CASES,
+    Array,
+    Case,
+    EnsembleCase,
+    EnsembleProblem,
+    Problem,
+)
+from bench.contestants import MODULES, Contestant, Idiom, NotOffered, load, numpy_reference
+from mlpcore import _core
 
-# Who is asked for the right answer, in float64, in this order.
-JUDGES = ("numpy", "torch", "jax", "mlpcore")
+JUDGE = numpy_reference.make()  # in float64
+AnyCase = Case | EnsembleCase
+AnyProblem = Problem | EnsembleProblem
+
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 # Of the way that the weights went in training with the full batch, and of the error reached by
 # minibatches, which everybody draws in an order of his own.
@@ -28,7 +41,7 @@ def choose(names: list[str] | None, known: list[str], what: str) -> list[str]:
     return [name for name in known if names is None or name in names]
 
 
-def choose_cases(parts: list[str] | None) -> list[Case]:
+def choose_cases(parts: list[str] | None) -> list[AnyCase]:
     cases = [*CASES, *TRAINING_CASES]
     chosen = [c for c in cases if parts is None or any(part in c.name for part in parts)]
     if not chosen:
@@ -36,17 +49,18 @@ def choose_cases(parts: list[str] | None) -> list[Case]:
     return chosen
 
 
-def right_answer(quantity: str, problem: Problem, contestants: list[Contestant]) -> Array | None:
-    by_name = {c.name: c for c in contestants}
-    for name in JUDGES:
-        if name not in by_name:
-            continue
-        try:
-            idiom = by_name[name].idioms(quantity, problem.in_float64())[0]
-        except NotOffered:
-            continue
-        return idiom.collect(idiom.run())
-    return None
+def choose_dtypes(wanted: str | None, quantity: str, case: AnyCase) -> tuple[str, ...]:
+    """By default float64, and the gradients in float32 too."""
+    if case.dtype is not None:
+        return (case.dtype,)
+    if wanted == "both" or (wanted is None and quantity == "gradient"):
+        return ("float64", "float32")
+    return (wanted or "float64",)
+
+
+def right_answer(quantity: str, problem: AnyProblem) -> Array:
+    idiom = JUDGE.idioms(quantity, problem.in_float64())[0]
+    return idiom.collect(idiom.run())
 
 
 def training_error(problem: Problem, w: Array) -> float:
@@ -59,42 +73,53 @@ def training_error(problem: Problem, w: Array) -> float:
     return 0.5 * float(np.mean((a @ W_out.T + b_out - problem.T) ** 2))
 
 
-def compare(quantity: str, problem: Problem, got: Array, right: Array) -> tuple[float, float]:
+def compare(quantity: str, problem: AnyProblem, got: Array, right: Array) -> tuple[float, float]:
     """The relative difference, and the one that is allowed."""
     if not np.all(np.isfinite(got)):
         return np.inf, 0.0
-    if quantity != "train":
+    training = problem.case.training
+    if training is None:
         scale = float(np.max(np.abs(right)))
         return float(np.max(np.abs(got - right))) / scale, TOLERANCE[problem.dtype]
-    training = problem.case.training
-    assert training is not None
     if training.batch_size is None:
         way = float(np.linalg.norm(right - problem.w))
         return float(np.linalg.norm(got - right)) / way, TOLERANCE_WEIGHTS
+    assert isinstance(problem, Problem)
     reached = training_error(problem, right)
     return abs(training_error(problem, got) / reached - 1), TOLERANCE_ERROR
 
 
-def check(quantity: str, problem: Problem, idiom: Idiom, right: Array | None) -> tuple[float, str]:
+def check(quantity: str, problem: AnyProblem, idiom: Idiom, right: Array) -> tuple[float, str]:
     """The relative difference from the right answer, and what is wrong, if anything."""
     got = idiom.collect(idiom.run())
-    shape = problem.result_shape(quantity)
+    shape = problem.case.result_shape(quantity)
     if got.shape != shape:
         return np.inf, f"{idiom.name}: shape {got.shape}, not {shape}"
     if got.dtype != problem.dtype:
         return np.inf, f"{idiom.name}: computes in {got.dtype}, not in {problem.dtype}"
-    if right is None:
-        return np.nan, "nobody to check against"
     difference, allowed = compare(quantity, problem, got, right)
     wrong = "" if difference <= allowed else f"{idiom.name}: differs by {difference:.1e}"
     return difference, wrong
 
 
+def copies(result: Array) -> dict[str, timing.Job]:
+    """What it takes merely to write such a result: into an array that is there, and into a new."""
+    target = np.empty_like(result)
+    return {"np.copyto": lambda: np.copyto(target, result), "np.copy": lambda: np.copy(result)}
+
+
 def measure_row(
-    quantity: str, problem: Problem, contestants: list[Contestant], settings: timing.Settings
+    quantity: str, problem: AnyProblem, contestants: list[Contestant], settings: timing.Settings
 ) -> report.Row:
-    row = report.Row(quantity, problem.case.name, problem.dtype)
-    right = right_answer(quantity, problem, contestants)
+    case = problem.case
+    row = report.Row(
+        quantity,
+        case.name,
+        problem.dtype,
+        multiply_adds=arithmetic.multiply_adds(quantity, case),
+        bytes=arithmetic.numbers_moved(quantity, case) * np.dtype(problem.dtype).itemsize,
+    )
+    right = right_answer(quantity, problem)
     chosen: dict[str, Idiom] = {}
     for contestant in contestants:
         entry = report.Entry(contestant.name)
@@ -116,8 +141,12 @@ def measure_row(
             traceback.print_exc()
             entry.why_not, entry.failed = f"{type(error).__name__}: {error}", True
 
-    epochs = problem.case.training.epochs if problem.case.training else 1
-    times = timing.alternate({name: idiom.run for name, idiom in chosen.items()}, settings)
+    epochs = case.training.epochs if case.training else 1
+    jobs: dict[str, timing.Job] = {name: idiom.run for name, idiom in chosen.items()}
+    if quantity in COPIED:
+        jobs.update(copies(right.astype(problem.dtype)))
+    times = timing.alternate(jobs, settings)
+    row.copies = {name: times[name].median for name in times if name not in chosen}
     for entry in row.entries:
         if entry.contestant not in times:
             continue
@@ -143,40 +172,53 @@ def progress(row: report.Row) -> None:
     print(f"{row.quantity} of {row.case} {row.dtype}: differences {checked}", file=sys.stderr)
 
 
+def load_contestants(peers: list[str] | None, quick: bool) -> list[Contestant]:
+    """mlpcore and these peers (all if None), as far as they are installed."""
+    known = [name for name in MODULES if name != report.OURS]
+    chosen = [] if peers == ["none"] else choose(peers, known, "peer")
+    contestants, absent = load([report.OURS, *chosen])
+    for name, why in absent.items():
+        print(f"absent: {name} ({why})", file=sys.stderr)
+    for contestant in contestants:
+        contestant.thorough = not quick
+    return contestants
+
+
 def run(args: argparse.Namespace) -> int:
     quantities = choose(args.quantities, list(QUANTITIES), "quantity")
     cases = choose_cases(args.cases)
-    peers = choose(args.peers, [name for name in MODULES if name != report.OURS], "peer")
-    contestants, absent = load([report.OURS, *peers])
-    if not contestants:
-        raise SystemExit("bench: none of the packages is installed")
-    for contestant in contestants:
-        if args.threads is not None:
+    contestants = load_contestants(args.peers, args.quick)
+    if args.threads is not None:
+        for contestant in contestants:
             contestant.set_threads(args.threads)
 
     facts = {
         "commit": report.commit(),
-        "machine": report.machine(),
+        "machine": machine.facts(),
         "versions": {k: v for c in contestants for k, v in c.versions().items()},
         "settings": {"dtype": args.dtype, "threads": args.threads, "quick": args.quick},
+        "isa": _core.isa(),
+        "fma_peak": machine.fma_peak(),
+        "bandwidth": machine.bandwidth(),
     }
     print(f"{facts['machine']['cpu']}, {facts['machine']['cores usable']} cores", file=sys.stderr)
     print(", ".join(f"{k} {v}" for k, v in facts["versions"].items()), file=sys.stderr)
-    for name, why in absent.items():
-        print(f"absent: {name} ({why})", file=sys.stderr)
 
     settings = timing.QUICK if args.quick else timing.Settings()
     rows = []
     for quantity in quantities:
         for case in cases:
-            if case.measures(quantity):
-                rows.append(measure_row(quantity, case.problem(args.dtype), contestants, settings))
+            if not case.measures(quantity):
+                continue
+            for dtype in choose_dtypes(args.dtype, quantity, case):
+                rows.append(measure_row(quantity, case.problem(dtype), contestants, settings))
                 progress(rows[-1])
+    facts["fma_peak"] = machine.higher(facts["fma_peak"], machine.fma_peak())
+    if args.quantities is None and args.cases is None:
+        facts["import"] = machine.import_seconds(5 if args.quick else 15)
+
     print(file=sys.stderr)
-    print(report.table(rows, [c.name for c in contestants]))
-    for text in (report.geometric_means(rows), report.remarks(rows)):
-        if text:
-            print("\n" + text)
+    print(report.everything(rows, [c.name for c in contestants], facts))
     if args.json is not None:
         report.save(args.json, rows, facts)
     return 1 if any(entry.failed for row in rows for entry in row.entries) else 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import platform
+import statistics
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
@@ -13,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
 OURS = "mlpcore"
+Facts = dict[str, Any]
 
 
 @dataclass
@@ -43,7 +42,10 @@ class Row:
     quantity: str
     case: str
     dtype: str
+    multiply_adds: int = 0  # that it takes at least (arithmetic.py); of an epoch when training
+    bytes: int = 0  # of its arguments and its result
     entries: list[Entry] = field(default_factory=list)
+    copies: dict[str, float] = field(default_factory=dict)  # seconds of plain copies of the result
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -56,6 +58,20 @@ class Row:
             (e.difference for e in self.entries if e.difference is not None and not e.failed),
             default=None,
         )
+
+    def entry(self, contestant: str) -> Entry | None:
+        """That contestant's, if it was timed."""
+        for e in self.entries:
+            if e.contestant == contestant and e.seconds is not None:
+                return e
+        return None
+
+    def share_of_peak(self, facts: Facts, contestant: str = OURS) -> float | None:
+        """Of the multiply-adds that all threads could have done in that time."""
+        entry, peak = self.entry(contestant), facts.get("fma_peak")
+        if entry is None or entry.seconds is None or not peak:
+            return None
+        return self.multiply_adds / entry.seconds / peak[self.dtype]["all"]
 
     @property
     def ratio(self) -> tuple[float, str] | None:
@@ -75,18 +91,12 @@ def microseconds(seconds: float) -> str:
     return f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
 
 
-def table(rows: list[Row], contestants: list[str]) -> str:
-    """One Markdown table that is also aligned for a terminal."""
-    head = ["quantity", "case", "type", *contestants, "ratio", "agree to"]
-    lines = [head]
-    for row in rows:
-        by_name = {e.contestant: e.cell() for e in row.entries}
-        ratio = "" if row.ratio is None else f"{row.ratio[0]:.2f} ({row.ratio[1]})"
-        difference = "" if row.difference is None else f"{row.difference:.0e}"
-        cells = [by_name.get(name, "") for name in contestants]
-        lines.append([row.quantity, row.case, row.dtype, *cells, ratio, difference])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    left = 3  # columns of words; the others are numbers
+def aligned(lines: list[list[str]], left: int) -> str:
+    """A Markdown table that is also aligned for a terminal; the first line is the head.
+
+    The first `left` columns are words, the others numbers.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def formatted(line: list[str]) -> str:
         cells = [
@@ -96,20 +106,94 @@ def table(rows: list[Row], contestants: list[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
     rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return "\n".join([formatted(head), formatted(rule), *map(formatted, lines[1:])])
+    return "\n".join([formatted(lines[0]), formatted(rule), *map(formatted, lines[1:])])
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.{0 if share > 0.095 else 1}f} %"
+
+
+def table(rows: list[Row], contestants: list[str], facts: Facts) -> str:
+    lines = [["quantity", "case", "type", *contestants, "ratio", "of peak", "agree to"]]
+    for row in rows:
+        by_name = {e.contestant: e.cell() for e in row.entries}
+        ratio = "" if row.ratio is None else f"{row.ratio[0]:.2f} ({row.ratio[1]})"
+        difference = "" if row.difference is None else f"{row.difference:.0e}"
+        cells = [by_name.get(name, "") for name in contestants]
+        peak = percent(row.share_of_peak(facts))
+        lines.append([row.quantity, row.case, row.dtype, *cells, ratio, peak, difference])
+    return aligned(lines, left=3)
+
+
+def table_of_copies(rows: list[Row]) -> str:
+    """Rows whose result is so large that to write it is the work, beside a plain copy of it."""
+    lines = [["quantity", "case", "type", OURS, "np.copyto", "np.copy", "of copyto", "of copy"]]
+    for row in rows:
+        ours = row.entry(OURS)
+        if ours is None or ours.seconds is None or not row.copies:
+            continue
+        into, new = row.copies["np.copyto"], row.copies["np.copy"]
+        times = [microseconds(t) for t in (ours.seconds, into, new)]
+        shares = [percent(into / ours.seconds), percent(new / ours.seconds)]
+        lines.append([row.quantity, row.case, row.dtype, *times, *shares])
+    return aligned(lines, left=3) if len(lines) > 1 else ""
 
 
 def geometric_means(rows: list[Row]) -> str:
-    """A line a quantity: the geometric mean of its ratios."""
+    """A line a quantity and type: the geometric mean of its ratios."""
+    ratios: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row.ratio is not None:
+            ratios.setdefault((row.quantity, row.dtype), []).append(row.ratio[0])
+    return "\n".join(
+        f"{quantity} {dtype}: {statistics.geometric_mean(values):.2f} times the best peer "
+        f"(geometric mean of {len(values)})"
+        for (quantity, dtype), values in ratios.items()
+    )
+
+
+def jacobians_against_arithmetic(rows: list[Row], facts: Facts) -> str:
+    """How many times the time of its multiply-adds at peak each input Jacobian takes."""
+    shares = [
+        (row, share)
+        for row in rows
+        if row.quantity == "jacobian" and (share := row.share_of_peak(facts))
+    ]
+    return "\n".join(
+        f"jacobian of {row.case} {row.dtype}: {1 / share:.2f} times its arithmetic at peak"
+        for row, share in shares
+    )
+
+
+def of_the_machine(facts: Facts) -> str:
     lines = []
-    for quantity in dict.fromkeys(row.quantity for row in rows):
-        ratios = [r.ratio[0] for r in rows if r.quantity == quantity and r.ratio is not None]
-        if ratios:
-            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-            lines.append(
-                f"{quantity}: {mean:.2f} times the best peer (geometric mean of {len(ratios)})"
-            )
+    if peak := facts.get("fma_peak"):
+        rates = "; ".join(
+            f"{dtype} {2e-9 * p['one']:.1f} on one thread, {2e-9 * p['all']:.1f} on all"
+            for dtype, p in peak.items()
+        )
+        lines.append(f"peak of multiply-adds by {facts['isa']}, GFLOP/s: {rates}")
+    if rates := facts.get("bandwidth"):
+        text = "; ".join(f"{where} {1e-9 * rate:.1f}" for where, rate in rates.items())
+        lines.append(f"np.copyto, GB/s read and written: {text}")
+    if seconds := facts.get("import"):
+        lines.append(
+            f"import mlpcore takes {1e3 * seconds['mlpcore']:.1f} ms after import numpy, "
+            f"which takes {1e3 * seconds['numpy']:.1f} ms"
+        )
     return "\n".join(lines)
+
+
+def everything(rows: list[Row], contestants: list[str], facts: Facts) -> str:
+    parts = [
+        table(rows, contestants, facts),
+        table_of_copies(rows),
+        geometric_means(rows),
+        jacobians_against_arithmetic(rows, facts),
+        of_the_machine(facts),
+        remarks(rows),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def remarks(rows: list[Row]) -> str:
@@ -132,25 +216,6 @@ def remarks(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "cpu": platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
-        "cores usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                facts["cpu"] = line.partition(":")[2].strip()
-                break
-    return facts
-
-
 def commit() -> str | None:
     """Of this source tree, with a plus sign when files have been changed since."""
 
@@ -167,17 +232,19 @@ def commit() -> str | None:
         return None
 
 
-def save(path: Path, rows: Iterable[Row], facts: dict[str, Any]) -> None:
+def save(path: Path, rows: Iterable[Row], facts: Facts) -> None:
     document = {"schema": SCHEMA, **facts, "rows": [asdict(row) for row in rows]}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def read(path: Path) -> tuple[list[Row], dict[str, Any]]:
+def read(path: Path) -> tuple[list[Row], Facts]:
     document = json.loads(path.read_text(encoding="utf-8"))
     if document.get("schema") != SCHEMA:
         raise SystemExit(f"{path}: not a benchmark run of schema {SCHEMA}")
-    rows = [
-        Row(**{**row, "entries": [Entry(**entry) for entry in row["entries"]]})
-        for row in document.pop("rows")
+    return rows_of(document.pop("rows")), document
+
+
+def rows_of(dicts: list[dict[str, Any]]) -> list[Row]:
+    return [
+        Row(**{**row, "entries": [Entry(**entry) for entry in row["entries"]]}) for row in dicts
     ]
-    return rows, document

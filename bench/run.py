@@ -4,11 +4,13 @@
     python bench/run.py
     python bench/run.py --quick --quantities gradient --cases 8-50-1
     python bench/run.py --dtype float32 --json run.json
+    python bench/run.py --isas           # mlpcore by each instruction set, side by side
 
 A row is one quantity on one case. First every contestant computes it and is compared with the
 NumPy reference in float64; who differs is shown as FAILED and is not timed. Then they are timed in
 turns. A cell is the median and the interquartile range in microseconds a call (an epoch when
-training); `ratio` is the best peer's median over ours.
+training); `ratio` is the best peer's median over ours; `of peak` is the share of the multiply-adds
+that this machine could have done in our time.
 """
 
 from __future__ import annotations
@@ -34,14 +36,22 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quantities", help="only these: gradient jacobian ...", **names)
     parser.add_argument("--cases", help="only cases whose name contains one of these", **names)
     parser.add_argument(
-        "--peers", help="only these beside mlpcore: numpy torch jax sklearn", **names
+        "--peers", help="only these beside mlpcore: numpy torch jax sklearn, or none", **names
     )
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument(
+        "--dtype",
+        choices=["float64", "float32", "both"],
+        help="default: float64, and the gradients in float32 too",
+    )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="of everybody; default: as they like"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="save the run")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
+    parser.add_argument(
+        "--isas", action="store_true", help="force each instruction set in turn; no peers"
+    )
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of --isas; default: 3")
     return parser.parse_args(argv)
 
 
@@ -65,6 +75,10 @@ def prepare_process(threads: int | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     prepare_process(args.threads)
+    if args.isas:
+        from bench import isas
+
+        return isas.run(args)
     from bench import measure
 
     return measure.run(args)

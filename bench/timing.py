@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+Job = Callable[[], object]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -22,7 +24,7 @@ class Settings:
     pause: float = 0.25
 
 
-QUICK = Settings(samples=7, least_samples=3, sample_time=1e-3, budget=0.5, pause=0.1)
+QUICK = Settings(samples=5, least_samples=3, sample_time=1e-3, budget=0.5, pause=0.06)
 
 
 @dataclass
@@ -60,14 +62,14 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def sample(run: Callable[[], object], calls: int) -> float:
+def sample(run: Job, calls: int) -> float:
     start = time.perf_counter()
     for _ in range(calls):
         run()
     return (time.perf_counter() - start) / calls
 
 
-def calibrate(run: Callable[[], object], settings: Settings) -> int:
+def calibrate(run: Job, settings: Settings) -> int:
     """How many calls make a sample."""
     calls = 1
     while (seconds := sample(run, calls) * calls) < settings.sample_time:
@@ -75,7 +77,7 @@ def calibrate(run: Callable[[], object], settings: Settings) -> int:
     return calls
 
 
-def quickest(runs: list[Callable[[], object]]) -> int:
+def quickest(runs: list[Job]) -> int:
     """The index of the quickest of a few, each called three times (once where it is slow)."""
     if len(runs) == 1:
         return 0
@@ -86,7 +88,7 @@ def quickest(runs: list[Callable[[], object]]) -> int:
     return int(np.argmin(best))
 
 
-def alternate(jobs: dict[str, Callable[[], object]], settings: Settings) -> dict[str, Samples]:
+def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
     """Time the jobs in turns, so that whatever the machine does meets all of them alike.
 
     Each sample follows a call off the clock, which brings the job's own data and threads back.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -92,19 +93,104 @@ def test_no_flag_that_breaks_nan_or_the_mode_of_the_process():
         assert flag not in code
 
 
-def test_the_benchmark_runs_and_compares(tmp_path):
-    saved = tmp_path / "run.json"
-    run = [sys.executable, ROOT / "bench" / "run.py", "--quick", "--peers", "numpy"]
-    options = ["--cases", "1-10-1", "--json", saved]
-    done = subprocess.run([*run, *options], capture_output=True, text=True, timeout=200)
+def bench(script, *options):
+    command = [sys.executable, ROOT / "bench" / script, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250)
+
+
+@pytest.fixture(scope="module")
+def saved_run(tmp_path_factory):
+    """The smallest case, by mlpcore and NumPy, in every quantity."""
+    saved = tmp_path_factory.mktemp("bench") / "run.json"
+    done = bench("run.py", "--quick", "--peers", "numpy", "--cases", "1-10-1", "--json", saved)
     assert done.returncode == 0, done.stderr
+    return saved, done.stdout
+
+
+def test_the_benchmark_runs_and_compares(saved_run):
+    saved, printed = saved_run
     document = json.loads(saved.read_text())
-    assert {row["quantity"] for row in document["rows"]} >= {"gradient", "jacobian"}
+    assert {row["quantity"] for row in document["rows"]} >= {"gradient", "per_sample_gradient"}
+    assert {row["dtype"] for row in document["rows"]} == {"float64", "float32"}
     for row in document["rows"]:
         assert [entry["contestant"] for entry in row["entries"]] == ["mlpcore", "numpy"]
         assert all(entry["seconds"] > 0 for entry in row["entries"])
+        assert set(row["copies"]) == (
+            {"np.copyto", "np.copy"}
+            if row["quantity"] in ("weight_jacobian", "per_sample_gradient")
+            else set()
+        )
+        reached = row["multiply_adds"] / row["entries"][0]["seconds"]
+        assert 0 < reached < document["fma_peak"][row["dtype"]]["all"]
+    assert "times its arithmetic at peak" in printed
 
-    compare = [sys.executable, ROOT / "bench" / "compare.py", saved, saved]
-    done = subprocess.run(compare, capture_output=True, text=True, timeout=100)
+    done = bench("compare.py", saved, saved)
     assert done.returncode == 0, done.stderr
     assert "no row of mlpcore got slower" in done.stdout
+
+
+def test_the_benchmark_says_which_row_got_slower(saved_run, tmp_path):
+    saved, _ = saved_run
+    document = json.loads(saved.read_text())
+    ours = document["rows"][0]["entries"][0]
+    ours["seconds"] *= 2
+    ours["quartiles"] = [4 * ours["quartiles"][1]] * 2
+    slower = tmp_path / "slower.json"
+    slower.write_text(json.dumps(document))
+    done = bench("compare.py", saved, slower)
+    assert done.returncode == 1
+    assert "1 rows of mlpcore got slower" in done.stdout
+    marked = [line.split()[:2] for line in done.stdout.splitlines() if line.endswith("  slower")]
+    assert marked == [["gradient", "1-10-1,"]]
+
+
+def test_the_benchmark_puts_instruction_sets_side_by_side():
+    options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1", "--quick"]
+    done = bench("run.py", "--isas", *options)
+    assert done.returncode == 0, done.stderr
+    head, _, *rows = done.stdout.split("\n\n")[0].splitlines()
+    assert [isa for isa in mlpcore.available_isas() if isa not in head] == []
+    assert len(rows) == 2  # float64 and float32
+    assert all(row.count("±") == len(mlpcore.available_isas()) for row in rows)
+
+
+def test_the_benchmark_puts_builds_side_by_side():
+    options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1"]
+    done = bench("commits.py", sys.executable, sys.executable, *options)
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout.count("gradient  1-10-1") == 2, done.stderr
+    assert "got slower" in done.stdout
+
+
+def test_the_benchmark_draws(saved_run, tmp_path):
+    pytest.importorskip("matplotlib")
+    saved, _ = saved_run
+    options = ["--quick", "--peers", "numpy", "--sizes", "2", "--run", saved]
+    done = bench("figures.py", *options, "--saved", tmp_path / "new.json", "--folder", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("roofline", "scaling"):
+        assert 5_000 < (tmp_path / f"{name}.svg").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("hidden_layers", [1, 2, 4])
+@pytest.mark.parametrize("output", ["linear", "softmax"])
+def test_the_arithmetic_of_the_benchmark_by_counting(hidden_layers, output):
+    """Where two ways of counting must agree, and bounds that the mathematics gives."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from bench import arithmetic
+        from bench.cases import Case
+    finally:
+        sys.path.remove(str(ROOT))
+    layers = (3, *range(4, 4 + hidden_layers), 2)
+    case = Case(layers, 10, output=output)
+    products = sum(a * b for a, b in itertools.pairwise(layers))
+    gradient = arithmetic.multiply_adds("gradient", case)
+    assert gradient == 10 * (3 * products - layers[0] * layers[1])
+    assert arithmetic.multiply_adds("per_sample_gradient", case) == gradient
+    assert arithmetic.multiply_adds("jacobian", case) >= 10 * products * (output == "softmax")
+    # A sum over the outputs of what the gradient does for one.
+    assert arithmetic.multiply_adds("weight_jacobian", case) <= 2 * gradient
+    diagonal = arithmetic.multiply_adds("hessian_diagonal", case)
+    bound = sum(a * b * (a + b) for a, b in itertools.pairwise(layers[1:]))
+    assert diagonal <= 10 * (4 * products + bound)

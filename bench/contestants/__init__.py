@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cases import Array, Problem
+from bench.cases import Array, EnsembleProblem, Problem
 
 
 class NotOffered(Exception):
@@ -36,7 +36,7 @@ class Contestant:
     """
 
     name: str
-    offers: tuple[str, ...]
+    thorough: bool = True  # also offer the idioms that take many seconds to get ready
 
     def versions(self) -> dict[str, str]:
         """The packages in use and their versions."""
@@ -45,7 +45,7 @@ class Contestant:
     def set_threads(self, n: int) -> None:
         """Use n threads. Without a call: as the package likes by default."""
 
-    def idioms(self, quantity: str, problem: Problem) -> list[Idiom]:
+    def idioms(self, quantity: str, problem: Problem | EnsembleProblem) -> list[Idiom]:
         method = getattr(self, quantity, None)
         if method is None:
             raise NotOffered("not offered")

@@ -9,17 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.cases import Array, Problem
+from bench.cases import Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom, NotOffered
 
 jax.config.update("jax_enable_x64", True)
 
 HIDDEN = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
 
-# Multiply-adds of W Hessian-vector products above which the row would take minutes.
-LARGEST_DIAGONAL_BY_PRODUCTS = 1e11
+# Multiply-adds of W Hessian-vector products above which a call takes a second and more.
+LARGEST_DIAGONAL_BY_PRODUCTS = 1e10
 
 Params = list[tuple[jax.Array, jax.Array]]
+State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # w, m, v, step of Adam
 
 
 def unpack(p: Problem, w: jax.Array) -> Params:
@@ -44,6 +45,30 @@ def error(p: Problem, params: Params, X: jax.Array, T: jax.Array) -> jax.Array:
     if p.case.output == "softmax":
         return -jnp.sum(T * jax.nn.log_softmax(z))
     return 0.5 * jnp.sum((z - T) ** 2)
+
+
+def start(w: jax.Array) -> State:
+    return jnp.array(w), jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros(w.shape[:-1], w.dtype)
+
+
+def adam(p: Problem, state: State, X: jax.Array, T: jax.Array) -> State:
+    how = p.case.training
+    assert how is not None
+    w, m, v, step = state
+    g = jax.grad(lambda w: error(p, unpack(p, w), X, T))(w) / len(X)
+    step = step + 1
+    m = how.beta1 * m + (1 - how.beta1) * g
+    v = how.beta2 * v + (1 - how.beta2) * g * g
+    m_hat, v_hat = m / (1 - how.beta1**step), v / (1 - how.beta2**step)
+    return w - how.learning_rate * m_hat / (jnp.sqrt(v_hat) + how.epsilon), m, v, step
+
+
+def train_stack(p: Problem, state: State, X: jax.Array, T: jax.Array) -> State:
+    """All epochs of the networks of w (S, W), full batch."""
+    how = p.case.training
+    assert how is not None
+    step = jax.vmap(lambda s: adam(p, s, X, T))
+    return jax.lax.fori_loop(0, how.epochs, lambda _, s: step(s), state)
 
 
 def on_device(p: Problem) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -125,10 +150,38 @@ class Jax(Contestant):
             ),
         ]
 
+    def per_sample_gradient(self, p: Problem) -> list[Idiom]:
+        w, X, T = on_device(p)
+
+        def flat(w: jax.Array, x: jax.Array, t: jax.Array) -> jax.Array:
+            return error(p, unpack(p, w), x, t)
+
+        def by_layer(params: Params, x: jax.Array, t: jax.Array) -> jax.Array:
+            return error(p, params, x, t)
+
+        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+
+        def collect(tree: Any) -> Array:
+            leaves = [np.asarray(leaf).reshape(len(X), -1) for leaf in jax.tree.leaves(tree)]
+            return np.concatenate(leaves, axis=-1)
+
+        axes = (None, 0, 0)
+        return [
+            timed("jit(vmap(grad)), flat w", jax.vmap(jax.grad(flat), axes), w, X, T),
+            timed(
+                "jit(vmap(grad)), w by layer",
+                jax.vmap(jax.grad(by_layer), axes),
+                params,
+                X,
+                T,
+                collect=collect,
+            ),
+        ]
+
     def hessian_diagonal(self, p: Problem) -> list[Idiom]:
         """e_i^T H e_i for every weight i, forward over reverse."""
         if 6 * p.case.n_weights**2 * p.case.n_samples > LARGEST_DIAGONAL_BY_PRODUCTS:
-            raise NotOffered("would take minutes")
+            raise NotOffered("takes seconds to minutes")
         w, X, T = on_device(p)
 
         def diagonal(batch_size: int, w: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
@@ -149,35 +202,21 @@ class Jax(Contestant):
         how, n = p.case.training, p.case.n_samples
         assert how is not None
         w, X, T = on_device(p)
-        State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # w, m, v, step
-
-        def start() -> State:
-            return jnp.array(w), jnp.zeros_like(w), jnp.zeros_like(w), jnp.zeros((), w.dtype)
-
-        def adam(state: State, X: jax.Array, T: jax.Array) -> State:
-            w, m, v, step = state
-            g = jax.grad(lambda w: error(p, unpack(p, w), X, T))(w) / len(X)
-            step = step + 1
-            m = how.beta1 * m + (1 - how.beta1) * g
-            v = how.beta2 * v + (1 - how.beta2) * g * g
-            m_hat, v_hat = m / (1 - how.beta1**step), v / (1 - how.beta2**step)
-            return w - how.learning_rate * m_hat / (jnp.sqrt(v_hat) + how.epsilon), m, v, step
-
         if how.batch_size is None:
-            step = jax.jit(adam, donate_argnums=0)
+            step = jax.jit(partial(adam, p), donate_argnums=0)
 
             def loop() -> jax.Array:
-                state = start()
+                state = start(w)
                 for _ in range(how.epochs):
                     state = step(state, X, T)
                 return jax.block_until_ready(state[0])
 
             @partial(jax.jit, donate_argnums=0)
             def scan_epochs(state: State, X: jax.Array, T: jax.Array) -> State:
-                return jax.lax.fori_loop(0, how.epochs, lambda _, s: adam(s, X, T), state)
+                return jax.lax.fori_loop(0, how.epochs, lambda _, s: adam(p, s, X, T), state)
 
             def scan() -> jax.Array:
-                return jax.block_until_ready(scan_epochs(start(), X, T)[0])
+                return jax.block_until_ready(scan_epochs(start(w), X, T)[0])
 
             idioms = [Idiom("jit(step)", loop), Idiom("jit(fori_loop)", scan)]
         else:
@@ -189,19 +228,43 @@ class Jax(Contestant):
                 def epoch(state: State, key: jax.Array) -> tuple[State, None]:
                     order = jax.random.permutation(key, n)
                     batches = [a[order].reshape(n_batches, batch, -1) for a in (X, T)]
-                    return jax.lax.scan(lambda s, xt: (adam(s, *xt), None), state, batches)
+                    return jax.lax.scan(lambda s, xt: (adam(p, s, *xt), None), state, batches)
 
                 return jax.lax.scan(epoch, state, jax.random.split(key, how.epochs))[0]
 
             key = jax.random.key(0)
 
             def scan_batches() -> jax.Array:
-                return jax.block_until_ready(epochs(start(), key, X, T)[0])
+                return jax.block_until_ready(epochs(start(w), key, X, T)[0])
 
             idioms = [Idiom("jit(scan)", scan_batches)]
         for idiom in idioms:
             idiom.run()  # compile
         return idioms
+
+    def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
+        _, X, T = on_device(p.members[0])  # the same data for all
+
+        def idiom(name: str, stacks: list[Problem], collect: Any) -> Idiom:
+            ws = jax.block_until_ready([jax.device_put(q.w) for q in stacks])
+            trainings = [
+                jax.jit(partial(train_stack, q), donate_argnums=0).lower(start(w), X, T).compile()
+                for q, w in zip(stacks, ws, strict=True)
+            ]
+
+            def run() -> list[jax.Array]:
+                ends = [f(start(w), X, T)[0] for f, w in zip(trainings, ws, strict=True)]
+                return jax.block_until_ready(ends)
+
+            return Idiom(name, run, collect)
+
+        padded = [p.padded()]
+        return [
+            idiom("jit(fori_loop(vmap(step))) a width", list(p.members), in_a_row),
+            idiom(
+                "jit(fori_loop(vmap(step))), padded", padded, lambda ws: p.unpad(np.asarray(ws[0]))
+            ),
+        ]
 
 
 make = Jax

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlpcore
-from bench.cases import Problem
+from bench.cases import EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom
 
 
@@ -40,26 +42,38 @@ class Mlpcore(Contestant):
             Idiom("hessian_diagonal", lambda: net.hessian_diagonal(p.w, p.X, p.T, kind="exact"))
         ]
 
-    def train(self, p: Problem) -> list[Idiom]:
-        net, how = self.network(p), p.case.training
+    def per_sample_gradient(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("per_sample_gradient", lambda: net.per_sample_gradient(p.w, p.X, p.T))]
+
+    def trained(self, p: Problem) -> Any:
+        how = p.case.training
         assert how is not None
+        return mlpcore.train(
+            self.network(p),
+            p.w,
+            p.X,
+            p.T,
+            optimizer="adam",
+            epochs=how.epochs,
+            batch_size=how.batch_size,
+            learning_rate=how.learning_rate,
+            weight_decay=0.0,
+            seed=0,
+            progress=False,
+        )
 
-        def run():
-            return mlpcore.train(
-                net,
-                p.w,
-                p.X,
-                p.T,
-                optimizer="adam",
-                epochs=how.epochs,
-                batch_size=how.batch_size,
-                learning_rate=how.learning_rate,
-                weight_decay=0.0,
-                seed=0,
-                progress=False,
+    def train(self, p: Problem) -> list[Idiom]:
+        return [Idiom("train", lambda: self.trained(p).w)]
+
+    def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
+        return [
+            Idiom(
+                "train, an ensemble a width",
+                lambda: [self.trained(member).w for member in p.members],
+                in_a_row,
             )
-
-        return [Idiom("train", run, lambda result: result.w)]
+        ]
 
 
 make = Mlpcore

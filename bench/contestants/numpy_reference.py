@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.cases import Array, Problem
+from bench.cases import Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom
 from mlpcore import reference
 
@@ -33,6 +33,35 @@ def diagonal_one_hidden_layer(p: Problem) -> Array:
     return np.concatenate([block.ravel() for block in blocks])
 
 
+def train_stack(p: Problem) -> Array:
+    """Adam on the networks of w (S, W) at once, tanh and linear, by products of stacks of matrices.
+
+    The reference does not know ensembles; this is how one writes them in NumPy.
+    """
+    how, n = p.case.training, p.case.n_samples
+    assert how is not None
+    assert (p.case.hidden, p.case.output) == ("tanh", "linear")
+    w, m, v = p.w.copy(), np.zeros_like(p.w), np.zeros_like(p.w)
+    layers, g = p.unpack(w), np.empty_like(w)
+    gradients = p.unpack(g)  # views of w and of g
+    for step in range(1, how.epochs + 1):
+        a = [np.broadcast_to(p.X, (len(w), *p.X.shape))]
+        for W, b in layers:
+            z = a[-1] @ W.swapaxes(-1, -2) + b[:, None, :]
+            a.append(np.tanh(z) if len(a) < len(layers) else z)
+        delta = (a.pop() - p.T) / n
+        for i in range(len(layers) - 1, -1, -1):
+            np.matmul(delta.swapaxes(-1, -2), a[i], out=gradients[i][0])
+            delta.sum(1, out=gradients[i][1])
+            if i > 0:
+                delta = (1 - a[i] * a[i]) * (delta @ layers[i][0])
+        m += (1 - how.beta1) * (g - m)
+        v += (1 - how.beta2) * (g * g - v)
+        m_hat, v_hat = m / (1 - how.beta1**step), v / (1 - how.beta2**step)
+        w -= how.learning_rate * m_hat / (np.sqrt(v_hat) + how.epsilon)
+    return w
+
+
 class NumpyReference(Contestant):
     name = "numpy"
 
@@ -54,6 +83,10 @@ class NumpyReference(Contestant):
     def weight_jacobian(self, p: Problem) -> list[Idiom]:
         net = self.network(p)
         return [Idiom("reference", lambda: reference.weight_jacobian(net, p.w, p.X))]
+
+    def per_sample_gradient(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("reference", lambda: reference.per_sample_gradient(net, p.w, p.X, p.T))]
 
     def hessian_diagonal(self, p: Problem) -> list[Idiom]:
         net = self.network(p)
@@ -90,6 +123,13 @@ class NumpyReference(Contestant):
             return w
 
         return [Idiom("reference", run)]
+
+    def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
+        padded = p.padded()
+        return [
+            Idiom("stack a width", lambda: [train_stack(q) for q in p.members], in_a_row),
+            Idiom("one padded stack", lambda: train_stack(padded), p.unpad),
+        ]
 
 
 make = NumpyReference

@@ -1,4 +1,5 @@
-"""PyTorch, eager, by its cheapest idioms: a hand-made functional forward and autograd.grad.
+"""PyTorch by its cheapest idioms: a hand-made functional forward and autograd.grad, eager, and what
+`torch.compile` makes of the functional transforms.
 
 The results stay a tuple of tensors, one a parameter: flattening them is not on the clock. The
 exact diagonal of the Hessian is BackPACK's where it is installed.
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
-from bench.cases import Array, Problem
+from bench.cases import Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom, NotOffered
 
 try:
@@ -30,8 +31,8 @@ else:  # its hooks are on a network whose inputs need no gradient, which is as i
 HIDDEN = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
 MODULES = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
 
-# Multiply-adds of W Hessian-vector products above which the row would take minutes.
-LARGEST_DIAGONAL_BY_PRODUCTS = 1e11
+# Multiply-adds of W Hessian-vector products above which a call takes a second and more.
+LARGEST_DIAGONAL_BY_PRODUCTS = 1e10
 
 Params = list[torch.Tensor]  # W1, b1, W2, b2, ...
 
@@ -78,6 +79,17 @@ def flatten_last(p: Problem) -> Callable[[Any], Array]:
     )
 
 
+def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+    """torch.compile for one shape, forgetting what was compiled before.
+
+    Its cache is by line of source, and after a few shapes of one line it silently stays eager.
+    """
+    torch.compiler.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own deprecations
+        return torch.compile(f, dynamic=False, fullgraph=True)
+
+
 class Torch(Contestant):
     name = "torch"
 
@@ -98,7 +110,12 @@ class Torch(Contestant):
         def run() -> tuple[torch.Tensor, ...]:
             return torch.autograd.grad(error(p, params, X, T), params)
 
-        return [Idiom("autograd.grad", run, flatten)]
+        idioms = [Idiom("autograd.grad", run, flatten)]
+        if self.thorough:
+            leaves = parameters(p)
+            f = compiled(grad(lambda leaves, X, T: error(p, leaves, X, T)))
+            idioms.append(Idiom("compile(grad)", lambda: f(leaves, X, T), flatten))
+        return idioms
 
     def jacobian(self, p: Problem) -> list[Idiom]:
         params, (X, _) = parameters(p), data(p)
@@ -114,11 +131,15 @@ class Torch(Contestant):
             return torch.stack(rows, 1)
 
         reverse, forward = vmap(jacrev(one)), vmap(jacfwd(one))
-        return [
+        idioms = [
             Idiom("autograd.grad by outputs", by_outputs),
             Idiom("vmap(jacrev)", lambda: reverse(X)),
             Idiom("vmap(jacfwd)", lambda: forward(X)),
         ]
+        if self.thorough:
+            fused = compiled(reverse)
+            idioms.append(Idiom("compile(vmap(jacrev))", lambda: fused(X)))
+        return idioms
 
     def weight_jacobian(self, p: Problem) -> list[Idiom]:
         params, (X, _) = parameters(p), data(p)
@@ -131,6 +152,26 @@ class Torch(Contestant):
         if p.case.layers[-1] == 1:
             single = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
             idioms.append(Idiom("vmap(grad)", lambda: single(params, X), flatten_last(p)))
+        if self.thorough:
+            fused = compiled(reverse)
+            name = "compile(vmap(jacrev))"
+            idioms.append(Idiom(name, lambda: fused(params, X), flatten_last(p)))
+        return idioms
+
+    def per_sample_gradient(self, p: Problem) -> list[Idiom]:
+        params, (X, T), n = parameters(p), data(p), p.case.n_samples
+
+        def one(params: Params, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return error(p, params, x, t)
+
+        def collect(tensors: Any) -> Array:
+            return np.concatenate([t.numpy().reshape(n, -1) for t in tensors], axis=-1)
+
+        every = vmap(grad(one), in_dims=(None, 0, 0))
+        idioms = [Idiom("vmap(grad)", lambda: every(params, X, T), collect)]
+        if self.thorough:
+            fused = compiled(every)
+            idioms.append(Idiom("compile(vmap(grad))", lambda: fused(params, X, T), collect))
         return idioms
 
     def hessian_diagonal(self, p: Problem) -> list[Idiom]:
@@ -224,6 +265,48 @@ class Torch(Contestant):
             return Idiom(name, run, flatten)
 
         return [idiom("Adam(fused)", fused=True), idiom("Adam(foreach)", foreach=True)]
+
+    def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
+        """Weights in stacks: the derivative of the sum of all errors has each network's own."""
+        X, T = data(p.members[0])  # the same for all
+
+        def train_stack(q: Problem) -> Params:
+            how = q.case.training
+            assert how is not None
+            params = parameters(q, requires_grad=True)
+            adam = torch.optim.Adam(
+                params, lr=how.learning_rate, betas=(how.beta1, how.beta2), eps=how.epsilon,
+                fused=True,
+            )  # fmt: skip
+            Xs = X.expand(len(q.w), -1, -1)
+            for _ in range(how.epochs):
+                a = Xs
+                for i in range(0, len(params), 2):
+                    z = torch.baddbmm(params[i + 1][:, None, :], a, params[i].mT)
+                    a = torch.tanh(z) if i + 2 < len(params) else z
+                total = 0.5 / len(X) * ((a - T) ** 2).sum()
+                for q_i, g in zip(params, torch.autograd.grad(total, params), strict=True):
+                    q_i.grad = g
+                adam.step()
+            return params
+
+        def weights(params: Params) -> Array:
+            parts = [t.detach().numpy().reshape(t.shape[0], -1) for t in params]
+            return np.concatenate(parts, axis=1)
+
+        padded = p.padded()
+        return [
+            Idiom(
+                "stack a width, Adam(fused)",
+                lambda: [train_stack(q) for q in p.members],
+                lambda stacks: in_a_row([weights(params) for params in stacks]),
+            ),
+            Idiom(
+                "one padded stack, Adam(fused)",
+                lambda: train_stack(padded),
+                lambda params: p.unpad(weights(params)),
+            ),
+        ]
 
 
 make = Torch

@@ -1,4 +1,6 @@
-// What was built, what was chosen, how many threads.
+// What was built, what was chosen, how many threads, how fast the machine is.
+#include <chrono>
+#include <stdexcept>
 #include <string>
 
 #include <pybind11/numpy.h>
@@ -9,6 +11,7 @@
 #include "mlpcore/parallel.hpp"
 #include "optim/minimize.hpp"
 #include "optim/train.hpp"
+#include "running.hpp"
 
 namespace mlpcore::bindings {
 
@@ -28,6 +31,28 @@ template <class T> py::array_t<T> elementary(const std::string& name, const py::
     kernels<T>().elementary(as_choice("name", elementary_names, name), x.size(), x.data(),
                             y.mutable_data());
     return y;
+}
+
+// Multiply-adds a second of n_threads threads that do nothing else.
+template <class T> double fma_peak(int n_threads, index rounds) {
+    constexpr index pieces_a_thread = 16; // so that a thread that wakes late spoils little
+    const Kernels<T>& k = kernels<T>();
+    const index pieces = pieces_a_thread * n_threads;
+    return without_gil([&](Interrupt* interrupt) {
+        using Clock = std::chrono::steady_clock;
+        const Clock::time_point start = Clock::now();
+        parallel_for(pieces, n_threads, interrupt, [&](index) { k.ruler(rounds, T(1)); });
+        const std::chrono::duration<double> seconds = Clock::now() - start;
+        return static_cast<double>(pieces) * static_cast<double>(rounds * k.ruler_width) /
+               seconds.count();
+    });
+}
+
+void check_positive(const char* name, index n) {
+    if (n < 1) {
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(n) +
+                                    ", expected at least 1");
+    }
 }
 
 } // namespace
@@ -63,6 +88,15 @@ void bind_config(py::module_& m) {
             return elementary<double>(name, as_array<double>("x", x));
         },
         py::arg("name"), py::arg("x"));
+    m.def(
+        "fma_peak",
+        [](bool is_double, int n_threads, index rounds) {
+            check_positive("n_threads", n_threads);
+            check_positive("rounds", rounds);
+            return is_double ? fma_peak<double>(n_threads, rounds)
+                             : fma_peak<float>(n_threads, rounds);
+        },
+        py::arg("is_double"), py::arg("n_threads"), py::arg("rounds"));
 }
 
 } // namespace mlpcore::bindings

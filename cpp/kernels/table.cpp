@@ -4,6 +4,7 @@
 #include "curvature.hpp"
 #include "hessian.hpp"
 #include "jacobian.hpp"
+#include "ruler.hpp"
 #include "vectors.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -116,7 +117,9 @@ template <class T> constexpr Kernels<T> table() {
             .adam_step = adam_step<T>,
             .cholesky_panel = cholesky_panel<T>,
             .cholesky_update = cholesky_update<T>,
-            .elementary = elementary<T>};
+            .elementary = elementary<T>,
+            .ruler_width = ruler_width<T>,
+            .ruler = ruler<T>};
 }
 
 bool runs_here() {

@@ -104,6 +104,10 @@ template <class T> struct Kernels {
 
     // An elementary function of kernels/elementary.hpp by its place in elementary_names.
     void (*elementary)(int function, index n, const T* x, T* y);
+
+    // The ruler of the benchmark (kernels/ruler.hpp): rounds of ruler_width multiply-adds.
+    index ruler_width;
+    T (*ruler)(index rounds, T start);
 };
 
 inline constexpr std::array elementary_names{std::string_view{"exp_nonpositive"},

@@ -35,6 +35,7 @@ void bind_config(py::module_& m) {
     m.attr("activations") = to_tuple(activation_names);
     m.attr("outputs") = to_tuple(output_names);
     m.attr("curvatures") = to_tuple(curvature_names);
+    m.attr("product_kinds") = to_tuple(product_kind_names);
     m.attr("optimizers") = to_tuple(optimizer_names);
     m.attr("elementary_functions") = to_tuple(elementary_names);
     m.attr("compiler") = MLPCORE_COMPILER;

@@ -7,6 +7,7 @@ namespace mlpcore::bindings {
 
 void bind_network(pybind11::module_& m);
 void bind_derivatives(pybind11::module_& m);
+void bind_products(pybind11::module_& m);
 void bind_training(pybind11::module_& m);
 void bind_config(pybind11::module_& m);
 

@@ -11,5 +11,6 @@ PYBIND11_MODULE(_core, m) {
     mlpcore::bindings::bind_config(m);
     mlpcore::bindings::bind_network(m);
     mlpcore::bindings::bind_derivatives(m);
+    mlpcore::bindings::bind_products(m);
     mlpcore::bindings::bind_training(m);
 }

@@ -2,6 +2,7 @@
 #include "backward.hpp"
 #include "curvature.hpp"
 #include "jacobian.hpp"
+#include "rop.hpp"
 #include "vectors.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -45,6 +46,12 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
     case Quantity::hessian_diagonal:
         rows += 2 * units + 2 * k + 1 + 6 * widest + padded(widest, lanes<T>) +
                 detail::curvature_rows(net) + detail::half_product_rows(net);
+        break;
+    case Quantity::hessian_vector_product:
+        rows = rop_rows(net, 1, lanes<T>);
+        break;
+    case Quantity::hessian_vector_products:
+        rows = rop_rows(net, directions_at_once, lanes<T>);
         break;
     }
     return rows * padded(n, lanes<T>);
@@ -98,6 +105,7 @@ template <class T> constexpr Kernels<T> table() {
             .weight_jacobian = weight_jacobian_pass<T>,
             .per_sample_gradient = per_sample_gradient_pass<T>,
             .hessian_diagonal = hessian_diagonal_pass<T>,
+            .hessian_vector_product = hessian_vector_product_pass<T>,
             .first_nonfinite = first_nonfinite<T>,
             .accumulate = accumulate<T>,
             .dot = dot<T>,

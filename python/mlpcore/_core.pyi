@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 activations: tuple[str, ...]
 outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
+product_kinds: tuple[str, ...]
 optimizers: tuple[str, ...]
 elementary_functions: tuple[str, ...]
 compiler: str
@@ -44,6 +45,15 @@ def per_sample_gradient(net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike) 
 def hessian_diagonal(
     net: Network,
     w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
+def hessian_vector_product(
+    net: Network,
+    w: ArrayLike,
+    v: ArrayLike,
     X: ArrayLike,
     T: ArrayLike,
     sample_weight: ArrayLike | None,

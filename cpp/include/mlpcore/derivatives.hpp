@@ -43,4 +43,10 @@ template <class T>
 void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, Curvature kind,
                       T* diagonal, Interrupt* interrupt);
 
+// The Hessian times each of m vectors v (m x W); `product` is m x W.
+template <class T>
+void hessian_vector_product(const NetworkView& net, const T* w, const T* v, index m,
+                            const Batch<T>& data, ProductKind kind, T* product,
+                            Interrupt* interrupt);
+
 } // namespace mlpcore

@@ -29,11 +29,21 @@ enum class Quantity {
     weight_jacobian,
     per_sample_gradient,
     hessian_diagonal,
+    hessian_vector_product,
+    hessian_vector_products, // directions_at_once of them
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
 inline constexpr std::array curvature_names{
     std::string_view{"exact"}, std::string_view{"gauss_newton"}, std::string_view{"becker_lecun"}};
+
+// What a vector is multiplied with.
+enum class ProductKind { exact, gauss_newton };
+inline constexpr std::array product_kind_names{std::string_view{"exact"},
+                                               std::string_view{"gauss_newton"}};
+
+// As many vectors are multiplied side by side over a tile, at the most.
+inline constexpr index directions_at_once = 8;
 
 // The state and the constants of Adam (Kingma and Ba, 2015).
 template <class T> struct AdamStep {
@@ -55,6 +65,9 @@ template <class T> struct Kernels {
                                 T* scratch);
     void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
                              T* diagonal, T* scratch);
+    // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
+    void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
+                                   const Batch<T>&, ProductKind, T* product, T* scratch);
 
     // Vectors of n numbers.
     index (*first_nonfinite)(index n, const T* x); // n if there is none

@@ -21,6 +21,7 @@ ACTIVATIONS = tuple(reference.ACTIVATIONS)
 OUTPUTS = tuple(reference.OUTPUTS)
 KINDS = ("exact", "gauss_newton", "becker_lecun")
 HESSIAN_KINDS = ("exact", "gauss_newton", "empirical_fisher")
+PRODUCT_KINDS = ("exact", "gauss_newton")
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 
 #: Activations whose h or h' has a corner at zero: no central differences for these.
@@ -37,6 +38,11 @@ class Problem(NamedTuple):
 
     def astype(self, dtype: str) -> Problem:
         return Problem(*(None if value is None else value.astype(dtype) for value in self))
+
+    def directions(self, count: int) -> Any:
+        """`count` vectors of weights (count, W), always the same, exact in every dtype."""
+        rng = np.random.default_rng(len(self.w))
+        return rng.integers(-8, 9, size=(count, len(self.w))) / 4
 
     def rows(self, index: Any) -> Problem:
         """The same with some of the samples, or in another order."""
@@ -170,6 +176,18 @@ QUANTITIES: dict[str, Quantity] = {
     },
     "hessian_blocks": lambda net, p: np.concatenate(
         [block.ravel() for block in net.hessian_blocks(p.w, p.X, p.T, p.s)]
+    ),
+    **{
+        f"hessian_vector_product-{kind}": functools.partial(
+            lambda net, p, kind: net.hessian_vector_product(
+                p.w, p.directions(1)[0], p.X, p.T, p.s, kind=kind
+            ),
+            kind=kind,
+        )
+        for kind in PRODUCT_KINDS
+    },
+    "hessian_vector_product-block": lambda net, p: net.hessian_vector_product(
+        p.w, p.directions(11), p.X, p.T, p.s
     ),
 }
 

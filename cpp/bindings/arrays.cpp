@@ -354,6 +354,40 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
 }
 
 template <class T>
+Extra<T> as_extra(const char* name, const Weights<T>& w, py::handle object,
+                  const std::vector<index>& shape) {
+    Extra<T> extra{.array = as_array<T>(name, object)};
+    std::vector<index> own = shape;
+    own.insert(own.begin(), w.networks);
+    if (w.is_ensemble && has_shape(extra.array, own)) {
+        extra.step = w.networks > 0 ? extra.array.size() / w.networks : 0;
+    } else if (!has_shape(extra.array, shape)) {
+        bad_shape(name, extra.array, expected_shape(shape, w.is_ensemble ? w.networks : 0));
+    }
+    check_finite(name, extra.array);
+    return extra;
+}
+
+template <class T>
+Directions<T> as_directions(const Network& net, const Weights<T>& w, py::handle v) {
+    Directions<T> directions{.array = as_array<T>("v", v)};
+    const py::array_t<T>& a = directions.array;
+    const index n = net.architecture.view().n_weights, front = w.is_ensemble ? 1 : 0;
+    directions.is_block = a.ndim() == front + 2;
+    if (!(directions.is_block || a.ndim() == front + 1) || a.shape(a.ndim() - 1) != n ||
+        (w.is_ensemble && a.shape(0) != w.networks)) {
+        const std::string s = w.is_ensemble ? std::to_string(w.networks) + ", " : "";
+        const std::string width = std::to_string(n);
+        bad_shape("v", a,
+                  "(" + s + width + (w.is_ensemble ? ")" : ",)") + " or, for m vectors, (" + s +
+                      "m, " + width + ")");
+    }
+    directions.count = directions.is_block ? a.shape(front) : 1;
+    check_finite("v", a);
+    return directions;
+}
+
+template <class T>
 py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::ssize_t> shape) {
     if (w.is_ensemble) {
         shape.insert(shape.begin(), w.networks);
@@ -377,6 +411,9 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
                                      const SampleNames&);                                          \
     template Samples<T> as_samples<T>(const Network&, const Weights<T>&, py::handle, py::handle,   \
                                       py::handle, const SampleNames&);                             \
+    template Extra<T> as_extra<T>(const char*, const Weights<T>&, py::handle,                      \
+                                  const std::vector<index>&);                                      \
+    template Directions<T> as_directions<T>(const Network&, const Weights<T>&, py::handle);        \
     template py::array_t<T> new_array<T>(const char*, const Weights<T>&, std::vector<py::ssize_t>);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)

@@ -69,6 +69,25 @@ Ensemble<T> as_ensemble(const Network& net, const Weights<T>& w, const Samples<T
             .steps = samples.steps};
 }
 
+// A further argument whose shape is known, finite; for an ensemble each network may have its own,
+// `step` numbers further on (0 where they share it).
+template <class T> struct Extra {
+    py::array_t<T> array;
+    index step = 0;
+};
+template <class T>
+Extra<T> as_extra(const char* name, const Weights<T>& w, py::handle object,
+                  const std::vector<index>& shape);
+
+// v: (W,) or m of them, (m, W), for each network; finite.
+template <class T> struct Directions {
+    py::array_t<T> array;
+    index count = 1; // m
+    bool is_block = false;
+};
+template <class T>
+Directions<T> as_directions(const Network& net, const Weights<T>& w, py::handle v);
+
 // MemoryError in words where so many bytes can't be had.
 void check_memory(const std::string& what, double bytes);
 

@@ -62,6 +62,7 @@ void bind_config(py::module_& m) {
     m.attr("outputs") = to_tuple(output_names);
     m.attr("curvatures") = to_tuple(curvature_names);
     m.attr("hessian_kinds") = to_tuple(hessian_names);
+    m.attr("product_kinds") = to_tuple(product_kind_names);
     m.attr("optimizers") = to_tuple(optimizer_names);
     m.attr("methods") = to_tuple(method_names);
     m.attr("conjugacies") = to_tuple(conjugacy_names);

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m) {
     mlpcore::bindings::bind_network(m);
     mlpcore::bindings::bind_derivatives(m);
     mlpcore::bindings::bind_hessian(m);
+    mlpcore::bindings::bind_products(m);
     mlpcore::bindings::bind_training(m);
     mlpcore::bindings::bind_minimize(m);
 }

@@ -4,6 +4,7 @@
 #include "curvature.hpp"
 #include "hessian.hpp"
 #include "jacobian.hpp"
+#include "rop.hpp"
 #include "ruler.hpp"
 #include "vectors.hpp"
 
@@ -51,6 +52,12 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         break;
     case Quantity::hessian:
         rows = detail::hessian_rows(net);
+        break;
+    case Quantity::hessian_vector_product:
+        rows = rop_rows(net, 1, lanes<T>);
+        break;
+    case Quantity::hessian_vector_products:
+        rows = rop_rows(net, directions_at_once, lanes<T>);
         break;
     }
     return rows * padded(n, lanes<T>);
@@ -104,6 +111,7 @@ template <class T> constexpr Kernels<T> table() {
             .weight_jacobian = weight_jacobian_pass<T>,
             .per_sample_gradient = per_sample_gradient_pass<T>,
             .hessian_diagonal = hessian_diagonal_pass<T>,
+            .hessian_vector_product = hessian_vector_product_pass<T>,
             .hessian_begin = hessian_begin<T>,
             .hessian_descend = hessian_descend<T>,
             .hessian_piece_scratch = hessian_piece_scratch<T>,

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "mlpcore/derivatives.hpp"
-#include "optim/stopgap.hpp"
 
 namespace mlpcore {
 

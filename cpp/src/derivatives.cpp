@@ -29,6 +29,10 @@ double cost_per_sample(const NetworkView& net, Quantity quantity) {
         return (1 + 4 * static_cast<double>(net.n_outputs)) * weights + activations;
     case Quantity::hessian:
         return weights * weights / 2 + activations;
+    case Quantity::hessian_vector_product:
+        return 8 * weights + activations;
+    case Quantity::hessian_vector_products:
+        return (2 + 6 * static_cast<double>(directions_at_once)) * weights + activations;
     case Quantity::hessian_diagonal:
         break;
     }
@@ -287,6 +291,95 @@ void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, 
                  });
 }
 
+namespace {
+
+// Vectors of weights, a row each, to the stack of the kernels, layer by layer, and back.
+template <class T> void stack(const NetworkView& net, index m, const T* rows, T* stacked) {
+    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
+        const index size = l->n_out * l->n_in;
+        for (index i = 0; i < m; ++i) {
+            const T* const row = rows + i * net.n_weights;
+            std::copy_n(row + l->weights, size, stacked + m * l->weights + i * size);
+            std::copy_n(row + l->biases, l->n_out, stacked + m * l->biases + i * l->n_out);
+        }
+    }
+}
+template <class T> void unstack(const NetworkView& net, index m, const T* stacked, T* rows) {
+    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
+        const index size = l->n_out * l->n_in;
+        for (index i = 0; i < m; ++i) {
+            T* const row = rows + i * net.n_weights;
+            std::copy_n(stacked + m * l->weights + i * size, size, row + l->weights);
+            std::copy_n(stacked + m * l->biases + i * l->n_out, l->n_out, row + l->biases);
+        }
+    }
+}
+
+} // namespace
+
+template <class T>
+void hessian_vector_product(const NetworkView& net, const T* w, const T* v, index m,
+                            const Batch<T>& data, ProductKind kind, T* product,
+                            Interrupt* interrupt) {
+    const auto sum_over_samples = [&](Quantity quantity, index count, const T* stacked, T* sum) {
+        reduce_tiles(net, quantity, data, count * net.n_weights, sum, interrupt,
+                     [&](const Batch<T>& tile, T* part, T* scratch) {
+                         kernels<T>().hessian_vector_product(net, w, stacked, count, tile, kind,
+                                                             part, scratch);
+                         return 0.0;
+                     });
+    };
+    if (m == 1) {
+        sum_over_samples(Quantity::hessian_vector_product, 1, v, product);
+        return;
+    }
+    // Equal groups of directions: each a piece of work over all samples if they are many and
+    // short, so that nothing has to be summed up; else the samples are shared out.
+    constexpr Quantity quantity = Quantity::hessian_vector_products;
+    constexpr index enough_groups = 4;
+    constexpr double short_enough = 1e9; // multiply-adds between two looks at the interrupt
+    const index groups = (m + directions_at_once - 1) / directions_at_once;
+    const index size = groups > 0 ? (m + groups - 1) / groups : 0;
+    const double group_cost = cost(net, quantity, data.n);
+    const bool side_by_side = groups >= enough_groups && group_cost <= short_enough;
+    const auto each_group = [&](index group, const auto& compute) {
+        const index begin = group * size, count = std::min(size, m - begin);
+        if (count <= 0) {
+            return;
+        }
+        const auto numbers = static_cast<std::size_t>(count * net.n_weights);
+        std::vector<T> stacked(numbers), sum(numbers);
+        stack(net, count, v + begin * net.n_weights, stacked.data());
+        compute(count, stacked.data(), sum.data());
+        unstack(net, count, sum.data(), product + begin * net.n_weights);
+    };
+    if (!side_by_side) {
+        for (index group = 0; group < groups; ++group) {
+            each_group(group, [&](index count, const T* stacked, T* sum) {
+                sum_over_samples(quantity, count, stacked, sum);
+            });
+        }
+        return;
+    }
+    Plan plan = make_plan<T>(net, quantity, data.n);
+    plan.chunk = std::max<index>(data.n, 1);
+    const double useful = group_cost * static_cast<double>(groups) / cost_per_thread;
+    const int threads =
+        static_cast<int>(std::clamp(useful, 1.0, static_cast<double>(std::max(max_threads(), 1))));
+    parallel_for(groups, threads, interrupt, [&](index group) {
+        each_group(group, [&](index count, const T* stacked, T* sum) {
+            if (data.n == 0) {
+                return;
+            }
+            for_each_tile(net, quantity, plan, data, 0,
+                          [&](index, const Batch<T>& tile, T* scratch) {
+                              kernels<T>().hessian_vector_product(net, w, stacked, count, tile,
+                                                                  kind, sum, scratch);
+                          });
+        });
+    });
+}
+
 #define MLPCORE_INSTANTIATE(T)                                                                     \
     template double scratch_bytes<T>(const NetworkView&, Quantity, index);                         \
     template void forward(const NetworkView&, const T*, const Batch<T>&, bool, T*, Interrupt*);    \
@@ -297,7 +390,9 @@ void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, 
     template void per_sample_gradient(const NetworkView&, const T*, const Batch<T>&, T*,           \
                                       Interrupt*);                                                 \
     template void hessian_diagonal(const NetworkView&, const T*, const Batch<T>&, Curvature, T*,   \
-                                   Interrupt*);
+                                   Interrupt*);                                                    \
+    template void hessian_vector_product(const NetworkView&, const T*, const T*, index,            \
+                                         const Batch<T>&, ProductKind, T*, Interrupt*);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE

@@ -9,6 +9,7 @@ activations: tuple[str, ...]
 outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
 hessian_kinds: tuple[str, ...]
+product_kinds: tuple[str, ...]
 optimizers: tuple[str, ...]
 methods: tuple[str, ...]
 conjugacies: tuple[str, ...]
@@ -69,6 +70,15 @@ def hessian_blocks(
     sample_weight: ArrayLike | None,
     kind: str,
 ) -> list[NDArray[Any]]: ...
+def hessian_vector_product(
+    net: Network,
+    w: ArrayLike,
+    v: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
 def train(
     net: Network,
     w: ArrayLike,

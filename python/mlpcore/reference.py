@@ -46,6 +46,7 @@ __all__ = [
     "hessian",
     "hessian_blocks",
     "hessian_diagonal",
+    "hessian_vector_product",
     "jacobian",
     "pack",
     "per_sample_gradient",
@@ -536,3 +537,61 @@ def hessian_blocks(
     H = hessian(net, w, X, T, sample_weight, kind)
     ends = np.cumsum([(m + 1) * n for m, n in _pairs(net.layers)])
     return [H[end - n : end, end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)]
+
+
+def _tangents(net: Net, p: _Pass, v: ArrayLike) -> tuple[list[Array], list[Array]]:
+    """R{z^l} for l = 1..L and R{a^l} for l = 0..L-1, along v (W,): PRML 5.99 to 5.101.
+
+    R{z^l} = W^l R{a^{l-1}} + V^l a^{l-1} + v_b^l,    R{a^l} = h'(z^l) * R{z^l},    R{a^0} = 0
+    """
+    Rz, Ra = [], [np.zeros_like(p.a[0])]
+    for i, (V, v_b) in enumerate(unpack(net, _like(p.W[0], v))):
+        Rz.append(Ra[i] @ p.W[i].T + p.a[i] @ V.T + v_b)
+        if i < len(net.hidden):
+            h = ACTIVATIONS[net.hidden[i]]
+            Ra.append(h.d1(p.z[i], p.a[i + 1]) * Rz[i])
+    return Rz, Ra
+
+
+def hessian_vector_product(
+    net: Net,
+    w: ArrayLike,
+    v: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    kind: str = "exact",
+) -> Array:
+    """The Hessian times ``v`` (W,), or times each row of (m, W): PRML 5.96 to 5.109.
+
+    R{.} = v^T d/dw of the forward and of the backward pass:
+
+        R{delta^L} = s_n B^L R{z^L}
+        R{delta^l} = h' * (W^{l+1}T R{delta^{l+1}} + V^{l+1}T delta^{l+1})
+                     + h'' * (W^{l+1}T delta^{l+1}) * R{z^l}
+        R{dE/dW^l} = sum_n R{delta^l} a^{l-1}T + delta^l R{a^{l-1}}T,   R{dE/db^l} = R{delta^l}
+
+    ``kind`` "gauss_newton" is the same with delta = 0 (PRML 5.84).
+    """
+    if kind not in ("exact", "gauss_newton"):
+        raise ValueError(f"kind is {kind!r}, expected one of exact, gauss_newton")
+    v = np.asarray(v)
+    if v.ndim == 2:
+        rows = [hessian_vector_product(net, w, row, X, T, sample_weight, kind) for row in v]
+        return np.array(rows).reshape(v.shape)
+    p, s = _forward(net, w, X), _weights_of_samples(w, X, sample_weight)
+    out = OUTPUTS[net.output]
+    y = out.y(p.z[-1])
+    delta = s[:, None] * (y - _targets(net, w, T)) * (kind == "exact")
+    V = [matrix for matrix, _ in unpack(net, _like(w, v))]
+    Rz, Ra = _tangents(net, p, v)
+    Rdelta = s[:, None] * np.einsum("nij,nj->ni", out.curvature(y), Rz[-1])
+    pairs: list[tuple[Array, Array]] = []
+    for i in range(len(net.hidden), -1, -1):
+        pairs.insert(0, (Rdelta.T @ p.a[i] + delta.T @ Ra[i], Rdelta.sum(axis=0)))
+        if i > 0:
+            h, z, a = ACTIVATIONS[net.hidden[i - 1]], p.z[i - 1], p.a[i]
+            back, Rback = delta @ p.W[i], Rdelta @ p.W[i] + delta @ V[i]
+            Rdelta = h.d1(z, a) * Rback + h.d2(z, a) * back * Rz[i - 1]
+            delta = h.d1(z, a) * back
+    return pack(net, pairs)

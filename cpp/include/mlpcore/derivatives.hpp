@@ -55,5 +55,10 @@ void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, He
 
 // The working memory of the two on n samples, in all threads.
 template <class T> double hessian_scratch_bytes(const NetworkView& net, index n);
+// The Hessian times each of m vectors v (m x W); `product` is m x W.
+template <class T>
+void hessian_vector_product(const NetworkView& net, const T* w, const T* v, index m,
+                            const Batch<T>& data, ProductKind kind, T* product,
+                            Interrupt* interrupt);
 
 } // namespace mlpcore

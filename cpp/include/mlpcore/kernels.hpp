@@ -30,6 +30,8 @@ enum class Quantity {
     per_sample_gradient,
     hessian_diagonal,
     hessian,
+    hessian_vector_product,
+    hessian_vector_products, // directions_at_once of them
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
@@ -55,6 +57,13 @@ struct HessianPiece {
     index first_row, end_row;
     index first_input, end_input;
 };
+// What a vector is multiplied with.
+enum class ProductKind { exact, gauss_newton };
+inline constexpr std::array product_kind_names{std::string_view{"exact"},
+                                               std::string_view{"gauss_newton"}};
+
+// As many vectors are multiplied side by side over a tile, at the most.
+inline constexpr index directions_at_once = 8;
 
 // The state and the constants of Adam (Kingma and Ba, 2015).
 template <class T> struct AdamStep {
@@ -76,6 +85,9 @@ template <class T> struct Kernels {
                                 T* scratch);
     void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
                              T* diagonal, T* scratch);
+    // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
+    void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
+                                   const Batch<T>&, ProductKind, T* product, T* scratch);
 
     // The steps of the Hessian (hessian.hpp). A tile of samples has a state of
     // scratch_size(hessian) numbers, which begin fills and ascend changes.

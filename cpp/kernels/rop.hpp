@@ -1,0 +1,240 @@
+// Products of the Hessian with vectors, by the R-operator (Pearlmutter, 1994; PRML 5.96 to 5.109).
+// R{.} = v^T d/dw is the derivative along v, whose layers are V^l and v_b^l. With
+// back^l = W^{l+1}T delta^{l+1}, applied to the forward and the backward pass it gives
+//
+//   R{z^l} = V^l a^{l-1} + v_b^l + W^l R{a^{l-1}},   R{a^l} = h' * R{z^l},   R{a^0} = 0,
+//   R{delta^L} = d2E_n/dz2 R{z^L},
+//   R{delta^l} = h' * (W^{l+1}T R{delta^{l+1}} + V^{l+1}T delta^{l+1}) + h'' * back^l * R{z^l},
+//   R{dE_n/dW^l} = R{delta^l} a^{l-1}T + delta^l R{a^{l-1}}T,   R{dE_n/db^l} = R{delta^l}.
+//
+// gauss_newton (PRML 5.84) is the same with delta = 0: what stands behind the outputs is linear.
+//
+// Several directions go side by side. They are stacked layer by layer: V^l of all directions one
+// below the other, then v_b^l of all; a row of a layer's block is a unit of one of the directions.
+// So V^l a^{l-1} and R{delta^l} a^{l-1}T are one product for all of them.
+#pragma once
+
+#include "backward.hpp"
+
+namespace mlpcore::MLPCORE_ISA {
+
+namespace detail {
+// delta^l = h' * back^l, and h'' * back^l in the place of h''.
+template <class T> struct StoreLinearized {
+    T *delta, *d2;
+    const T* d1;
+    index stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> back) const {
+        const index at = i * stride + column;
+        store(delta + at, load(d1 + at) * back);
+        store(d2 + at, load(d2 + at) * back);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+// What R{z^l} becomes, where it is stored: R{a^l}, and h'' * back^l * R{z^l} in its own place.
+// Row r is unit r % units.
+template <class T> struct Pushed {
+    T *rz, *ra;
+    const T *d1, *curved; // d1 null: R{z^l} is kept; curved null: not wanted
+    index units, stride;
+    void rows(index first, index count) const {
+        if (d1 == nullptr) {
+            return;
+        }
+        for (index r = first; r < first + count; ++r) {
+            const T* const slope = d1 + r % units * stride;
+            for (index s = 0; s < stride; s += lanes<T>) {
+                store(ra + r * stride + s, load(slope + s) * load(rz + r * stride + s));
+            }
+            if (curved != nullptr) {
+                const T* const c = curved + r % units * stride;
+                for (index s = 0; s < stride; s += lanes<T>) {
+                    store(rz + r * stride + s, load(c + s) * load(rz + r * stride + s));
+                }
+            }
+        }
+    }
+};
+
+// R{z^l} = V^l a^{l-1} + v_b^l, all of it for the lowest layer.
+template <class T> struct StartTangent {
+    const T* bias;
+    Pushed<T> to;
+    bool complete;
+    MLPCORE_INLINE Vec<T> start(index i) const { return broadcast(bias[i]); }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        store(to.rz + i * to.stride + column, sum);
+    }
+    void finish_rows(index first, index count) const {
+        if (complete) {
+            to.rows(first, count);
+        }
+    }
+};
+
+// R{z^l} += W^l R{a^{l-1}}.
+template <class T> struct CompleteTangent {
+    Pushed<T> to;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        T* const p = to.rz + i * to.stride + column;
+        store(p, load(p) + sum);
+    }
+    void finish_rows(index first, index count) const { to.rows(first, count); }
+};
+
+// R{delta^l} from W^{l+1}T R{delta^{l+1}}.
+template <class T> struct StoreRDelta {
+    T* rdelta;
+    const T *d1, *v_back, *curved_rz; // the latter two null where delta counts for nothing
+    index stride;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        const index at = i * stride + column;
+        if (v_back == nullptr) {
+            store(rdelta + at, load(d1 + at) * sum);
+        } else {
+            store(rdelta + at, load(d1 + at) * (sum + load(v_back + at)) + load(curved_rz + at));
+        }
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+} // namespace detail
+
+// Of the hidden units, for one direction or several, stacked; layer l begins at row
+// m * (l.row - n_inputs).
+template <class T> struct Tangents {
+    T *rz, *ra;
+};
+
+constexpr index n_hidden(const NetworkView& net) {
+    return net.n_units - net.n_inputs - net.n_outputs;
+}
+
+// From v, m directions stacked, to R{z^L} (m n_outputs rows). `curved` has h'' * back^l in the
+// rows of h'', or is null.
+template <class T>
+inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m,
+                         const Slopes<T>& slopes, const T* curved, const Tile<T>& tile,
+                         const Tangents<T>& tangents, T* rz_output) {
+    const index stride = tile.stride;
+    const T* ra_below = nullptr;
+    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
+        const bool last = l + 1 == net.layers + net.depth;
+        const index at = m * (l->row - net.n_inputs) * stride;
+        const detail::Pushed<T> to{.rz = last ? rz_output : tangents.rz + at,
+                                   .ra = tangents.ra + at,
+                                   .d1 = last ? nullptr : slopes.d1_of(*l, stride),
+                                   .curved = curved ? curved + l->row * stride : nullptr,
+                                   .units = l->n_out,
+                                   .stride = stride};
+        product(m * l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights, l->n_in},
+                tile.activations_below(*l), stride,
+                detail::StartTangent<T>{v + m * l->biases, to, ra_below == nullptr});
+        for (index i = 0; ra_below != nullptr && i < m; ++i) {
+            detail::Pushed<T> mine = to;
+            mine.rz += i * l->n_out * stride;
+            mine.ra += i * l->n_out * stride;
+            product(l->n_out, l->n_in, stride, Plain<T>{w + l->weights, l->n_in},
+                    ra_below + i * l->n_in * stride, stride, detail::CompleteTangent<T>{mine});
+        }
+        ra_below = to.ra;
+    }
+}
+
+// Rows of a tile for m directions; the calls of Tile::take below, added up.
+constexpr index rop_rows(const NetworkView& net, index m, index lanes_of_type) {
+    return 4 * net.n_units + net.n_outputs + 1 + net.widest + padded(net.widest, lanes_of_type) +
+           2 * m * (n_hidden(net) + net.widest);
+}
+
+// Adds the tile's Hessian times each of m vectors v, stacked, to `result`, stacked likewise.
+template <class T>
+inline void hessian_vector_product_pass(const NetworkView& net, const T* w, const T* v, index m,
+                                        const Batch<T>& batch, ProductKind kind, T* result,
+                                        T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    const index stride = tile.stride, k = net.n_outputs;
+    const bool exact = kind == ProductKind::exact;
+    Slopes<T> slopes{.d1 = tile.take(net.n_units), .d2 = tile.take(net.n_units)};
+    T* const d2 = slopes.d2;
+    T* const delta = tile.take(net.n_units);
+    T* const t = tile.take(k);
+    T* const weight = tile.take(1);
+    T* const v_back = tile.take(net.widest);
+    T* const turned = tile.take(padded(net.widest, lanes<T>));
+    const Tangents<T> tangents{.rz = tile.take(m * n_hidden(net)),
+                               .ra = tile.take(m * n_hidden(net))};
+    T* rdelta = tile.take(m * net.widest);
+    T* other = tile.take(m * net.widest);
+    const Layer* const first = net.layers;
+    const Layer* const top = net.layers + net.depth - 1;
+    if (!exact) {
+        slopes.d2 = nullptr;
+    }
+    const auto delta_of = [&](const Layer& l) { return &l == top ? t : delta + l.row * stride; };
+
+    tile.load_inputs(batch);
+    forward_pass(net, w, slopes, tile);
+    tile.load_weights(batch, weight);
+    if (exact) {
+        tile.load_targets(batch, t);
+        error_and_delta(net.output, k, tile.outputs(), t, weight, stride);
+        for (const Layer* l = top; l != first; --l) {
+            const index at = l[-1].row * stride;
+            product(l->n_in, l->n_out, stride, Transposed<T>{w + l->weights, l->n_in},
+                    static_cast<const T*>(delta_of(*l)), stride,
+                    detail::StoreLinearized<T>{delta + at, d2 + at, slopes.d1 + at, stride});
+        }
+    } else {
+        output_units(net.output, k, tile.outputs(), stride);
+    }
+
+    tangent_pass(net, w, v, m, slopes, exact ? d2 : nullptr, tile, tangents, rdelta);
+    for (index i = 0; i < m; ++i) {
+        T* const rz = rdelta + i * k * stride;
+        push_through_output(net.output, k, tile.outputs(), rz, stride);
+        for (index s = 0; s < stride; s += lanes<T>) {
+            const Vec<T> g = load(weight + s);
+            const IntVec<T> absent = g == Vec<T>{};
+            for (index j = 0; j < k; ++j) {
+                T* const p = rz + j * stride + s;
+                store(p, select<T>(absent, Vec<T>{}, g * load(p)));
+            }
+        }
+    }
+
+    for (const Layer* l = top;; --l) {
+        const index n_out = l->n_out, n_in = l->n_in, size = n_out * n_in;
+        T* const to = result + m * l->weights;
+        outer(tile, m * n_out, n_in, rdelta, tile.activations_below(*l), to, turned);
+        sum_rows(m * n_out, stride, rdelta, stride, result + m * l->biases);
+        if (l == first) {
+            return;
+        }
+        const index below = m * (l[-1].row - net.n_inputs) * stride;
+        for (index i = 0; i < m; ++i) {
+            const index shift = i * n_in * stride;
+            if (exact) {
+                outer(tile, n_out, n_in, delta_of(*l), tangents.ra + below + shift, to + i * size,
+                      turned);
+                product(n_in, n_out, stride, Transposed<T>{v + m * l->weights + i * size, n_in},
+                        static_cast<const T*>(delta_of(*l)), stride, Store<T>{v_back, stride});
+            }
+            product(n_in, n_out, stride, Transposed<T>{w + l->weights, n_in},
+                    static_cast<const T*>(rdelta + i * n_out * stride), stride,
+                    detail::StoreRDelta<T>{.rdelta = other + shift,
+                                           .d1 = slopes.d1_of(l[-1], stride),
+                                           .v_back = exact ? v_back : nullptr,
+                                           .curved_rz = tangents.rz + below + shift,
+                                           .stride = stride});
+        }
+        T* const swap = rdelta;
+        rdelta = other;
+        other = swap;
+    }
+}
+
+} // namespace mlpcore::MLPCORE_ISA

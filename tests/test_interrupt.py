@@ -159,6 +159,10 @@ def test_within_an_epoch(settings):
         "net.error_and_gradient(w, X, T)",
         "net.jacobian(w, X)",
         "net.hessian_diagonal(w, X, T)",
+        "net.hessian_vector_product(w, w, X, T)",
+        "net.hessian_vector_product(w, np.stack([w] * 40), X, T)",
+        "net.output_hessian(w, X)",
+        "net.weight_vjp(w, X, T)",
     ],
 )
 def test_one_long_call(call):

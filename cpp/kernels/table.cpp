@@ -2,6 +2,8 @@
 #include "backward.hpp"
 #include "curvature.hpp"
 #include "jacobian.hpp"
+#include "jacobian_products.hpp"
+#include "output_hessian.hpp"
 #include "rop.hpp"
 #include "vectors.hpp"
 
@@ -52,6 +54,21 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         break;
     case Quantity::hessian_vector_products:
         rows = rop_rows(net, directions_at_once, lanes<T>);
+        break;
+    case Quantity::output_hessian:
+        rows = output_hessian_rows(net);
+        break;
+    case Quantity::jvp:
+        rows += units + 2 * widest;
+        break;
+    case Quantity::vjp:
+        rows += units + k + 2 * widest + net.n_inputs;
+        break;
+    case Quantity::weight_jvp:
+        rows += units + k + 2 * n_hidden(net);
+        break;
+    case Quantity::weight_vjp:
+        rows += units + k + 1 + 3 * widest + padded(widest, lanes<T>);
         break;
     }
     return rows * padded(n, lanes<T>);
@@ -106,6 +123,11 @@ template <class T> constexpr Kernels<T> table() {
             .per_sample_gradient = per_sample_gradient_pass<T>,
             .hessian_diagonal = hessian_diagonal_pass<T>,
             .hessian_vector_product = hessian_vector_product_pass<T>,
+            .output_hessian = output_hessian_pass<T>,
+            .jvp = jvp_pass<T>,
+            .weight_jvp = weight_jvp_pass<T>,
+            .vjp = vjp_pass<T>,
+            .weight_vjp = weight_vjp_pass<T>,
             .first_nonfinite = first_nonfinite<T>,
             .accumulate = accumulate<T>,
             .dot = dot<T>,

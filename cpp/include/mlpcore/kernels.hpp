@@ -31,6 +31,11 @@ enum class Quantity {
     hessian_diagonal,
     hessian_vector_product,
     hessian_vector_products, // directions_at_once of them
+    output_hessian,
+    jvp,
+    vjp,
+    weight_jvp,
+    weight_vjp,
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
@@ -68,6 +73,14 @@ template <class T> struct Kernels {
     // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
     void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
                                    const Batch<T>&, ProductKind, T* product, T* scratch);
+    void (*output_hessian)(const NetworkView&, const T* w, const Batch<T>&, T* hessian, T* scratch);
+    void (*jvp)(const NetworkView&, const T* w, const Batch<T>&, const Batch<T>& dx, T* dy,
+                T* scratch);
+    void (*weight_jvp)(const NetworkView&, const T* w, const T* v, const Batch<T>&, T* dy,
+                       T* scratch);
+    // With dy in the place of the targets.
+    void (*vjp)(const NetworkView&, const T* w, const Batch<T>&, T* dx, T* scratch);
+    void (*weight_vjp)(const NetworkView&, const T* w, const Batch<T>&, T* sum, T* scratch);
 
     // Vectors of n numbers.
     index (*first_nonfinite)(index n, const T* x); // n if there is none

@@ -41,8 +41,8 @@ class Problem(NamedTuple):
 
     def directions(self, count: int) -> Any:
         """`count` vectors of weights (count, W), always the same, exact in every dtype."""
-        rng = np.random.default_rng(len(self.w))
-        return rng.integers(-8, 9, size=(count, len(self.w))) / 4
+        W = np.size(self.w)
+        return np.random.default_rng(W).integers(-8, 9, size=(count, W)) / 4
 
     def rows(self, index: Any) -> Problem:
         """The same with some of the samples, or in another order."""
@@ -153,6 +153,17 @@ CASES = CASES_FLOAT64 + [replace(case, dtype="float32") for case in CASES_FLOAT6
 
 Quantity = Callable[[Any, Problem], Any]
 
+
+def _like_inputs(p: Problem) -> Any:
+    """Numbers of the shape of X, the same for a sample wherever it stands."""
+    return np.roll(np.asarray(p.X), 1, axis=1) - np.asarray(p.X)
+
+
+def _like_outputs(net: Any, p: Problem) -> Any:
+    """Numbers of the shape of Y, likewise."""
+    return np.asarray(net.forward(p.w, p.X, logits=True)) / 4 + 1
+
+
 QUANTITIES: dict[str, Quantity] = {
     "forward": lambda net, p: net.forward(p.w, p.X),
     "logits": lambda net, p: net.forward(p.w, p.X, logits=True),
@@ -189,6 +200,11 @@ QUANTITIES: dict[str, Quantity] = {
     "hessian_vector_product-block": lambda net, p: net.hessian_vector_product(
         p.w, p.directions(11), p.X, p.T, p.s
     ),
+    "output_hessian": lambda net, p: net.output_hessian(p.w, p.X),
+    "jvp": lambda net, p: net.jvp(p.w, p.X, _like_inputs(p)),
+    "vjp": lambda net, p: net.vjp(p.w, p.X, _like_outputs(net, p)),
+    "weight_jvp": lambda net, p: net.weight_jvp(p.w, p.X, p.directions(1)[0]),
+    "weight_vjp": lambda net, p: net.weight_vjp(p.w, p.X, _like_outputs(net, p)),
 }
 
 #: Those with W^2 numbers.

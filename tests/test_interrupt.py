@@ -160,6 +160,10 @@ def test_within_an_epoch(settings):
         "net.jacobian(w, X)",
         "net.hessian_diagonal(w, X, T)",
         "net.hessian_blocks(w, X, T)",
+        "net.hessian_vector_product(w, w, X, T)",
+        "net.hessian_vector_product(w, np.stack([w] * 40), X, T)",
+        "net.output_hessian(w, X)",
+        "net.weight_vjp(w, X, T)",
     ],
 )
 def test_one_long_call(call):

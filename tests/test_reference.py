@@ -227,3 +227,26 @@ def test_what_the_reference_refuses():
         reference.forward(net, np.zeros(14), [[1.0, 2.0]])
     with pytest.raises(ValueError, match="kind is 'foo'"):
         reference.hessian_diagonal(net, np.zeros(13), [[1.0, 2.0]], [1.0], kind="foo")
+
+
+@small_cases
+def test_products_and_output_hessian(case):
+    """By complex steps of what each is a derivative of."""
+    net, (w, X, T, s) = case.reference(), case.problem()
+    rng = np.random.default_rng(0)
+    v, dX = rng.normal(size=w.shape), rng.normal(size=X.shape)
+    dY = rng.normal(size=(case.n, case.layers[-1]))
+
+    def along(f, *arguments):
+        """df along the given directions, at step 0."""
+        return np.imag(f(*(1e-30j * a for a in arguments))) / 1e-30
+
+    hv = along(lambda d: net.gradient(w + d, X, T, s), v)
+    assert_close(net.hessian_vector_product(w, v, X, T, s), hv, 1e-12)
+    assert_close(net.weight_jvp(w, X, v), along(lambda d: net.forward(w + d, X), v), 1e-12)
+    assert_close(net.jvp(w, X, dX), along(lambda d: net.forward(w, X + d), dX), 1e-12)
+    bent = complex_step(lambda step: net.jacobian(w, X + step), np.zeros(X.shape[1]))
+    assert_close(net.output_hessian(w, X), bent, 1e-12, floor=1e-3)
+    # An adjoint is the transpose.
+    assert_close((net.weight_jvp(w, X, v) * dY).sum(), net.weight_vjp(w, X, dY) @ v, 1e-11)
+    assert_close((net.jvp(w, X, dX) * dY).sum(), (net.vjp(w, X, dY) * dX).sum(), 1e-11)

@@ -82,9 +82,48 @@ def test_torch(case):
     assert_close(net.weight_jacobian(w_, X_), by_weights, 1e-10)
     by_inputs = jacobian(lambda X: outputs(w, X).sum(dim=0), X).movedim(1, 0).numpy()
     assert_close(net.jacobian(w_, X_), by_inputs, 1e-10)
-    by_weights_twice = hessian(error, w).numpy()
-    assert_close(net.hessian_diagonal(w_, X_, T_, s_), by_weights_twice.diagonal(), 1e-10)
-    assert_close(net.hessian(w_, X_, T_, s_), by_weights_twice, 1e-10)
+    full = hessian(error, w).numpy()
+    assert_close(net.hessian(w_, X_, T_, s_), full, 1e-10)
+    assert_close(net.hessian_diagonal(w_, X_, T_, s_), full.diagonal(), 1e-10)
+    V = problem.directions(3)
+    assert_close(net.hessian_vector_product(w_, V, X_, T_, s_), V @ full, 1e-10)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_torch_func(case):
+    """Jacobian products, the outputs' Hessian, and the generalized Gauss-Newton matrix."""
+    problem, net = case.problem(seed=6), case.network()
+    w_, X_, T_, s_ = problem
+    w, X = torch.from_numpy(w_), torch.from_numpy(X_)
+    s = torch.ones(case.n, dtype=w.dtype) if s_ is None else torch.from_numpy(s_)
+    dX, v = X.roll(1, dims=0), torch.from_numpy(problem.directions(1)[0])
+    dY = torch.from_numpy(T_).roll(1, dims=0)
+
+    def outputs(w, X):
+        return OUTPUT[case.output](logits(case, w, X))
+
+    func = torch.func
+    jvp = func.jvp(lambda X: outputs(w, X), (X,), (dX,))[1]
+    assert_close(net.jvp(w_, X_, dX.numpy()), jvp.numpy(), 1e-10)
+    jvp = func.jvp(lambda w: outputs(w, X), (w,), (v,))[1]
+    assert_close(net.weight_jvp(w_, X_, v.numpy()), jvp.numpy(), 1e-10)
+    assert_close(
+        net.vjp(w_, X_, dY.numpy()), func.vjp(lambda X: outputs(w, X), X)[1](dY)[0].numpy(), 1e-10
+    )
+    assert_close(
+        net.weight_vjp(w_, X_, dY.numpy()),
+        func.vjp(lambda w: outputs(w, X), w)[1](dY)[0].numpy(),
+        1e-10,
+    )
+    bent = func.vmap(func.hessian(lambda x: outputs(w, x[None])[0]))(X).numpy()
+    assert_close(net.output_hessian(w_, X_), bent, 1e-10, floor=1e-3)
+
+    z, Jv = func.jvp(lambda w: logits(case, w, X), (w,), (v,))
+    curvature = func.vmap(func.jacrev(OUTPUT[case.output]))(z)
+    BJv = s[:, None] * torch.einsum("nab,nb->na", curvature, Jv)
+    product = func.vjp(lambda w: logits(case, w, X), w)[1](BJv)[0].numpy()
+    ours = net.hessian_vector_product(w_, v.numpy(), X_, T_, s_, kind="gauss_newton")
+    assert_close(ours, product, 1e-10)
 
 
 def test_parameters_pass_over_without_a_permutation():

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <limits>
 #include <new>
+#include <span>
 #include <sstream>
 #include <unistd.h>
 
@@ -60,7 +61,7 @@ std::string element(const char* name, const py::array& a, index i) {
     return std::string(name) + "[" + place + "]";
 }
 
-bool has_shape(const py::array& a, std::initializer_list<index> shape) {
+bool has_shape(const py::array& a, std::span<const index> shape) {
     return static_cast<std::size_t>(a.ndim()) == shape.size() &&
            std::equal(shape.begin(), shape.end(), a.shape());
 }
@@ -299,7 +300,7 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
     const index n = samples.batch.n, k = view.n_outputs, networks = w.is_ensemble ? w.networks : 0;
     // The same for all networks, or with an own part for each.
     const auto shared = [&](const py::array& a, std::initializer_list<index> shape) {
-        return has_shape(a, shape);
+        return has_shape(a, {shape.begin(), shape.size()});
     };
     const auto own = [&](const py::array& a, std::initializer_list<index> shape) {
         return w.is_ensemble && a.ndim() == static_cast<index>(shape.size()) + 1 &&

@@ -1,4 +1,5 @@
-// Products of a network's derivatives with vectors, without the derivatives themselves.
+// Products of a network's derivatives with vectors, without the derivatives themselves, and the
+// second derivatives of its outputs.
 #include "arrays.hpp"
 #include "bindings.hpp"
 #include "mlpcore/derivatives.hpp"
@@ -39,6 +40,112 @@ py::array py_hessian_vector_product(const Network& net, py::handle w, py::handle
     });
 }
 
+py::array py_output_hessian(const Network& net, py::handle w, py::handle x) {
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
+        auto h = new_array<T>("output_hessian", weights, {n, k, d, d});
+        check_memory("the working memory of output_hessian",
+                     scratch_bytes<T>(all.net, Quantity::output_hessian, n));
+        T* const to = h.mutable_data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::output_hessian, interrupt, [&](index s, Interrupt* i) {
+                output_hessian(all.net, all.weights_of(s), all.samples_of(s),
+                               to + s * n * k * d * d, i);
+            });
+        });
+        return h;
+    });
+}
+
+py::array py_jvp(const Network& net, py::handle w, py::handle x, py::handle dx) {
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, k = all.net.n_outputs;
+        const auto tangents = as_extra<T>("dX", weights, dx, {n, all.net.n_inputs});
+        auto dy = new_array<T>("jvp", weights, {n, k});
+        T* const to = dy.mutable_data();
+        const T* const from = tangents.array.data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::jvp, interrupt, [&](index s, Interrupt* i) {
+                jvp(all.net, all.weights_of(s), all.samples_of(s), from + s * tangents.step,
+                    to + s * n * k, i);
+            });
+        });
+        return dy;
+    });
+}
+
+py::array py_weight_jvp(const Network& net, py::handle w, py::handle x, py::handle v) {
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_inputs<T>(net, weights, x);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, k = all.net.n_outputs;
+        const auto tangent = as_extra<T>("v", weights, v, {all.net.n_weights});
+        auto dy = new_array<T>("weight_jvp", weights, {n, k});
+        T* const to = dy.mutable_data();
+        const T* const from = tangent.array.data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::weight_jvp, interrupt, [&](index s, Interrupt* i) {
+                weight_jvp(all.net, all.weights_of(s), from + s * tangent.step, all.samples_of(s),
+                           to + s * n * k, i);
+            });
+        });
+        return dy;
+    });
+}
+
+// Samples with dY in the place of the targets.
+template <class T>
+Samples<T> as_adjoints(const Network& net, const Weights<T>& w, py::handle x, py::handle dy) {
+    Samples<T> samples = as_inputs<T>(net, w, x);
+    const Extra<T> adjoints =
+        as_extra<T>("dY", w, dy, {samples.batch.n, net.architecture.view().n_outputs});
+    samples.t = adjoints.array;
+    samples.batch.t = adjoints.array.data();
+    samples.steps.t = adjoints.step;
+    return samples;
+}
+
+py::array py_vjp(const Network& net, py::handle w, py::handle x, py::handle dy) {
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_adjoints<T>(net, weights, x, dy);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const index n = all.samples.n, d = all.net.n_inputs;
+        auto dx = new_array<T>("vjp", weights, {n, d});
+        T* const to = dx.mutable_data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::vjp, interrupt, [&](index s, Interrupt* i) {
+                vjp(all.net, all.weights_of(s), all.samples_of(s), to + s * n * d, i);
+            });
+        });
+        return dx;
+    });
+}
+
+py::array py_weight_vjp(const Network& net, py::handle w, py::handle x, py::handle dy) {
+    return with_type(net, [&]<class T>(T) -> py::array {
+        const auto weights = as_weights<T>(net, w);
+        const auto samples = as_adjoints<T>(net, weights, x, dy);
+        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        auto sum = new_array<T>("weight_vjp", weights, {all.net.n_weights});
+        T* const to = sum.mutable_data();
+        without_gil([&](Interrupt* interrupt) {
+            for_each_network(all, Quantity::weight_vjp, interrupt, [&](index s, Interrupt* i) {
+                weight_vjp(all.net, all.weights_of(s), all.samples_of(s),
+                           to + s * all.net.n_weights, i);
+            });
+        });
+        return sum;
+    });
+}
+
 } // namespace
 
 void bind_products(py::module_& m) {
@@ -46,6 +153,11 @@ void bind_products(py::module_& m) {
                weight = py::arg("sample_weight"), v = py::arg("v");
     m.def("hessian_vector_product", &py_hessian_vector_product, net, w, v, x, t, weight,
           py::arg("kind"));
+    m.def("output_hessian", &py_output_hessian, net, w, x);
+    m.def("jvp", &py_jvp, net, w, x, py::arg("dX"));
+    m.def("vjp", &py_vjp, net, w, x, py::arg("dY"));
+    m.def("weight_jvp", &py_weight_jvp, net, w, x, v);
+    m.def("weight_vjp", &py_weight_vjp, net, w, x, py::arg("dY"));
 }
 
 } // namespace mlpcore::bindings

@@ -166,7 +166,7 @@ inline void jacobian_forward(const NetworkView& net, const T* w, Tile<T>& tile,
             }
         }
     }
-    tile.write_rows(result, stride, per_sample, jacobian, per_sample);
+    tile.write_rows(result, per_sample, jacobian, per_sample);
 }
 
 // dy_k/dx_i, n_outputs x n_inputs numbers a sample.

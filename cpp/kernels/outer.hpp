@@ -131,7 +131,7 @@ inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, c
         return;
     }
     const index width = padded(q_rows, lanes<T>);
-    tile.write_rows(q, tile.stride, q_rows, turned, width);
+    tile.write_rows(q, q_rows, turned, width);
     for (index s = 0; q_rows < width && s < tile.n; ++s) {
         for (index i = q_rows; i < width; ++i) {
             turned[s * width + i] = 0;

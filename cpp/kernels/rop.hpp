@@ -19,16 +19,16 @@
 namespace mlpcore::MLPCORE_ISA {
 
 namespace detail {
-// delta^l = h' * back^l, and h'' * back^l in the place of h''.
-template <class T> struct StoreLinearized {
-    T *delta, *d2;
-    const T* d1;
+// delta^l = h' * back^l, and h'' * back^l (perhaps in the place of h'').
+template <class T> struct StoreBent {
+    T *delta, *bent;
+    const T *d1, *d2;
     index stride;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
     MLPCORE_INLINE void finish(index i, index column, Vec<T> back) const {
         const index at = i * stride + column;
         store(delta + at, load(d1 + at) * back);
-        store(d2 + at, load(d2 + at) * back);
+        store(bent + at, load(d2 + at) * back);
     }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
@@ -145,8 +145,8 @@ inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m
 }
 
 // Rows of a tile for m directions; the calls of Tile::take below, added up.
-constexpr index rop_rows(const NetworkView& net, index m, index lanes_of_type) {
-    return 4 * net.n_units + net.n_outputs + 1 + net.widest + padded(net.widest, lanes_of_type) +
+template <class T> constexpr index rop_rows(const NetworkView& net, index m) {
+    return 4 * net.n_units + net.n_outputs + 1 + net.widest + outer_rows_turned<T>(net.widest) +
            2 * m * (n_hidden(net) + net.widest);
 }
 
@@ -164,7 +164,7 @@ inline void hessian_vector_product_pass(const NetworkView& net, const T* w, cons
     T* const t = tile.take(k);
     T* const weight = tile.take(1);
     T* const v_back = tile.take(net.widest);
-    T* const turned = tile.take(padded(net.widest, lanes<T>));
+    T* const turned = tile.take(outer_rows_turned<T>(net.widest));
     const Tangents<T> tangents{.rz = tile.take(m * n_hidden(net)),
                                .ra = tile.take(m * n_hidden(net))};
     T* rdelta = tile.take(m * net.widest);
@@ -186,7 +186,7 @@ inline void hessian_vector_product_pass(const NetworkView& net, const T* w, cons
             const index at = l[-1].row * stride;
             product(l->n_in, l->n_out, stride, Transposed<T>{w + l->weights, l->n_in},
                     static_cast<const T*>(delta_of(*l)), stride,
-                    detail::StoreLinearized<T>{delta + at, d2 + at, slopes.d1 + at, stride});
+                    detail::StoreBent<T>{delta + at, d2 + at, slopes.d1 + at, d2 + at, stride});
         }
     } else {
         output_units(net.output, k, tile.outputs(), stride);

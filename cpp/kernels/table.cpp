@@ -4,6 +4,8 @@
 #include "curvature.hpp"
 #include "hessian.hpp"
 #include "jacobian.hpp"
+#include "jacobian_products.hpp"
+#include "output_hessian.hpp"
 #include "rop.hpp"
 #include "ruler.hpp"
 #include "vectors.hpp"
@@ -21,7 +23,7 @@ void forward(const NetworkView& net, const T* w, const Batch<T>& batch, bool log
     if (!logits) {
         output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
     }
-    tile.write_rows(tile.outputs(), tile.stride, net.n_outputs, y, net.n_outputs);
+    tile.write_rows(tile.outputs(), net.n_outputs, y, net.n_outputs);
 }
 
 // The rows of a tile that each pass takes; the passes' calls of Tile::take, added up.
@@ -54,10 +56,25 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows = detail::hessian_rows(net);
         break;
     case Quantity::hessian_vector_product:
-        rows = rop_rows(net, 1, lanes<T>);
+        rows = rop_rows<T>(net, 1);
         break;
     case Quantity::hessian_vector_products:
-        rows = rop_rows(net, directions_at_once, lanes<T>);
+        rows = rop_rows<T>(net, directions_at_once);
+        break;
+    case Quantity::output_hessian:
+        rows = output_hessian_rows(net);
+        break;
+    case Quantity::jvp:
+        rows += units + 2 * widest;
+        break;
+    case Quantity::vjp:
+        rows += units + k + net.n_inputs;
+        break;
+    case Quantity::weight_jvp:
+        rows += units + k + 2 * n_hidden(net);
+        break;
+    case Quantity::weight_vjp:
+        rows += units + k + 1 + widest + outer_rows_turned<T>(widest);
         break;
     }
     return rows * padded(n, lanes<T>);
@@ -112,6 +129,11 @@ template <class T> constexpr Kernels<T> table() {
             .per_sample_gradient = per_sample_gradient_pass<T>,
             .hessian_diagonal = hessian_diagonal_pass<T>,
             .hessian_vector_product = hessian_vector_product_pass<T>,
+            .output_hessian = output_hessian_pass<T>,
+            .jvp = jvp_pass<T>,
+            .weight_jvp = weight_jvp_pass<T>,
+            .vjp = vjp_pass<T>,
+            .weight_vjp = weight_vjp_pass<T>,
             .hessian_begin = hessian_begin<T>,
             .hessian_descend = hessian_descend<T>,
             .hessian_piece_scratch = hessian_piece_scratch<T>,

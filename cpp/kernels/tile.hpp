@@ -96,7 +96,7 @@ template <class T> class Tile {
         }
     }
 
-    // Rows that begin `row_step` apart.
+    // Rows that begin `row_step` apart; those of this tile do so by its stride.
     void write_rows(const T* rows, index row_step, index count, T* to, index step) const {
         write(count, to, step, [&](index i, int m, index s, Vec<T>* vectors) {
 #pragma GCC unroll 16
@@ -104,6 +104,9 @@ template <class T> class Tile {
                 vectors[r] = load(rows + (i + r) * row_step + s);
             }
         });
+    }
+    void write_rows(const T* rows, index count, T* to, index step) const {
+        write_rows(rows, stride, count, to, step);
     }
 
   private:

@@ -33,6 +33,20 @@ double cost_per_sample(const NetworkView& net, Quantity quantity) {
         return 8 * weights + activations;
     case Quantity::hessian_vector_products:
         return (2 + 6 * static_cast<double>(directions_at_once)) * weights + activations;
+    case Quantity::output_hessian: {
+        const auto pairs =
+            static_cast<double>(net.n_inputs) * static_cast<double>(net.n_inputs + 1) / 2;
+        const auto units = static_cast<double>(net.n_units - net.n_inputs);
+        const auto outputs = static_cast<double>(net.n_outputs);
+        return (1 + static_cast<double>(net.n_inputs) + outputs) * weights + activations +
+               2 * outputs * pairs * units;
+    }
+    case Quantity::jvp:
+    case Quantity::vjp:
+        return 2 * weights + activations;
+    case Quantity::weight_jvp:
+    case Quantity::weight_vjp:
+        return 3 * weights + activations;
     case Quantity::hessian_diagonal:
         break;
     }
@@ -83,7 +97,16 @@ constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 8;
 constexpr double cost_per_thread = 50e3;
 
 constexpr bool sums_over_samples(Quantity quantity) {
-    return quantity == Quantity::gradient || quantity == Quantity::hessian_diagonal;
+    switch (quantity) {
+    case Quantity::gradient:
+    case Quantity::hessian_diagonal:
+    case Quantity::hessian_vector_product:
+    case Quantity::hessian_vector_products:
+    case Quantity::weight_vjp:
+        return true;
+    default:
+        return false;
+    }
 }
 
 template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, index n) {
@@ -380,6 +403,54 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     });
 }
 
+template <class T>
+void output_hessian(const NetworkView& net, const T* w, const Batch<T>& data, T* hessian,
+                    Interrupt* interrupt) {
+    const index per_sample = net.n_outputs * net.n_inputs * net.n_inputs;
+    map_tiles(net, Quantity::output_hessian, data, interrupt,
+              [&](index first, const Batch<T>& tile, T* scratch) {
+                  kernels<T>().output_hessian(net, w, tile, hessian + first * per_sample, scratch);
+              });
+}
+
+template <class T>
+void jvp(const NetworkView& net, const T* w, const Batch<T>& data, const T* dx, T* dy,
+         Interrupt* interrupt) {
+    map_tiles(net, Quantity::jvp, data, interrupt,
+              [&](index first, const Batch<T>& tile, T* scratch) {
+                  Batch<T> tangents = tile;
+                  tangents.x = dx + first * net.n_inputs;
+                  kernels<T>().jvp(net, w, tile, tangents, dy + first * net.n_outputs, scratch);
+              });
+}
+
+template <class T>
+void vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* dx, Interrupt* interrupt) {
+    map_tiles(net, Quantity::vjp, data, interrupt,
+              [&](index first, const Batch<T>& tile, T* scratch) {
+                  kernels<T>().vjp(net, w, tile, dx + first * net.n_inputs, scratch);
+              });
+}
+
+template <class T>
+void weight_jvp(const NetworkView& net, const T* w, const T* v, const Batch<T>& data, T* dy,
+                Interrupt* interrupt) {
+    map_tiles(net, Quantity::weight_jvp, data, interrupt,
+              [&](index first, const Batch<T>& tile, T* scratch) {
+                  kernels<T>().weight_jvp(net, w, v, tile, dy + first * net.n_outputs, scratch);
+              });
+}
+
+template <class T>
+void weight_vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* sum,
+                Interrupt* interrupt) {
+    reduce_tiles(net, Quantity::weight_vjp, data, net.n_weights, sum, interrupt,
+                 [&](const Batch<T>& tile, T* part, T* scratch) {
+                     kernels<T>().weight_vjp(net, w, tile, part, scratch);
+                     return 0.0;
+                 });
+}
+
 #define MLPCORE_INSTANTIATE(T)                                                                     \
     template double scratch_bytes<T>(const NetworkView&, Quantity, index);                         \
     template void forward(const NetworkView&, const T*, const Batch<T>&, bool, T*, Interrupt*);    \
@@ -392,7 +463,13 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     template void hessian_diagonal(const NetworkView&, const T*, const Batch<T>&, Curvature, T*,   \
                                    Interrupt*);                                                    \
     template void hessian_vector_product(const NetworkView&, const T*, const T*, index,            \
-                                         const Batch<T>&, ProductKind, T*, Interrupt*);
+                                         const Batch<T>&, ProductKind, T*, Interrupt*);            \
+    template void output_hessian(const NetworkView&, const T*, const Batch<T>&, T*, Interrupt*);   \
+    template void jvp(const NetworkView&, const T*, const Batch<T>&, const T*, T*, Interrupt*);    \
+    template void vjp(const NetworkView&, const T*, const Batch<T>&, T*, Interrupt*);              \
+    template void weight_jvp(const NetworkView&, const T*, const T*, const Batch<T>&, T*,          \
+                             Interrupt*);                                                          \
+    template void weight_vjp(const NetworkView&, const T*, const Batch<T>&, T*, Interrupt*);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE

@@ -6,29 +6,48 @@ functions in plain NumPy, with their equation numbers, are in `mlpcore.reference
 
 from importlib.metadata import version as _version
 
+from mlpcore.checking import DerivativeCheck, check_derivatives, check_gradient
 from mlpcore.config import available_isas, get_num_threads, set_num_threads, show_config
 from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
+from mlpcore.inverse import (
+    CholeskyFactor,
+    NotPositiveDefiniteError,
+    add_outer_products,
+    cholesky,
+    outer_product_inverse,
+)
 from mlpcore.network import Network
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
+from mlpcore.stochastic import DiagonalEstimate, stochastic_diagonal
 from mlpcore.training import EnsembleTrainResult, TrainResult, train
 
 __version__ = _version("mlpcore")
 
 __all__ = [
     "EnsembleMinimizeResult",
+    "CholeskyFactor",
+    "DerivativeCheck",
+    "DiagonalEstimate",
     "EnsembleTrainResult",
     "LbfgsState",
     "MinimizeResult",
     "ModelFileError",
     "Network",
+    "NotPositiveDefiniteError",
     "SavedModel",
     "TrainResult",
+    "add_outer_products",
     "available_isas",
+    "check_derivatives",
+    "check_gradient",
+    "cholesky",
     "get_num_threads",
     "load",
     "minimize",
+    "outer_product_inverse",
     "save",
     "set_num_threads",
     "show_config",
+    "stochastic_diagonal",
     "train",
 ]

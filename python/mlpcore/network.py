@@ -421,6 +421,89 @@ class Network:
         choice("kind", kind, _core.product_kinds)
         return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
 
+    def hessian_operator(
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        kind: ProductKind = "exact",
+    ) -> Any:
+        """The Hessian as a symmetric ``scipy.sparse.linalg.LinearOperator`` (W, W).
+
+        For SciPy's iterative solvers (``cg``, ``minres``, ``eigsh``, ...): products with it are
+        `hessian_vector_product`. w is (W,); `w`, `X`, `T` are held, not copied.
+
+        Raises
+        ------
+        ImportError
+            If SciPy isn't installed.
+        """
+        try:
+            from scipy.sparse.linalg import LinearOperator
+        except ImportError as error:
+            raise ImportError("net.hessian_operator needs SciPy: pip install scipy") from error
+
+        def product(v: Array) -> Array:
+            return self.hessian_vector_product(w, v, X, T, sample_weight, kind)
+
+        if product(np.zeros(self.n_weights)).ndim != 1:  # checks the arguments now, not in a solver
+            raise ValueError(f"w has shape {np.shape(w)}, expected ({self.n_weights},)")
+        return LinearOperator(
+            (self.n_weights, self.n_weights),
+            matvec=lambda v: product(np.ravel(v)),
+            rmatvec=lambda v: product(np.ravel(v)),
+            matmat=lambda V: product(np.ascontiguousarray(V.T)).T,
+            rmatmat=lambda V: product(np.ascontiguousarray(V.T)).T,
+            dtype=self._dtype,
+        )
+
+    # Derivatives of the outputs
+
+    def output_hessian(self, w: ArrayLike, X: ArrayLike) -> Array:
+        """d2y_k/dx_i dx_j, (N, K, D, D), of the outputs after the output function.
+
+        Symmetric in i and j to the last bit. The curvature of a surrogate; `jacobian` has the
+        slopes. Costs about N (D + K) W + N K D^2 / 2 sum_l n_l multiply-adds.
+
+        Raises
+        ------
+        MemoryError
+            If the result is larger than the memory available; the message states its size.
+        """
+        return _core.output_hessian(self._core, w, X)
+
+    def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike) -> Array:
+        """The Jacobian-vector product in x, dy = (dy/dx) dx for each sample, (N, K).
+
+        How the outputs change when the inputs (N, D) change by `dX` (N, D); two forward passes,
+        whereas the whole `jacobian` takes min(D, K) of them.
+        """
+        return _core.jvp(self._core, w, X, dX)
+
+    def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+        """The vector-Jacobian product in x, (dy/dx)^T dy for each sample, (N, D).
+
+        With `dY` (N, K) the slopes of something in the outputs, these are its slopes in the
+        inputs: one forward and one backward pass.
+        """
+        return _core.vjp(self._core, w, X, dY)
+
+    def weight_jvp(self, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> Array:
+        """The Jacobian-vector product in w, (dy/dw) v for each sample, (N, K).
+
+        `v` is (W,): how the outputs change when w does (PRML 5.99 to 5.101).
+        """
+        return _core.weight_jvp(self._core, w, X, v)
+
+    def weight_vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+        """The vector-Jacobian product in w, sum_n (dy_n/dw)^T dy_n, (W,).
+
+        With `dY` (N, K) the slopes of an error function of your own in the outputs, this is its
+        gradient.
+        """
+        return _core.weight_vjp(self._core, w, X, dY)
+
 
 def _layer_sizes(layers: Sequence[int]) -> tuple[int, ...]:
     try:

@@ -48,10 +48,16 @@ __all__ = [
     "hessian_diagonal",
     "hessian_vector_product",
     "jacobian",
+    "jvp",
+    "outer_product_inverse",
+    "output_hessian",
     "pack",
     "per_sample_gradient",
     "unpack",
+    "vjp",
     "weight_jacobian",
+    "weight_jvp",
+    "weight_vjp",
 ]
 
 Array = NDArray[Any]
@@ -221,12 +227,28 @@ class Output(NamedTuple):
     y: Callable[[Array], Array]  # (N, K) of z^L
     error: Callable[[Array, Array], Array]  # E_n (N,) of z^L and t
     curvature: Callable[[Array], Array]  # B^L = dy/dz^L (N, K, K) of y
+    second: Callable[[Array], Array]  # d2y_k / dz^L dz^LT (N, K, K, K) of y
 
 
 def _diagonal_matrix(v: Array) -> Array:
     """(N, n) to N diagonal matrices (N, n, n)."""
     matrices: Array = v[:, :, None] * np.eye(v.shape[1], dtype=v.dtype)
     return matrices
+
+
+def _diagonal_cube(v: Array) -> Array:
+    """(N, n) to (N, n, n, n), v on i = j = k."""
+    cube: Array = _diagonal_matrix(v)[..., None] * np.eye(v.shape[1], dtype=v.dtype)
+    return cube
+
+
+def _softmax_second(y: Array) -> Array:
+    """y_k [(I_ka - y_a)(I_kb - y_b) - (I_ab y_a - y_a y_b)], the derivative of PRML 5.76."""
+    centred = np.eye(y.shape[1], dtype=y.dtype) - y[:, None, :]
+    curvature = _diagonal_matrix(y) - y[:, :, None] * y[:, None, :]
+    pairs = centred[:, :, :, None] * centred[:, :, None, :] - curvature[:, None]
+    second: Array = y[:, :, None, None] * pairs
+    return second
 
 
 def _log_softmax(z: Array) -> Array:
@@ -241,17 +263,20 @@ OUTPUTS: dict[str, Output] = {
         lambda z: z,
         lambda z, t: 0.5 * ((z - t) ** 2).sum(axis=1),  # PRML 5.11
         lambda y: _diagonal_matrix(np.ones_like(y)),
+        lambda y: np.zeros((*y.shape, y.shape[1], y.shape[1]), dtype=y.dtype),
     ),
     "sigmoid": Output(
         _sigmoid,
         # -t log y - (1 - t) log(1 - y), PRML 5.23, of the logits
         lambda z, t: (_softplus(z) - t * z).sum(axis=1),
         lambda y: _diagonal_matrix(y * (1 - y)),  # PRML 5.75
+        lambda y: _diagonal_cube(y * (1 - y) * (1 - 2 * y)),
     ),
     "softmax": Output(
         lambda z: np.exp(_log_softmax(z)),  # PRML 5.25
         lambda z, t: -(t * _log_softmax(z)).sum(axis=1),  # PRML 5.24
         lambda y: _diagonal_matrix(y) - y[:, :, None] * y[:, None, :],  # PRML 5.76
+        _softmax_second,
     ),
 }
 
@@ -595,3 +620,77 @@ def hessian_vector_product(
             Rdelta = h.d1(z, a) * Rback + h.d2(z, a) * back * Rz[i - 1]
             delta = h.d1(z, a) * back
     return pack(net, pairs)
+
+
+# Derivatives of the outputs, and products with them --------------------------------------------
+
+
+def jvp(net: Net, w: ArrayLike, X: ArrayLike, dX: ArrayLike) -> Array:
+    """(dy/dx) dx for each sample, (N, K), of ``dX`` (N, D): the Jacobian, PRML 5.70, times dx."""
+    product: Array = np.einsum("nki,ni->nk", jacobian(net, w, X), _like(w, dX))
+    return product
+
+
+def vjp(net: Net, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+    """(dy/dx)^T dy for each sample, (N, D), of ``dY`` (N, K)."""
+    product: Array = np.einsum("nki,nk->ni", jacobian(net, w, X), _like(w, dY))
+    return product
+
+
+def weight_jvp(net: Net, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> Array:
+    """(dy/dw) v for each sample, (N, K), of ``v`` (W,): dy/dz^L R{z^L}, PRML 5.99 to 5.101."""
+    p, out = _forward(net, w, X), OUTPUTS[net.output]
+    Rz, _ = _tangents(net, p, v)
+    Ry: Array = np.einsum("nij,nj->ni", out.curvature(out.y(p.z[-1])), Rz[-1])
+    return Ry
+
+
+def weight_vjp(net: Net, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+    """sum_n (dy_n/dw)^T dy_n, (W,), of ``dY`` (N, K): backpropagation (PRML 5.53, 5.56) of dY."""
+    p, out = _forward(net, w, X), OUTPUTS[net.output]
+    dz = np.einsum("nij,ni->nj", out.curvature(out.y(p.z[-1])), _like(w, dY))
+    deltas = _backward(net, p, dz)
+    pairs = [(delta.T @ a, delta.sum(axis=0)) for delta, a in zip(deltas, p.a, strict=True)]
+    return pack(net, pairs)
+
+
+def output_hessian(net: Net, w: ArrayLike, X: ArrayLike) -> Array:
+    """d2y_k/dx_i dx_j, (N, K, D, D), carried forward with J^l = dz^l/dx and H^l = d2z^l/dx dx^T.
+
+        J^1 = W^1,    H^1 = 0
+        J^{l+1}_ri = sum_j W_rj h'_j J^l_ji
+        H^{l+1}_rim = sum_j W_rj (h''_j J^l_ji J^l_jm + h'_j H^l_jim)
+
+    and the outputs likewise, where y_k depends on every z^L.
+    """
+    p, out = _forward(net, w, X), OUTPUTS[net.output]
+    N, D = p.a[0].shape
+    J = np.broadcast_to(p.W[0], (N, *p.W[0].shape))
+    H = np.zeros((N, len(p.W[0]), D, D), dtype=p.z[0].dtype)
+    for i, name in enumerate(net.hidden):
+        h, z, a = ACTIVATIONS[name], p.z[i], p.a[i + 1]
+        H = h.d2(z, a)[:, :, None, None] * J[:, :, :, None] * J[:, :, None, :] + (
+            h.d1(z, a)[:, :, None, None] * H
+        )
+        H = np.einsum("rj,njim->nrim", p.W[i + 1], H)
+        J = np.einsum("rj,nj,nji->nri", p.W[i + 1], h.d1(z, a), J)
+    y = out.y(p.z[-1])
+    bent = np.einsum("nkab,nai,nbm->nkim", out.second(y), J, J)
+    hessian: Array = bent + np.einsum("nka,naim->nkim", out.curvature(y), H)
+    return hessian
+
+
+# Inverse ----------------------------------------------------------------------------------------
+
+
+def outer_product_inverse(J: ArrayLike, alpha: float) -> Array:
+    """(alpha I + sum_n b_n b_n^T)^-1, (W, W), of the rows b_n of ``J`` (N, W), one after the other.
+
+    H^-1_{n+1} = H^-1_n - H^-1_n b b^T H^-1_n / (1 + b^T H^-1_n b)    (PRML 5.89), from I / alpha
+    """
+    rows = np.asarray(J)
+    inverse: Array = np.eye(rows.shape[1]) / alpha
+    for b in rows:
+        Hb = inverse @ b
+        inverse = inverse - np.outer(Hb, Hb) / (1 + b @ Hb)
+    return inverse

@@ -61,4 +61,28 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
                             const Batch<T>& data, ProductKind kind, T* product,
                             Interrupt* interrupt);
 
+// d2y_k/dx_i dx_m, n x K x D x D.
+template <class T>
+void output_hessian(const NetworkView& net, const T* w, const Batch<T>& data, T* hessian,
+                    Interrupt* interrupt);
+
+// (dy/dx) dx for each sample: dx is n x D, dy n x K.
+template <class T>
+void jvp(const NetworkView& net, const T* w, const Batch<T>& data, const T* dx, T* dy,
+         Interrupt* interrupt);
+
+// (dy/dx)^T dy for each sample; dy, n x K, in the place of the targets.
+template <class T>
+void vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* dx, Interrupt* interrupt);
+
+// (dy/dw) v for each sample, n x K.
+template <class T>
+void weight_jvp(const NetworkView& net, const T* w, const T* v, const Batch<T>& data, T* dy,
+                Interrupt* interrupt);
+
+// The sum over samples of (dy/dw)^T dy; dy in the place of the targets.
+template <class T>
+void weight_vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* sum,
+                Interrupt* interrupt);
+
 } // namespace mlpcore

@@ -32,6 +32,11 @@ enum class Quantity {
     hessian,
     hessian_vector_product,
     hessian_vector_products, // directions_at_once of them
+    output_hessian,
+    jvp,
+    vjp,
+    weight_jvp,
+    weight_vjp,
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
@@ -88,6 +93,14 @@ template <class T> struct Kernels {
     // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
     void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
                                    const Batch<T>&, ProductKind, T* product, T* scratch);
+    void (*output_hessian)(const NetworkView&, const T* w, const Batch<T>&, T* hessian, T* scratch);
+    void (*jvp)(const NetworkView&, const T* w, const Batch<T>&, const Batch<T>& dx, T* dy,
+                T* scratch);
+    void (*weight_jvp)(const NetworkView&, const T* w, const T* v, const Batch<T>&, T* dy,
+                       T* scratch);
+    // With dy in the place of the targets.
+    void (*vjp)(const NetworkView&, const T* w, const Batch<T>&, T* dx, T* scratch);
+    void (*weight_vjp)(const NetworkView&, const T* w, const Batch<T>&, T* sum, T* scratch);
 
     // The steps of the Hessian (hessian.hpp). A tile of samples has a state of
     // scratch_size(hessian) numbers, which begin fills and ascend changes.

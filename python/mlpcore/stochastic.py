@@ -1,0 +1,107 @@
+"""The diagonal of the Hessian from random products, where the exact one is too dear."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpcore.checks import choice, whole_number
+from mlpcore.network import Network, ProductKind
+
+__all__ = ["DiagonalEstimate", "stochastic_diagonal"]
+
+Array = NDArray[Any]
+
+#: Products that are asked for at once: enough to share the passes, few enough to hold.
+_BLOCK = 64
+
+
+class DiagonalEstimate(NamedTuple):
+    """An estimate of a diagonal, and how far off it may be."""
+
+    diagonal: Array  #: (W,)
+    standard_error: Array  #: (W,), the standard deviation of the estimate, itself estimated
+    n_probes: int  #: products with the Hessian that were made
+
+
+def stochastic_diagonal(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    n_probes: int,
+    seed: int | np.random.Generator | None = None,
+    method: Literal["hutchinson", "bekas"] = "hutchinson",
+    sample_weight: ArrayLike | None = None,
+    kind: ProductKind = "exact",
+) -> DiagonalEstimate:
+    """The diagonal of the Hessian H, estimated from ``n_probes`` products H z.
+
+    The estimate is the mean of ``z * H z`` over random z with elements of plus and minus one. It
+    is unbiased: (z * H z)_i = H_ii + sum_j z_i z_j H_ij, and the sum has mean zero.
+
+    Parameters
+    ----------
+    n_probes : int
+        At least 2 for hutchinson, at least 8 for bekas.
+    method : {"hutchinson", "bekas"}
+        hutchinson draws every element of every z: the variance is sum_{j != i} H_ij^2 / n_probes.
+        bekas takes z from the rows of a Hadamard matrix of order b, n_probes / 4 rounded down to
+        a power of two, repeated along w, in at least four rounds with new random signs: in a
+        round the terms of all j cancel but those with j - i a multiple of b. Weights of one unit
+        stand side by side in w and are the most entangled, so it is often the better one; with
+        b >= W it is exact.
+    seed : int, numpy Generator or None
+        None takes a seed from the system.
+    kind : {"exact", "gauss_newton"}
+        Of which matrix; see `Network.hessian_vector_product`.
+
+    Returns
+    -------
+    DiagonalEstimate
+        The diagonal (W,), its standard error (W,) and the number of products made.
+
+    References
+    ----------
+    Hutchinson, A stochastic estimator of the trace of the influence matrix, 1990.
+    Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a matrix, Applied Numerical
+    Mathematics 57, 2007.
+    """
+    choice("method", method, ("hutchinson", "bekas"))
+    n_probes = whole_number("n_probes", n_probes, least=2 if method == "hutchinson" else 8)
+    if np.ndim(w) != 1:
+        raise ValueError(f"w has shape {np.shape(w)}, expected ({net.n_weights},)")
+    if not (seed is None or isinstance(seed, np.random.Generator)):
+        seed = whole_number("seed", seed, least=0)
+    random = np.random.default_rng(seed)
+    W = net.n_weights
+    hadamard = np.ones((1, 1))
+    while method == "bekas" and len(hadamard) <= n_probes // 8 and len(hadamard) < W:
+        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
+    order = len(hadamard)
+    patterns = hadamard[:, np.arange(W) % order]
+    rounds = n_probes // order
+
+    def one_round_estimates(count: int) -> Array:
+        """Of ``count`` rounds, (count, W)."""
+        signs = random.integers(0, 2, size=(count, 1, W)) * 2.0 - 1
+        z = (signs * patterns).reshape(-1, W).astype(net.dtype)
+        terms = z * net.hessian_vector_product(w, z, X, T, sample_weight, kind)
+        means: Array = terms.reshape(count, order, W).mean(axis=1, dtype=np.float64)
+        return means
+
+    # The mean and the squared deviations of all rounds, put together block by block.
+    mean, squares, done = np.zeros(W), np.zeros(W), 0
+    while done < rounds:
+        count = min(max(_BLOCK // order, 1), rounds - done)
+        block = one_round_estimates(count)
+        block_mean = block.mean(axis=0)
+        step, total = block_mean - mean, done + count
+        squares += ((block - block_mean) ** 2).sum(axis=0) + step**2 * (done * count / total)
+        mean, done = mean + step * (count / total), total
+    standard_error = np.sqrt(squares / (rounds - 1) / rounds)
+    return DiagonalEstimate(
+        mean.astype(net.dtype), standard_error.astype(net.dtype), rounds * order
+    )

@@ -1,0 +1,86 @@
+"""The stochastic diagonal against the exact one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import Case, assert_close, assert_same_bits
+
+import mlpcore
+
+CASE = Case((4, 6, 2), "tanh", "softmax", n=60, weighted=True)
+
+
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+@pytest.mark.parametrize("method", ["hutchinson", "bekas"])
+def test_within_its_standard_error(method, kind):
+    net, (w, X, T, s) = CASE.network(), CASE.problem()
+    exact = net.hessian_diagonal(w, X, T, s, kind=kind)
+    estimate = mlpcore.stochastic_diagonal(
+        net, w, X, T, 512, seed=1, method=method, sample_weight=s, kind=kind
+    )
+    off = (estimate.diagonal - exact) / np.maximum(estimate.standard_error, 1e-12)
+    rms = np.sqrt(np.mean(off**2))
+    # Hutchinson: 512 rounds; Bekas: four rounds, so that the error of each is Student's t.
+    assert 0.7 < rms < 1.3 if method == "hutchinson" else rms < 3
+    assert estimate.n_probes == 512
+
+
+def test_the_error_falls_as_the_root_of_the_probes():
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    few, many = (
+        np.linalg.norm(mlpcore.stochastic_diagonal(net, w, X, T, n, seed=0).standard_error)
+        for n in (100, 1600)
+    )
+    assert 0.2 < many / few < 0.31
+
+
+def test_the_variance_is_that_of_the_formula():
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    H = net.hessian_vector_product(w, np.eye(net.n_weights), X, T)
+    off_diagonal = (H**2).sum(axis=1) - np.diag(H) ** 2
+    error = mlpcore.stochastic_diagonal(net, w, X, T, 2000, seed=0).standard_error
+    np.testing.assert_allclose(error, np.sqrt(off_diagonal / 2000), rtol=0.2)
+
+
+def test_enough_hadamard_rows_are_exact():
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    estimate = mlpcore.stochastic_diagonal(net, w, X, T, 4 * 64, seed=0, method="bekas")
+    assert net.n_weights <= 64
+    assert_close(estimate.diagonal, net.hessian_diagonal(w, X, T), 1e-12)
+    assert np.abs(estimate.standard_error).max() < 1e-11
+
+
+@pytest.mark.parametrize("method", ["hutchinson", "bekas"])
+def test_a_seed_gives_the_same_bits(method):
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    a, b, c = (
+        mlpcore.stochastic_diagonal(net, w, X, T, 20, seed=seed, method=method)
+        for seed in (3, 3, 4)
+    )
+    assert_same_bits(a.diagonal, b.diagonal)
+    assert not np.array_equal(a.diagonal, c.diagonal)
+
+
+def test_float32():
+    net, (w, X, T, _) = Case((4, 6, 2), dtype="float32").network(), Case((4, 6, 2)).problem()
+    estimate = mlpcore.stochastic_diagonal(net, w, X, T, 400, seed=0, method="bekas")
+    assert estimate.diagonal.dtype == estimate.standard_error.dtype == np.float32
+    assert_close(estimate.diagonal, net.hessian_diagonal(w, X, T), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_probes": 1}, "n_probes is 1, expected a whole number of at least 2"),
+        ({"n_probes": 7, "method": "bekas"}, "n_probes is 7, expected a whole number of at least"),
+        ({"n_probes": 9, "method": "lanczos"}, "method is 'lanczos', expected one of hutchinson"),
+        ({"n_probes": 9, "seed": -1}, "seed is -1"),
+    ],
+)
+def test_errors_in_words(settings, message):
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    with pytest.raises(ValueError, match=message):
+        mlpcore.stochastic_diagonal(net, w, X, T, **settings)
+    with pytest.raises(ValueError, match="w has shape"):
+        mlpcore.stochastic_diagonal(net, np.array([w, w]), X, T, 9)

@@ -1,5 +1,5 @@
-// The Hessian, at any depth. For layers l <= m, with B^m = d2E_n/dz^m dz^mT and a^{l-1} followed by a
-// 1 for the bias,
+// The Hessian, at any depth. For layers l <= m, with B^m = d2E_n/dz^m dz^mT and a^{l-1} followed by
+// a 1 for the bias,
 //
 //   d2E/dw^l_ji dw^m_qp = sum_n a_i^{l-1} [ B^{l,m}_jq a_p^{m-1} + Q^{l,m}_jp delta_q^m ],
 //
@@ -9,13 +9,14 @@
 //   B^{m-1} = B^{m-1,m} W^m diag(h') + diag(h'' * (W^mT delta^m)).
 //
 // exact             as above
-// gauss_newton      without Q and the term in h'': sum_n J_n^T B^L J_n, J_n = dz^L/dw (PRML 5.84, 5.85)
-// empirical_fisher  B^{l,m} = delta^l delta^mT without Q: sum_n dE_n/dw (dE_n/dw)^T
+// gauss_newton      without Q and the term in h'': sum_n J_n^T B^L J_n, J_n = dz^L/dw
+// (PRML 5.84, 5.85) empirical_fisher  B^{l,m} = delta^l delta^mT without Q: sum_n dE_n/dw
+// (dE_n/dw)^T
 //
 // Either sum is one product of two matrices whose inner dimension is the samples: pairs of units by
 // pairs of inputs. Where l = m the two halves of either side are equal, so it has a quarter of the
-// pairs. B and Q are made for a tile of samples, from m = L down and for each m from l = m down; the
-// products are cut into pieces of the result.
+// pairs. B and Q are made for a tile of samples, from m = L down and for each m from l = m down;
+// the products are cut into pieces of the result.
 #pragma once
 
 #include "curvature.hpp"
@@ -366,8 +367,8 @@ inline void add_pair(const Layer& lower, const Layer& upper, index j, index q, i
 // The same for l = m and j <= q, from its lower triangle p <= i, into the upper triangle of the
 // block.
 template <class T>
-inline void add_symmetric_pair(const Layer& l, index j, index q, index first_input,
-                               index end_input, const T* from, T* block, index step) {
+inline void add_symmetric_pair(const Layer& l, index j, index q, index first_input, index end_input,
+                               const T* from, T* block, index step) {
     const index bias = l.n_in;
     for (index i = first_input; i < end_input; ++i) {
         if (i < bias) {
@@ -406,8 +407,8 @@ inline index hessian_piece_scratch(const NetworkView& net, const HessianPiece& p
            rows * stride;
 }
 
-// Adds a piece of the block of layers l and m over some tiles, tile t of n[t] samples; row and column
-// 0 of the block are at `block`, its rows `step` apart.
+// Adds a piece of the block of layers l and m over some tiles, tile t of n[t] samples; row and
+// column 0 of the block are at `block`, its rows `step` apart.
 template <class T>
 inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
                         const HessianPiece& piece, index tiles, const index* n, T* const* states,
@@ -417,8 +418,7 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
     const detail::InputPairs inputs(net, piece);
     const index columns = inputs.count();
     const index units = piece.slopes ? upper.n_in : upper.n_out; // the second of a pair (j, .)
-    const index rows = detail::for_each_run(
-        piece, units, [](index, index, index, index, index) {});
+    const index rows = detail::for_each_run(piece, units, [](index, index, index, index, index) {});
     T* const sums = scratch;
     for (index i = 0; i < rows * columns; ++i) {
         sums[i] = 0;
@@ -489,8 +489,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
                 detail::add_symmetric_pair(lower, first, second, inputs.first, inputs.end, from,
                                            block, step);
             } else {
-                detail::add_pair(lower, upper, first, second, inputs.first, inputs.end, from,
-                                 block, step);
+                detail::add_pair(lower, upper, first, second, inputs.first, inputs.end, from, block,
+                                 step);
             }
         }
     });

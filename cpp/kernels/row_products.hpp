@@ -1,6 +1,6 @@
 // All products of rows with rows, each summed over the samples: c += p q^T, where the rows of p and
-// of q are the numbers of one tile. Both are read along the samples, and the lanes are summed at the
-// end of each register block; that costs little where a tile is long.
+// of q are the numbers of one tile. Both are read along the samples, and the lanes are summed at
+// the end of each register block; that costs little where a tile is long.
 #pragma once
 
 #include "product.hpp"

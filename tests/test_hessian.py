@@ -1,6 +1,8 @@
-"""The Hessian: against complex steps, its own factors, and the diagonal; order, size and symmetry."""
+"""The Hessian: against complex steps, its factors and its diagonal; its order, size, symmetry."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -91,7 +93,7 @@ def test_blocks_have_the_bits_of_the_whole(layers, output, kind):
     H, start = net.hessian(w, X, T, s, kind=kind), 0
     blocks = net.hessian_blocks(w, X, T, s, kind=kind)
     assert len(blocks) == len(layers) - 1
-    for block, (m, n) in zip(blocks, zip(layers, layers[1:], strict=False), strict=True):
+    for block, (m, n) in zip(blocks, itertools.pairwise(layers), strict=True):
         assert block.shape == (n * (m + 1),) * 2
         own = slice(start, start + n * (m + 1))
         assert_same_bits(block, H[own, own].copy())

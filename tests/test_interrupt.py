@@ -159,7 +159,6 @@ def test_within_an_epoch(settings):
         "net.error_and_gradient(w, X, T)",
         "net.jacobian(w, X)",
         "net.hessian_diagonal(w, X, T)",
-        "net.hessian_blocks(w, X, T)",
         "net.hessian_vector_product(w, w, X, T)",
         "net.hessian_vector_product(w, np.stack([w] * 40), X, T)",
         "net.output_hessian(w, X)",
@@ -168,6 +167,18 @@ def test_within_an_epoch(settings):
 )
 def test_one_long_call(call):
     answer, seconds = signalled(LONG.format(call))
+    assert answer == {"raised": "KeyboardInterrupt"}
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize("method", ["hessian", "hessian_blocks"])
+@pytest.mark.parametrize(
+    "layers", ["8, 40, 40, 2", pytest.param("16, 64, 64, 64, 4", marks=pytest.mark.slow)]
+)
+def test_a_long_hessian(layers, method):
+    program = f"net, w, X, T = data(300_000, {layers})\ncall(lambda: net.{method}(w, X, T))"
+    answer, seconds = signalled(program)
     assert answer == {"raised": "KeyboardInterrupt"}
     assert seconds < 1.5
 

@@ -30,8 +30,7 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
     const index tiles = (all + most - 1) / most;
     // An odd number of vectors, so that rows don't fall upon the same sets of a cache.
     const index size = std::min(((all + tiles - 1) / tiles) | 1, std::max<index>(most, 1));
-    return {.size = size * k.lanes,
-            .together = std::clamp<index>(vectors / size, 1, most_tiles)};
+    return {.size = size * k.lanes, .together = std::clamp<index>(vectors / size, 1, most_tiles)};
 }
 
 // Pieces of one of the sums of a pair of layers; no two of them add to the same number.
@@ -147,8 +146,8 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, Hessia
                         const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
                         T* const scratch = Workspace::of_pass().take<T>(
                             k.hessian_piece_scratch(net, piece, tiling.size));
-                        k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(),
-                                      to.begin, to.step, scratch);
+                        k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
+                                      to.step, scratch);
                     });
                 }
             }
@@ -200,9 +199,8 @@ void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, He
         const index size = size_of(net.layers[l]);
         clear(size * size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
     }
-    add_blocks(net, w, data, kind, true, interrupt, [&](index l, index) {
-        return Place<T>{blocks[l], size_of(net.layers[l])};
-    });
+    add_blocks(net, w, data, kind, true, interrupt,
+               [&](index l, index) { return Place<T>{blocks[l], size_of(net.layers[l])}; });
     for (index l = 0; l < net.depth; ++l) {
         const index size = size_of(net.layers[l]);
         mirror(size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);

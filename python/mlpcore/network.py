@@ -354,13 +354,13 @@ class Network:
 
         Notes
         -----
-        At most about N W^2 / 2 multiply-adds, as products of matrices over the samples; memory for
-        the result, and some 100 MB at most beside it.
+        About N W^2 / 2 multiply-adds, in products of matrices along the samples; memory for the
+        result, and some 100 MB at most beside it.
 
-        NETLAB's ``mlphess`` has the weights of a network with one hidden layer in the order
-        w1 (inputs x hidden, by columns), b1, w2 (hidden x outputs, by columns), b2. A column of its
-        w1 is a hidden unit, so the order is ours and no permutation is needed. In its own
-        ``mlppak`` notation, ``[w1(:)', b1, w2(:)', b2]``.
+        NETLAB's ``mlphess`` has the weights in the order of its ``mlppak``,
+        ``[w1(:)', b1, w2(:)', b2]``, where w1 is (inputs, hidden), w2 (hidden, outputs), and
+        ``(:)`` goes along the columns. A column of its w1 is a row of our W1, so the order is the
+        same: the permutation between the two is the identity.
         """
         choice("kind", kind, _core.hessian_kinds)
         return _core.hessian(self._core, w, X, T, sample_weight, kind)

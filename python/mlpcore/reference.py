@@ -25,6 +25,7 @@ True
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -478,14 +479,8 @@ def hessian_diagonal(
 
 def _positions(net: Net) -> list[Array]:
     """Where the weights of each layer stand in ``w``: (n_l, n_{l-1} + 1), the bias last."""
-    return [
-        np.concatenate([W, b[:, None]], axis=1)
-        for W, b in unpack(net, np.arange(sum((m + 1) * n for m, n in _pairs(net.layers))))
-    ]
-
-
-def _pairs(layers: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(layers, layers[1:], strict=False))
+    n_weights = sum((m + 1) * n for m, n in itertools.pairwise(net.layers))
+    return [np.column_stack(pair) for pair in unpack(net, np.arange(n_weights))]
 
 
 def hessian(
@@ -498,8 +493,8 @@ def hessian(
 ) -> Array:
     """d2E/dw dw^T, (W, W), at any depth; PRML 5.4.4 has it for two layers.
 
-    With B^{l,m} = d delta^m / dz^l, Q^{l,m} = (da^{m-1}/dz^l)^T, and a^{l-1} followed by a 1 for the
-    bias, the block of layers l <= m is
+    With B^{l,m} = d delta^m / dz^l, Q^{l,m} = (da^{m-1}/dz^l)^T, and a^{l-1} followed by a 1 for
+    the bias, the block of layers l <= m is
 
         d2E/dw^l_ji dw^m_qp = sum_n s_n a^{l-1}_i [ B^{l,m}_jq a^{m-1}_p + Q^{l,m}_jp delta^m_q ]
 
@@ -535,7 +530,11 @@ def hessian(
         B, Q = own, np.zeros(0)
         for i in range(m, -1, -1):
             if i < m:
-                Q = _diagonal_matrix(d1[i]) if i + 1 == m else d1[i][:, :, None] * (p.W[i + 1].T @ Q)
+                Q = (
+                    _diagonal_matrix(d1[i])
+                    if i + 1 == m
+                    else d1[i][:, :, None] * (p.W[i + 1].T @ Q)
+                )
                 B = d1[i][:, :, None] * (p.W[i + 1].T @ B)
             block = np.einsum("njq,ni,np->jiqp", B, a[i], a[m], optimize=True)
             if i < m and kind == "exact":
@@ -561,7 +560,10 @@ def hessian_blocks(
     """The diagonal blocks of :func:`hessian` by layer, a list of (W_l, W_l)."""
     H = hessian(net, w, X, T, sample_weight, kind)
     ends = np.cumsum([(m + 1) * n for m, n in _pairs(net.layers)])
-    return [H[end - n : end, end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)]
+    return [
+        H[end - n : end, end - n : end]
+        for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)
+    ]
 
 
 def _tangents(net: Net, p: _Pass, v: ArrayLike) -> tuple[list[Array], list[Array]]:

@@ -53,8 +53,8 @@ inline constexpr std::array hessian_names{std::string_view{"exact"},
 // alone, as row j.
 enum class Pairs { all, upper, diagonal };
 
-// A part of the block of the Hessian that belongs to the weights of layers l <= m: some of the pairs
-// of units, and some of the inputs i of layer l (n_in is the bias).
+// A part of the block of the Hessian that belongs to the weights of layers l <= m: some of the
+// pairs of units, and some of the inputs i of layer l (n_in is the bias).
 struct HessianPiece {
     index l, m;
     bool slopes; // the sum with B^{l,m}, or the one with delta^m and the slopes (hessian.hpp)

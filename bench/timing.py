@@ -93,8 +93,8 @@ def quickest(runs: list[Job]) -> int:
 def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
     """Time the jobs in turns, so that whatever the machine does meets all of them alike.
 
-    Each sample follows a call off the clock, which brings the job's own data and threads back, unless
-    a call is so long that this is no matter.
+    Each sample follows a call off the clock, which brings the job's own data and threads back,
+    unless a call is so long that this does not matter.
     """
     with no_garbage_collection():
         taken = {name: Samples(calibrate(run, settings)) for name, run in jobs.items()}

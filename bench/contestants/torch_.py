@@ -28,6 +28,9 @@ except ImportError:
 else:  # its hooks are on a network whose inputs need no gradient, which is as it should be
     warnings.filterwarnings("ignore", "Full backward hook is firing")
 
+# What the compiler says of its own deprecations.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+
 HIDDEN = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
 MODULES = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}
 
@@ -85,9 +88,7 @@ def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     Its cache is by line of source, and after a few shapes of one line it silently stays eager.
     """
     torch.compiler.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own deprecations
-        return torch.compile(f, dynamic=False, fullgraph=True)
+    return torch.compile(f, dynamic=False, fullgraph=True)
 
 
 class Torch(Contestant):

@@ -132,7 +132,7 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
     ax.set_ylim(low / 2, 4e-9 * max(p["all"] for p in peak.values()))
     label_slope(ax, 1e-9 * rates["memory, all"], "memory")
     label_slope(ax, 1e-9 * rates["cache, all"], "second-level cache")
-    ax.legend(fontsize=8, loc="lower right", frameon=False)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     tidy(ax)
 
 
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     saved = json.loads(args.saved.read_text())
     rows, facts = report.read(args.run) if args.run else (report.rows_of(saved["rows"]), saved)
 
-    figure = new_figure(7, 4.2)
+    figure = new_figure(8, 4.2)
     draw_roofline(rows, facts, figure)
     save(figure, args.folder / f"roofline.{args.format}")
     figure = new_figure(9, 3.6)

@@ -85,7 +85,7 @@ def copy_rate(n_bytes: int, threads: int) -> float:
 
     best = np.inf
     with ThreadPoolExecutor(threads) as pool:
-        for _ in range(9):
+        for _ in range(5):
             start = time.perf_counter()
             list(pool.map(copy, pieces))
             best = min(best, time.perf_counter() - start)

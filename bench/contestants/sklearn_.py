@@ -68,7 +68,7 @@ class Sklearn(Contestant):
         return [Idiom("fit", run, collect)]
 
     def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
-        raise NotOffered("300 fits one by one take a quarter of a minute")
+        raise NotOffered("has no ensembles, and one by one takes long")
 
 
 make = Sklearn

@@ -510,7 +510,11 @@ def hessian(
         B, Q = own, np.zeros(0)
         for i in range(m, -1, -1):
             if i < m:
-                Q = _diagonal_matrix(d1[i]) if i + 1 == m else d1[i][:, :, None] * (p.W[i + 1].T @ Q)
+                Q = (
+                    _diagonal_matrix(d1[i])
+                    if i + 1 == m
+                    else d1[i][:, :, None] * (p.W[i + 1].T @ Q)
+                )
                 B = d1[i][:, :, None] * (p.W[i + 1].T @ B)
             block = np.einsum("njq,ni,np->jiqp", B, a[i], a[m], optimize=True)
             if i < m and kind == "exact":
@@ -536,7 +540,10 @@ def hessian_blocks(
     """The diagonal blocks of :func:`hessian` by layer, a list of (W_l, W_l)."""
     H = hessian(net, w, X, T, sample_weight, kind)
     ends = np.cumsum([(m + 1) * n for m, n in _pairs(net.layers)])
-    return [H[end - n : end, end - n : end] for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)]
+    return [
+        H[end - n : end, end - n : end]
+        for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)
+    ]
 
 
 def _tangents(net: Net, p: _Pass, v: ArrayLike) -> tuple[list[Array], list[Array]]:

@@ -90,6 +90,17 @@ def test_iterations_are_those_of_the_reference(method, options, expected, settin
     assert_same_bits(result.w, weights[-1])
 
 
+@pytest.mark.parametrize(("layers", "n"), [((8, 20, 1), 300), ((5, 16, 16, 2), 200)], ids=str)
+def test_lm_of_many_weights(layers, n):
+    """The factorization has several panels, the last one narrower."""
+    case = Case(layers, n=n)
+    problem = case.problem()
+    f = objective(case, problem, 0.01)
+    path = list(itertools.islice(oracle.lm(f, problem.w), 6))
+    result = fit(case, problem, method="lm", weight_decay=0.01, iterations=5, **OFF)
+    assert_close(result.w, path[-1], 1e-7)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("alpha", [0, 3, "each"])
 @EVERY

@@ -345,9 +345,7 @@ def minimize(
     return EnsembleMinimizeResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
 
 
-def _states(
-    state: LbfgsState | Sequence[LbfgsState] | None, method: str, w: ArrayLike
-) -> list[Any]:
+def _states(state: object, method: str, w: ArrayLike) -> list[LbfgsState]:
     """The states to begin with, one for each network, or none at all."""
     if state is None:
         return []

@@ -207,6 +207,81 @@ def test_a_signal_that_raises_nothing_ends_nothing():
     assert seconds < 1.5
 
 
+#: For results of minimize.
+MINIMIZE = """
+def call(f):
+    print("calling", flush=True)
+    try:
+        r = f()
+    except BaseException as e:
+        print(json.dumps({"raised": type(e).__name__}), flush=True)
+        return
+    members = [r] if isinstance(r, mlpcore.MinimizeResult) else list(r)
+    print(json.dumps({
+        "stopped": [m.stopped for m in members],
+        "n_iterations": [m.n_iterations for m in members],
+        "finite": bool(np.isfinite(r.w).all()), "repr": repr(r),
+        "lower": [bool(m.objective < m.history["objective"][0]) for m in members if m.n_iterations],
+        "entries": [len(h) for m in members for h in m.history.values()],
+    }), flush=True)
+
+OFF = {"gradient_tolerance": 0, "step_tolerance": 0, "error_tolerance": 0}
+"""
+
+
+@posix
+@pytest.mark.parametrize("method", ["lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd"])
+def test_many_iterations(method):
+    program = "net, w, X, T = data(500, 8, 20, 10)\nT = np.sin(9 * X @ np.ones((8, 10)))\n"
+    program += f"call(lambda: mlpcore.minimize(net, w, X, T, method='{method}', "
+    answer, seconds = signalled(MINIMIZE + program + "iterations=10**9, **OFF))")
+    assert answer["stopped"] == ["interrupted"], answer
+    assert answer["finite"]
+    assert answer["lower"] == [True]
+    assert set(answer["entries"]) == {answer["n_iterations"][0] + 1}
+    assert "interrupted" in answer["repr"]
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize(("method", "rows"), [("lbfgs", 10**6), ("newton-cg", 10**5)])
+def test_one_long_pass_of_minimize(method, rows):
+    program = f"net, w, X, T = data({rows}, 2, 600, 600, 1)\n"
+    call = f"call(lambda: mlpcore.minimize(net, w, X, T, method='{method}'))"
+    answer, seconds = signalled(MINIMIZE + program + call)
+    assert answer.get("stopped") == ["interrupted"], answer
+    assert answer["finite"]
+    assert seconds < 1.5
+
+
+@posix
+def test_a_large_factorization():
+    program = "net, w, X, T = data(100, 2, 2000, 1)\n"
+    call = "call(lambda: mlpcore.minimize(net, w, X, T, method='lm', **OFF))"
+    answer, seconds = signalled(MINIMIZE + program + call)
+    assert answer.get("stopped") == ["interrupted"], answer
+    assert seconds < 1.5
+
+
+@posix
+def test_an_ensemble_of_minimizations():
+    program = "net, w, X, T = data(200, 3, 10, 1)\nw = np.stack([w, 2 * w, 3 * w, 4 * w])\n"
+    call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9, **OFF))"
+    answer, seconds = signalled(MINIMIZE + program + call)
+    assert set(answer["stopped"]) == {"interrupted"}, answer
+    assert answer["finite"]
+    assert seconds < 1.5
+
+
+@posix
+def test_what_another_handler_raises_is_raised_by_minimize():
+    program = "net, w, X, T = data(200, 3, 10, 1)\n"
+    call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9, **OFF))"
+    answer, seconds = signalled(MINIMIZE + program + call, signal.SIGUSR1)
+    assert answer == {"raised": "Alarm"}
+    assert seconds < 1.5
+
+
 def fit(callback, **settings):
     net = mlpcore.Network((2, 3, 1))
     X = np.random.default_rng(0).normal(size=(20, 2))

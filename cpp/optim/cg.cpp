@@ -23,12 +23,7 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
                 axpy(-1, at.g, d);
             }
             slope = dot(at.g, d);
-            double first = step == 0 ? cautious_step(slope) : step * slope_before / slope; // 3.60
-            if (slope < 0) {
-                step = search(at, d, slope, first);
-            } else {
-                step = 0;
-            }
+            step = slope < 0 ? search(at, d, slope, similar_step(step, slope_before, slope)) : 0;
             if (step == 0 && beta == 0) {
                 return course.exhausted();
             }

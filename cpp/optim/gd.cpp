@@ -11,9 +11,7 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
     while (!course.ended(at)) {
         assign(-1, at.g, d);
         const double slope = dot(at.g, d);
-        // The change of first order that the last step had (Nocedal and Wright, 2006, 3.60).
-        const double first = step == 0 ? cautious_step(slope) : step * slope_before / slope;
-        step = search(at, d, slope, first);
+        step = search(at, d, slope, similar_step(step, slope_before, slope));
         if (step == 0) {
             return course.exhausted();
         }

@@ -345,19 +345,19 @@ def minimize(
     return EnsembleMinimizeResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
 
 
-def _states(
-    state: LbfgsState | Sequence[LbfgsState] | None, method: str, w: ArrayLike
-) -> list[Any]:
+def _states(state: object, method: str, w: ArrayLike) -> list[LbfgsState]:
     """The states to begin with, one for each network, or none at all."""
     if state is None:
         return []
     if method != "lbfgs":
         raise ValueError(f"state came with method {method!r}, expected it with 'lbfgs' alone")
-    states = [state] if isinstance(state, LbfgsState) else list(state)
+    states = [state] if isinstance(state, LbfgsState) else state
+    if not isinstance(states, Sequence) or not all(isinstance(s, LbfgsState) for s in states):
+        raise TypeError(f"state is {state!r}, expected a LbfgsState or a sequence of them")
     expected = len(np.asarray(w)) if np.ndim(w) == 2 else 1
-    if len(states) != expected or not all(isinstance(one, LbfgsState) for one in states):
+    if len(states) != expected:
         raise ValueError(f"state is {state!r}, expected {expected} LbfgsState")
-    return states
+    return list(states)
 
 
 def _result(

@@ -8,7 +8,6 @@ from importlib.metadata import version as _version
 
 from mlpcore.checking import DerivativeCheck, check_derivatives, check_gradient
 from mlpcore.config import available_isas, get_num_threads, set_num_threads, show_config
-from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
 from mlpcore.inverse import (
     CholeskyFactor,
     NotPositiveDefiniteError,
@@ -16,24 +15,35 @@ from mlpcore.inverse import (
     cholesky,
     outer_product_inverse,
 )
+from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
 from mlpcore.network import Network
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
+from mlpcore.retraining import (
+    LeaveOneOut,
+    Optimum,
+    influence,
+    k_fold_predictions,
+    leave_one_out,
+    retrain,
+)
 from mlpcore.stochastic import DiagonalEstimate, stochastic_diagonal
 from mlpcore.training import EnsembleTrainResult, TrainResult, train
 
 __version__ = _version("mlpcore")
 
 __all__ = [
-    "EnsembleMinimizeResult",
     "CholeskyFactor",
     "DerivativeCheck",
     "DiagonalEstimate",
+    "EnsembleMinimizeResult",
     "EnsembleTrainResult",
     "LbfgsState",
+    "LeaveOneOut",
     "MinimizeResult",
     "ModelFileError",
     "Network",
     "NotPositiveDefiniteError",
+    "Optimum",
     "SavedModel",
     "TrainResult",
     "add_outer_products",
@@ -42,9 +52,13 @@ __all__ = [
     "check_gradient",
     "cholesky",
     "get_num_threads",
+    "influence",
+    "k_fold_predictions",
+    "leave_one_out",
     "load",
     "minimize",
     "outer_product_inverse",
+    "retrain",
     "save",
     "set_num_threads",
     "show_config",

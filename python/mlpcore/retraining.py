@@ -1,0 +1,681 @@
+"""Fast re-training: the optimum after a small change of the data, from the optimum before it.
+
+At a minimum of ``F(w) = sum_n s_n E_n(w) + alpha/2 w.w`` the Hessian ``H = d2F/dw2`` says where the
+minimum goes when the weights s of the samples change: one Newton step (PRML 5.4, the second of the
+uses of the Hessian),
+
+    dw = -(H + sum_n ds_n H_n)^{-1} sum_n ds_n g_n
+
+with the gradient g_n and Hessian H_n of E_n. A sample is removed by ds_n = -s_n and added by
+ds_n = 1. With ``J_n = dz/dw`` (z are the outputs before the output function), ``B_n = dy/dz`` and
+``delta_n = y_n - t_n``, the gradient g_n is ``J_n^T delta_n`` and the Gauss-Newton part of H_n is
+``J_n^T B_n J_n``, of rank K, so that a sample is taken out of H^{-1} by a K x K system (Woodbury).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlpcore import _core
+from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.network import Network
+
+__all__ = ["LeaveOneOut", "Optimum", "influence", "k_fold_predictions", "leave_one_out", "retrain"]
+
+Array = NDArray[Any]
+Kind = Literal["exact", "gauss_newton"]
+KINDS = ("exact", "gauss_newton")
+
+_CONVERGED = 1e-20  # twice the decrease that the Newton step promises, relative to F
+_ROUNDING = 1e-13  # below this a step that helps no more is rounding
+_TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
+
+
+# The matrix H, its inverse, and changes of it --------------------------------------------------
+
+
+def _inverse_factor(H: Array) -> Array:
+    """U = L^{-1} of the Cholesky factor H = L L^T, so that H^{-1} = U^T U.
+
+    NumPy solves no triangular systems; with U every solution is a product of matrices.
+    LinAlgError if H is not positive definite, or singular to rounding.
+    """
+    L = np.linalg.cholesky(H)
+    U = _invert_lower(L)
+    if not (L * L).sum() * (U * U).sum() < 0.1 / np.finfo(float).eps:  # trace(H) trace(H^{-1})
+        raise np.linalg.LinAlgError("singular to rounding")
+    return U
+
+
+def _invert_lower(L: Array) -> Array:
+    """The inverse of a lower triangle, by halves: [A, 0; C, B] to [A', 0; -B' C A', B']."""
+    n = len(L)
+    if n <= 64:
+        return np.tril(np.linalg.inv(L))
+    m = n // 2
+    A, B = _invert_lower(L[:m, :m]), _invert_lower(L[m:, m:])
+    U = np.zeros_like(L)
+    U[:m, :m], U[m:, m:] = A, B
+    U[m:, :m] = -B @ (L[m:, :m] @ A)
+    return U
+
+
+class _Factor:
+    """The inverse of H + V^T diag(c) V, from that of H and the rows V (m, W), by Woodbury.
+
+    (H + V^T C V)^{-1} = U^T (I - G^T (C^{-1} + G G^T)^{-1} G) U,    G = V U^T
+    """
+
+    def __init__(self, U: Array, G: Array | None = None, c: Array | None = None) -> None:
+        self.U = U
+        self.G = np.zeros((0, len(U))) if G is None else G
+        self.c = np.zeros(0) if c is None else c
+        eigenvalues, Q = np.linalg.eigh(np.diag(1 / self.c) + self.G @ self.G.T)
+        self._inner = (Q / eigenvalues) @ Q.T
+        # As many negative eigenvalues as rows taken out: the sum is positive definite.
+        if (eigenvalues < 0).sum() != (self.c < 0).sum():
+            raise np.linalg.LinAlgError("not positive definite")
+
+    def changed(self, V: Array, c: Array) -> _Factor:
+        """That of the sum with V^T diag(c) V added; LinAlgError if it is not positive definite."""
+        G = np.concatenate([self.G, V @ self.U.T])
+        return _Factor(self.U, G, np.concatenate([self.c, c]))
+
+    def solve(self, v: Array) -> Array:
+        u = self.U @ v
+        solution: Array = self.U.T @ (u - self.G.T @ (self._inner @ (self.G @ u)))
+        return solution
+
+
+# The objective -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Objective:
+    """F(w) = sum_n s_n E_n(w) + alpha/2 w.w with its derivatives, in float64."""
+
+    net: Network
+    X: Array
+    T: Array
+    s: Array
+    alpha: float
+
+    @property
+    def logits(self) -> Network:
+        """The network that ends with z, before the output function."""
+        return Network(self.net.layers, self.net.hidden, "linear")
+
+    def rows(self, rows: Any) -> _Objective:
+        """The same of some samples."""
+        return replace(self, X=self.X[rows], T=self.T[rows], s=self.s[rows])
+
+    def value_and_gradient(self, w: Array) -> tuple[float, Array]:
+        E, g = self.net.error_and_gradient(w, self.X, self.T, self.s)
+        return float(E) + self.alpha / 2 * float(w @ w), g + self.alpha * w
+
+    def hessian(self, w: Array, kind: Kind) -> Array:
+        H = self.net.hessian(w, self.X, self.T, self.s, kind)
+        H[np.diag_indices_from(H)] += self.alpha
+        return H
+
+    def step_factor(self, w: Array, kind: Kind) -> _Factor:
+        """For a step downhill: Gauss-Newton where H is not positive definite, damped at need."""
+        if kind == "exact":
+            try:
+                return _Factor(_inverse_factor(self.hessian(w, "exact")))
+            except np.linalg.LinAlgError:
+                pass
+        H = self.hessian(w, "gauss_newton")
+        try:
+            return _Factor(_inverse_factor(H))
+        except np.linalg.LinAlgError:
+            H[np.diag_indices_from(H)] += 1e-8 * max(H.diagonal().max(), 1e-8)
+            return _Factor(_inverse_factor(H))
+
+    def curvature_rows(self, w: Array) -> Array:
+        """V (N K, W) with sum_n J_n^T B_n J_n = V^T V: R_n^T J_n, B_n = R_n R_n^T."""
+        R = _curvature_root(self.net.output, self.net.forward(w, self.X))
+        V: Array = np.swapaxes(R, 1, 2) @ self.logits.weight_jacobian(w, self.X)
+        return V.reshape(-1, w.size)
+
+
+def _curvature_root(output: str, y: Array) -> Array:
+    """R_n (N, K, K) with R_n R_n^T = B_n = dy/dz: I, diag(y (1 - y)), diag(y) - y y^T."""
+    identity = np.eye(y.shape[1])
+    if output == "linear":
+        return np.broadcast_to(identity, (*y.shape, y.shape[1]))
+    if output == "sigmoid":
+        return np.asarray(np.sqrt(y * (1 - y))[:, :, None] * identity)
+    q = np.sqrt(y)  # I - q q^T is a projection, for q.q = 1
+    return np.asarray(q[:, :, None] * (identity - q[:, :, None] * q[:, None, :]))
+
+
+# Newton steps ------------------------------------------------------------------------------------
+
+
+class _Descent(NamedTuple):
+    w: Array
+    factor: _Factor
+    gradient_norm: float
+    steps: int
+    factorizations: int
+    converged: bool
+
+
+def _descend(
+    objective: _Objective, w: Array, factor: _Factor | None, kind: Kind, max_steps: int
+) -> _Descent:
+    """Newton's method that keeps a factor for as long as each step shrinks the next tenfold."""
+    F, g = objective.value_and_gradient(w)
+    steps = factorizations = 0
+    before, converged = np.inf, False
+    while True:
+        fresh = factor is None
+        if factor is None:
+            factor = objective.step_factor(w, kind)
+            factorizations += 1
+        d = -factor.solve(g)
+        decrement = -float(g @ d)
+        stalled = decrement > 0.01 * before
+        converged = decrement <= _CONVERGED * F or (stalled and decrement <= _ROUNDING * F)
+        if converged or steps == max_steps:
+            break
+        trial = None if stalled and not fresh else _search(objective, w, F, d, decrement)
+        if trial is not None:
+            w, F, g = trial
+            before = decrement
+            steps += 1
+        elif fresh:  # nothing lower along a direction that is sure to descend
+            converged = decrement <= _ROUNDING * F
+            break
+        else:
+            factor = None
+    return _Descent(w, factor, float(np.abs(g).max()), steps, factorizations, converged)
+
+
+def _search(
+    objective: _Objective, w: Array, F: float, d: Array, decrement: float
+) -> tuple[Array, float, Array] | None:
+    """The first of w + d, w + d/2, w + d/4, ... with a decrease (Armijo), None without one."""
+    for halvings in range(30):
+        t = 0.5**halvings
+        there = w + t * d
+        if np.isfinite(there).all():
+            F_there, g_there = objective.value_and_gradient(there)
+            if F_there <= F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * F:
+                return there, F_there, g_there
+    return None
+
+
+# The optimum and its changes ---------------------------------------------------------------------
+
+
+class Optimum:
+    """A minimum of ``F(w) = E(w) + weight_decay / 2 * w.w``, with all that moving it needs.
+
+    It begins at `w`, which should be well trained, and takes Newton steps until they are of the
+    size of rounding. It holds the network, the data, the weights and the factor of the Hessian,
+    all in float64. Nothing of it changes later: `retrain` makes another one.
+
+    Parameters
+    ----------
+    net, w, X, T, sample_weight
+        As for ``net.error``; w is (W,), no ensemble.
+    weight_decay : float
+        alpha, as in `train`.
+    kind : {"exact", "gauss_newton"}
+        The Hessian of the steps. Where an exact one is not positive definite on the way, a step
+        takes Gauss-Newton in its place, damped by 1e-8 of its largest diagonal element if that too
+        is singular.
+    max_steps : int
+        The most Newton steps.
+
+    Attributes
+    ----------
+    net, X, T, sample_weight, weight_decay, kind
+        The data as float64, T as (N, K), sample_weight (N,).
+    w : (W,) array
+    steps, factorizations : int
+        Newton steps taken to come here, and how many Hessians were built and factorized for them.
+    gradient_norm : float
+        The largest element of |dF/dw|.
+    converged : bool
+        Whether the next step would be of the size of rounding.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable, or if there are fewer targets than weights (N K < W, counting
+        the samples of positive weight) and no weight decay: then there is no single minimum.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> t = np.sin(3 * X[:, 0])
+    >>> net = mlpcore.Network((1, 3, 1))
+    >>> fit = mlpcore.train(net, net.init(seed=0), X, t, optimizer="lbfgs", weight_decay=0.01)
+    >>> old = mlpcore.Optimum(net, fit.w, X, t, weight_decay=0.01)
+    >>> new = mlpcore.retrain(old, remove=[7], add=([[0.5]], [1.2]))
+    >>> new.X.shape, new.converged
+    ((50, 1), True)
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        weight_decay: float = 0.0,
+        kind: Kind = "exact",
+        max_steps: int = 100,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+        alpha = real_number("weight_decay", weight_decay)
+        choice("kind", kind, KINDS)
+        max_steps = whole_number("max_steps", max_steps, least=0)
+        w = _core.as_array("w", w, True)
+        if w.ndim != 1:
+            raise ValueError(f"w has shape {w.shape}, expected ({net.n_weights},)")
+        double = Network(net.layers, net.hidden, net.output)
+        objective = _Objective(double, *_samples(double, w, X, T, sample_weight), alpha)
+        self._set(net, kind, objective, w, None, max_steps)
+
+    def _set(
+        self,
+        net: Network,
+        kind: Kind,
+        objective: _Objective,
+        w: Array,
+        factor: _Factor | None,
+        max_steps: int,
+    ) -> None:
+        _check_determined(objective, w.size)
+        self.net, self.kind, self._objective = net, kind, objective
+        self.X, self.T, self.sample_weight = objective.X, objective.T, objective.s
+        self.weight_decay = objective.alpha
+        found = _descend(objective, w, factor, kind, max_steps)
+        self.w, self._factor, self.gradient_norm = found.w, found.factor, found.gradient_norm
+        self.steps, self.factorizations = found.steps, found.factorizations
+        self.converged = found.converged
+        self._at_w: Array | None = None
+
+    def _inverse_factor(self) -> Array:
+        """U of the Hessian at w itself; kept. What `retrain` starts with may come from nearby."""
+        if not self.converged:
+            raise ValueError(
+                f"optimum has not converged: after {self.steps} steps the gradient is up to "
+                f"{self.gradient_norm:.3g}, expected a minimum; train further or raise max_steps"
+            )
+        if self._at_w is None:
+            H = self._objective.hessian(self.w, self.kind)
+            try:
+                self._at_w = _inverse_factor(H)
+            except np.linalg.LinAlgError:
+                lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
+                remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
+                raise ValueError(
+                    f"the Hessian with weight_decay {self.weight_decay:g} is not positive definite:"
+                    f" its eigenvalues go from {lowest:.3g} to {largest:.3g}, expected all above 0"
+                    f" by more than rounding; {remedy}a larger weight_decay may help"
+                ) from None
+            self._factor = _Factor(self._at_w)
+        return self._at_w
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT converged"
+        return (
+            f"Optimum of {self.net!r}\n"
+            f"  samples          {len(self.X)}\n"
+            f"  weight decay     {self.weight_decay:g}\n"
+            f"  {state} in {self.steps} Newton steps with {self.factorizations} factorizations, "
+            f"gradient {self.gradient_norm:.3g} at most"
+        )
+
+
+def _samples(
+    net: Network, w: Array, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+) -> tuple[Array, Array, Array]:
+    """X, T as (N, K) and sample_weight as (N,), copies in float64; what is wrong raises."""
+    net.error(w, X, T, sample_weight)
+    X, t, K = np.array(X, dtype=float), np.array(T, dtype=float), net.n_outputs
+    if t.ndim == 1 and net.output == "softmax":
+        t = np.eye(K)[t.astype(int)]
+    s = np.ones(len(X)) if sample_weight is None else np.array(sample_weight, dtype=float)
+    return X, t.reshape(-1, K), s
+
+
+def _check_determined(objective: _Objective, W: int) -> None:
+    n, K = np.count_nonzero(objective.s), objective.net.n_outputs
+    if n == 0:
+        raise ValueError("no sample has a positive weight, expected at least one")
+    if objective.alpha == 0 and n * K < W:
+        raise ValueError(
+            f"weight_decay is 0 with {n * K} targets for {W} weights, expected weight_decay above "
+            "0: there is no single minimum"
+        )
+
+
+def retrain(
+    optimum: Optimum,
+    *,
+    remove: ArrayLike | None = None,
+    add: tuple[ArrayLike, ...] | None = None,
+    sample_weight: ArrayLike | None = None,
+    max_steps: int = 100,
+) -> Optimum:
+    """The optimum after a change of the data.
+
+    The first step is Newton's with the stored factor, from which the changed samples are taken or
+    to which they are added by their Gauss-Newton part (Woodbury); the h'' terms of the changed
+    samples and the change of the Hessian along the way are left out. That affects how fast the
+    following steps converge, not where: their gradients are those of the new data, and as soon as
+    a step shrinks the gradient by less than ten times, the whole Hessian is built and factorized
+    anew. Few changed samples cost some gradients; after a change of more than W / 2 targets it
+    begins with a new factor.
+
+    Parameters
+    ----------
+    optimum : Optimum
+    remove : (m,) integers or (N,) bools, optional
+        The samples to remove.
+    add : tuple, optional
+        ``(X, T)`` or ``(X, T, sample_weight)`` of samples to add after those that stay.
+    sample_weight : (N,) array-like, optional
+        New weights of the samples of `optimum`.
+    max_steps : int
+        The most Newton steps.
+
+    Returns
+    -------
+    Optimum
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable, no sample is left, or too few without weight decay.
+    """
+    _check_optimum(optimum)
+    max_steps = whole_number("max_steps", max_steps, least=0)
+    old, w = optimum._objective, optimum.w
+    gone = np.zeros(len(old.X), dtype=bool)
+    if remove is not None:
+        gone[_row_numbers("remove", remove, len(old.X))] = True
+    s = old.s
+    if sample_weight is not None:
+        s = _samples(old.net, w, old.X, old.T, sample_weight)[2]
+    X, T, s_added = old.X[:0], old.T[:0], old.s[:0]
+    if add is not None:
+        if not isinstance(add, tuple) or len(add) not in (2, 3):
+            raise TypeError("add is no tuple (X, T) or (X, T, sample_weight), expected one")
+        try:
+            X, T, s_added = _samples(old.net, w, add[0], add[1], add[2] if len(add) > 2 else None)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"add: {error}") from None
+
+    stay = ~gone
+    new = replace(
+        old,
+        X=np.concatenate([old.X[stay], X]),
+        T=np.concatenate([old.T[stay], T]),
+        s=np.concatenate([s[stay], s_added]),
+    )
+    change = np.where(gone, 0, s) - old.s
+    rows = np.flatnonzero(change)
+    factor = _changed_factor(
+        optimum._factor,
+        replace(
+            old,
+            X=np.concatenate([old.X[rows], X]),
+            T=np.concatenate([old.T[rows], T]),
+            s=np.concatenate([change[rows], s_added]),
+        ),
+        w,
+    )
+    result = Optimum.__new__(Optimum)
+    result._set(optimum.net, optimum.kind, new, w, factor, max_steps)
+    return result
+
+
+def _changed_factor(factor: _Factor, changed: _Objective, w: Array) -> _Factor | None:
+    """With the Gauss-Newton part of samples whose weights change by ``changed.s``, or None."""
+    changed = changed.rows(changed.s != 0)
+    K = changed.net.n_outputs
+    if len(factor.c) + K * len(changed.s) > w.size / 2:
+        return None  # a new factor is cheaper
+    try:
+        return factor.changed(changed.curvature_rows(w), np.repeat(changed.s, K))
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _row_numbers(name: str, rows: ArrayLike, N: int) -> Array:
+    array = np.asarray(rows)
+    if array.dtype == bool:
+        if array.shape != (N,):
+            raise ValueError(f"{name} has shape {array.shape}, expected ({N},) for bools")
+        return np.flatnonzero(array)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} has dtype {array.dtype}, expected integers or bools")
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}, expected (m,)")
+    for row in array[(array < 0) | (array >= N)][:1]:
+        raise ValueError(f"{name} has {row}, expected rows from 0 to {N - 1}")
+    return array.astype(int)
+
+
+def _check_optimum(optimum: object) -> None:
+    if not isinstance(optimum, Optimum):
+        raise TypeError(f"optimum is a {type(optimum).__name__}, expected a mlpcore.Optimum")
+
+
+# Without one sample, without a fold --------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    """What `leave_one_out` gives back.
+
+    Attributes
+    ----------
+    y : (N, K) array
+        The prediction for each sample by the optimum without it.
+    residuals : (N, K) array
+        T - y.
+    error : float
+        sum_n s_n E_n of these predictions: half the PRESS for linear outputs.
+    leverage : (N,) array
+        The largest eigenvalue of ``s_n R_n^T J_n H^{-1} J_n^T R_n`` (B_n = R_n R_n^T); for linear
+        outputs with K = 1 the leverage ``s_n dy_n/dt_n`` to first order.
+    """
+
+    y: Array
+    residuals: Array
+    error: float
+    leverage: Array
+
+    def __repr__(self) -> str:
+        n = max(len(self.y), 1)
+        return (
+            f"LeaveOneOut of {len(self.y)} samples\n"
+            f"  error            {self.error / n:.6g} a sample\n"
+            f"  leverage         {self.leverage.min():.3g} to {self.leverage.max():.3g}"
+        )
+
+
+def leave_one_out(optimum: Optimum) -> LeaveOneOut:
+    """The prediction for each sample by the optimum without it, all N from one factor.
+
+    The sample is taken out by one Newton step with the Hessian less the Gauss-Newton part of the
+    sample (its h'' term stays), in output space:
+
+        dw_n = H^{-1} J_n^T (I - s_n B_n A_n)^{-1} s_n delta_n,    A_n = J_n H^{-1} J_n^T
+
+    and the prediction is y(x_n, w + dw_n). For linear outputs, K = 1, the step has the factor
+    1 / (1 - leverage) of Sherman and Morrison; in a network without hidden layers it is exact, and
+    the residuals are those of the PRESS statistic (Allen, 1974). For the cross-entropy see Pregibon
+    (1981), for networks Larsen and Hansen (1996).
+
+    Where a leverage is 1 or more, which the exact Hessian does not exclude, the sample is taken out
+    by its exact Hessian as a fold in `k_fold_predictions`.
+
+    Raises
+    ------
+    ValueError
+        If the optimum has not converged, or if its Hessian is not positive definite; the message
+        has the eigenvalues.
+
+    Notes
+    -----
+    A Hessian, a Cholesky factor and about N W^2 K multiply-adds; tiles of samples bound the memory.
+    """
+    _check_optimum(optimum)
+    f = optimum._objective
+    y, leverage = np.empty_like(f.T), np.empty(len(f.X))
+    for tile, dw, h in _steps_without_each(optimum):
+        y[tile] = f.net.forward(optimum.w + dw, f.X[tile, None, :])[:, 0]
+        leverage[tile] = h
+    return LeaveOneOut(y, f.T - y, _error_of(f, y), leverage)
+
+
+def _error_of(f: _Objective, y: Array) -> float:
+    """sum_n s_n E_n of given outputs."""
+    if f.net.output == "linear":
+        return float(0.5 * (f.s[:, None] * (y - f.T) ** 2).sum())
+    tiny = np.finfo(float).tiny
+    log_y, log_rest = np.log(np.maximum(y, tiny)), np.log(np.maximum(1 - y, tiny))
+    two = (1 - f.T) * log_rest if f.net.output == "sigmoid" else 0
+    return float(-(f.s[:, None] * (f.T * log_y + two)).sum())
+
+
+def _steps_without_each(
+    optimum: Optimum, corrected: bool = True
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Tile by tile: the rows, the steps dw_n (n, W) that take each out, the leverages (n,)."""
+    f, w, U = optimum._objective, optimum.w, optimum._inverse_factor()
+    K, W = f.net.n_outputs, w.size
+    logits, identity = f.logits, np.eye(K)
+    size = max(1, _TILE // (K * W))
+    for start in range(0, len(f.X), size):
+        tile = slice(start, min(start + size, len(f.X)))
+        X, s = f.X[tile], f.s[tile, None]
+        y = f.net.forward(w, X)
+        R = _curvature_root(f.net.output, y)
+        J = logits.weight_jacobian(w, X)
+        G = (J.reshape(-1, W) @ U.T).reshape(-1, K, W)
+        A = G @ np.swapaxes(G, 1, 2)  # J H^{-1} J^T
+        leverage = s[:, 0] * np.linalg.eigvalsh(np.swapaxes(R, 1, 2) @ A @ R)[:, -1]
+        e = s * (y - f.T[tile])
+        if corrected:
+            sBA = s[:, :, None] * (R @ np.swapaxes(R, 1, 2) @ A)
+            out_of_reach = leverage >= 1
+            sBA[out_of_reach] = 0
+            e = np.linalg.solve(identity - sBA, e[:, :, None])[:, :, 0]
+        dw = np.einsum("nk,nkw->nw", e, G) @ U
+        if corrected:
+            for i in np.flatnonzero(out_of_reach):
+                dw[i] = _step_without(optimum, np.arange(start + i, start + i + 1))
+        yield tile, dw, leverage
+
+
+def _step_without(optimum: Optimum, rows: Array, H: Array | None = None) -> Array:
+    """The Newton step (W,) that takes these rows out, by their exact Hessian.
+
+    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite, damped
+    where that is singular.
+    """
+    f, w = optimum._objective, optimum.w
+    part = f.rows(rows)
+    gradient = f.net.gradient(w, part.X, part.T, part.s)
+    H = f.hessian(w, optimum.kind) if H is None else H
+    try:
+        rest = _Factor(_inverse_factor(H - replace(part, alpha=0.0).hessian(w, optimum.kind)))
+    except np.linalg.LinAlgError:
+        stay = np.delete(np.arange(len(f.X)), rows)
+        rest = f.rows(stay).step_factor(w, "gauss_newton")
+    return rest.solve(gradient)
+
+
+def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | None = None) -> Array:
+    """The prediction for each sample by the optimum without its fold, (N, K).
+
+    A fold is taken out by one Newton step with the exact Hessian of the samples that stay: the
+    whole less that of the fold, so that all folds together cost two Hessians and a factorization
+    each. Where it is not positive definite the step is that of Gauss-Newton.
+
+    Parameters
+    ----------
+    optimum : Optimum
+    folds : int or (N,) integers
+        How many folds to draw at random (from 2 to N), or the fold of each sample.
+    seed : int, optional
+        Of the draw; None takes one from the system.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `leave_one_out`, and if folds are unusable.
+    """
+    _check_optimum(optimum)
+    f = optimum._objective
+    N = len(f.X)
+    if np.ndim(folds) == 0:
+        k = whole_number("folds", folds, least=2, below=N + 1)
+        if seed is not None:
+            seed = whole_number("seed", seed, least=0)
+        fold = np.random.default_rng(seed).permutation(np.arange(N) % k)
+    else:
+        fold = np.asarray(folds)
+        if fold.shape != (N,):
+            raise ValueError(f"folds has shape {fold.shape}, expected ({N},)")
+        if not np.issubdtype(fold.dtype, np.integer):
+            raise TypeError(f"folds has dtype {fold.dtype}, expected integers")
+    optimum._inverse_factor()  # or say why there is none
+    H = f.hessian(optimum.w, optimum.kind)
+    y = np.empty_like(f.T)
+    for number in np.unique(fold):
+        rows = np.flatnonzero(fold == number)
+        if len(rows) == N:
+            raise ValueError(f"folds has {number} alone, expected at least two folds")
+        y[rows] = f.net.forward(optimum.w + _step_without(optimum, rows, H), f.X[rows])
+    return y
+
+
+def influence(optimum: Optimum, X: ArrayLike, *, corrected: bool = True) -> Array:
+    """What each training sample does to predictions: y without it less y with it, (N, M, K).
+
+    To first order in the step that takes the sample out, ``dy/dw dw_n``.
+
+    Parameters
+    ----------
+    optimum : Optimum
+    X : (M, D) array-like
+        Where to predict.
+    corrected : bool
+        True: the step of `leave_one_out`, with the curvature of the sample taken out; exact in
+        linear regression, and the ground of Cook's distance (Cook, 1977). False:
+        ``dw_n = H^{-1} s_n g_n``, the derivative with respect to the weight of the sample (Koh
+        and Liang, 2017), too small where leverages are large.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `leave_one_out`, and if X is unusable.
+    """
+    _check_optimum(optimum)
+    corrected = flag("corrected", corrected)
+    f = optimum._objective
+    slopes = f.net.weight_jacobian(optimum.w, X)  # (M, K, W)
+    result = np.empty((len(f.X), *slopes.shape[:2]))
+    for tile, dw, _ in _steps_without_each(optimum, corrected):
+        result[tile] = (dw @ slopes.reshape(-1, dw.shape[1]).T).reshape(-1, *slopes.shape[:2])
+    return result

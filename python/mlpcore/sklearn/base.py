@@ -1,0 +1,389 @@
+"""What the regressor and the classifier share: parameters, scaling, training, the mean of members."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from mlpcore import _core
+from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.evidence import train_by_evidence
+from mlpcore.network import Network
+from mlpcore.scaling import Standardizer
+from mlpcore.training import EnsembleTrainResult, train
+
+Array = NDArray[Any]
+
+# The most weighted samples that the default of max_iter goes through in one start.
+SAMPLE_BUDGET = 2_000_000
+
+
+class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
+    """See `MLPRegressor` and `MLPClassifier`."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (50,),
+        activation: str | Sequence[str] = "tanh",
+        *,
+        solver: Literal["lbfgs", "adam", "sgd"] = "lbfgs",
+        alpha: float | Literal["evidence"] = "evidence",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        n_starts: int = 4,
+        combine: Literal["average", "best"] = "average",
+        scale: bool = True,
+        dtype: Literal["float64", "float32"] = "float64",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.n_starts = n_starts
+        self.combine = combine
+        self.scale = scale
+        self.dtype = dtype
+
+    # What the two differ in
+
+    @abstractmethod
+    def _learn_targets(self, y: Any, sample_weight: Array | None, classes: Any) -> None:
+        """Take from `y` what turns it into targets of the network, and back."""
+
+    @abstractmethod
+    def _targets(self, y: Any, name: str = "y") -> Array:
+        """`y` as targets of the network, (N, K)."""
+
+    @abstractmethod
+    def _output(self) -> tuple[str, int]:
+        """The output units and K."""
+
+    def _strata(self, y: Any) -> Any:
+        """What a validation set is to have in the same shares as the training set."""
+        return None
+
+    # Fitting
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        T_val: ArrayLike | None = None,
+    ) -> Any:
+        """Fit to inputs `X` (N, D) and targets `y`, (N,) or (N, K).
+
+        Parameters
+        ----------
+        sample_weight : (N,) array-like, optional
+            A whole number has the same effect as that many copies of the row.
+        X_val, T_val : array-like, optional
+            Validation data, for early stopping and for ``combine="best"``; with them nothing is
+            split off.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or parameter is unusable; the message names it.
+        """
+        options = self._train_options()
+        continues = flag("warm_start", self.warm_start) and hasattr(self, "weights_")
+        X, y, weight = self._checked(X, y, sample_weight, reset=not continues)
+        if (X_val is None) != (T_val is None):
+            given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
+            raise ValueError(f"{given} came without {missing}, expected both or neither")
+        if X_val is not None:
+            X_val = validate_data(self, X_val, dtype=np.float64, reset=False)
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(np.iinfo(np.int32).max))
+        if not continues:
+            self._learn_targets(y, weight, None)
+        T = self._targets(y)
+        if T_val is not None:
+            T_val = self._targets(T_val, "T_val")
+        elif flag("early_stopping", self.early_stopping):
+            X, X_val, T, T_val, weight, _ = train_test_split(
+                X,
+                T,
+                weight,
+                test_size=real_number(
+                    "validation_fraction", self.validation_fraction, positive=True, below=1
+                ),
+                random_state=seed,
+                stratify=self._strata(y),
+            )
+        X, T, weight = merge_rows(X, T, weight)
+        if not continues:
+            self._begin(X, T, weight, seed)
+        validation: tuple[Array, Array] | None = None
+        if X_val is not None and T_val is not None:
+            validation = self._scaled_inputs(X_val), self._scaled_targets(T_val)
+        self._train(X, T, weight, validation, seed, options)
+        return self
+
+    def _partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any
+    ) -> Any:
+        options = self._train_options()
+        first = not hasattr(self, "weights_")
+        X, y, weight = self._checked(X, y, sample_weight, reset=first)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        if first:
+            self._learn_targets(y, weight, classes)
+        X, T, weight = merge_rows(X, self._targets(y), weight)
+        if first:
+            self._begin(X, T, weight, seed)
+        decay = self._fixed_weight_decay()
+        options |= {"epochs": 1, "patience": None, "seed": seed + self.n_iter_}
+        result = self._run(
+            X, T, weight, None, self.weight_decay_ if decay is None else decay, options
+        )
+        self._keep([result], None)
+        return self
+
+    def _checked(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
+    ) -> tuple[Array, Any, Array]:
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=False, reset=reset
+        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("sample_weight is zero everywhere, expected some above 0")
+        return X, y, weight
+
+    def _begin(self, X: Array, T: Array, weight: Array, seed: int) -> None:
+        """The scaling, the network and its random weights."""
+        scaled = flag("scale", self.scale)
+        self.input_scaling_ = _standardizer(X, weight, scaled)
+        output, n_outputs = self._output()
+        self.target_scaling_ = _standardizer(T, weight, scaled and output == "linear")
+        if output == "softmax":
+            self.target_scaling_ = Standardizer(np.zeros(n_outputs), np.ones(n_outputs))
+        hidden = self.hidden_layer_sizes
+        sizes = [hidden] if isinstance(hidden, (int, np.integer)) else list(hidden)
+        for i, size in enumerate(sizes):
+            whole_number(f"hidden_layer_sizes[{i}]", size, least=1)
+        self.network_ = Network(
+            (X.shape[1], *sizes, n_outputs), self.activation, output, self.dtype
+        )
+        random = np.random.default_rng(seed)
+        starts = whole_number("n_starts", self.n_starts, least=1)
+        self.weights_ = np.stack([self.network_.init(random) for _ in range(starts)])
+        self.weight_decay_ = 0.1
+        self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] = []
+        self.n_iter_ = 0
+
+    def _train_options(self) -> dict[str, Any]:
+        """The parameters that all trainings share, as `mlpcore.train` knows them."""
+        choice("combine", self.combine, ("average", "best"))
+        self._fixed_weight_decay()
+        batch: Any = self.batch_size
+        if not (isinstance(batch, str) and batch == "auto"):
+            whole_number("batch_size", batch, least=1)
+        if not (isinstance(self.max_iter, str) and self.max_iter == "auto"):
+            whole_number("max_iter", self.max_iter, least=1)
+        return {
+            "optimizer": choice("solver", self.solver, _core.optimizers),
+            "learning_rate": real_number(
+                "learning_rate_init", self.learning_rate_init, positive=True
+            ),
+            "momentum": real_number("momentum", self.momentum, below=1),
+            "min_delta": real_number("tol", self.tol),
+            "patience": whole_number("n_iter_no_change", self.n_iter_no_change, least=1),
+        }
+
+    def _fixed_weight_decay(self) -> float | None:
+        if isinstance(self.alpha, str):
+            choice("alpha", self.alpha, ("evidence",))
+            return None
+        return real_number("alpha", self.alpha)
+
+    def _scaled_inputs(self, X: Array) -> Array:
+        return self.input_scaling_.transform(X).astype(self.network_.dtype)
+
+    def _scaled_targets(self, T: Array) -> Array:
+        if self.network_.output == "softmax":
+            return T
+        return self.target_scaling_.transform(T).astype(self.network_.dtype)
+
+    def _train(
+        self,
+        X: Array,
+        T: Array,
+        weight: Array,
+        validation: tuple[Array, Array] | None,
+        seed: int,
+        options: dict[str, Any],
+    ) -> None:
+        stochastic = self.solver != "lbfgs"
+        if self.max_iter == "auto":
+            # The default of scikit-learn for the stochastic solvers.
+            epochs = 200 if stochastic else int(np.clip(SAMPLE_BUDGET // len(X), 100, 2000))
+        else:
+            epochs = int(self.max_iter)
+        options |= {"epochs": epochs, "seed": seed}
+        if not stochastic and validation is None:
+            options["patience"] = None  # L-BFGS knows itself when it has converged
+        decay = self._fixed_weight_decay()
+        if decay is not None:
+            rounds = [self._run(X, T, weight, validation, decay, options)]
+        else:
+            result = train_by_evidence(
+                self.network_,
+                self.weights_,
+                *self._scaled(X, T, weight),
+                **self._validation_options(validation),
+                **self._batches(len(X)),
+                **options,
+            )
+            rounds = list(result.rounds)
+            self.evidence_ = result.evidence
+            self.weight_decay_ = result.evidence.weight_decay
+        self._keep(rounds, validation)
+        if any(member.stopped == "interrupted" for member in rounds[-1]):
+            warnings.warn("the training was interrupted", ConvergenceWarning, stacklevel=3)
+
+    def _run(
+        self,
+        X: Array,
+        T: Array,
+        weight: Array,
+        validation: tuple[Array, Array] | None,
+        decay: float,
+        options: dict[str, Any],
+    ) -> EnsembleTrainResult:
+        X, T, weight = self._scaled(X, T, weight)
+        result: EnsembleTrainResult = train(
+            self.network_,
+            self.weights_,
+            X,
+            T,
+            sample_weight=weight,
+            weight_decay=decay,
+            **self._validation_options(validation),
+            **self._batches(len(X)),
+            **options,
+        )
+        self.weight_decay_ = decay
+        return result
+
+    def _scaled(self, X: Array, T: Array, weight: Array) -> tuple[Array, Array, Array]:
+        return self._scaled_inputs(X), self._scaled_targets(T), weight.astype(self.network_.dtype)
+
+    def _batches(self, n_samples: int) -> dict[str, int | None]:
+        if self.solver == "lbfgs":
+            return {"batch_size": None}
+        return {"batch_size": min(200, n_samples) if self.batch_size == "auto" else self.batch_size}
+
+    @staticmethod
+    def _validation_options(validation: tuple[Array, Array] | None) -> dict[str, Array]:
+        return {} if validation is None else {"X_val": validation[0], "T_val": validation[1]}
+
+    def _keep(
+        self, rounds: list[EnsembleTrainResult], validation: tuple[Array, Array] | None
+    ) -> None:
+        """The weights and the curves of the trainings that were done."""
+        self.weights_ = rounds[-1].w
+        if self.combine == "best":
+            best = rounds[-1].best()
+            self.weights_ = best.w[np.newaxis]
+            index = next(i for i, member in enumerate(rounds[-1]) if member is best)
+        chosen = slice(None) if self.combine == "average" else slice(index, index + 1)
+        curves: tuple[tuple[str, list[float]], ...] = (("training_error", self.loss_curve_),)
+        if validation is not None:
+            curves += (("validation_error", self.validation_loss_curve_),)
+        for result in rounds:
+            members = result.members if len(result) == len(self.weights_) else result[chosen]
+            for name, curve in curves:
+                # After the end of a shorter training its last error counts on.
+                longest = max(member.n_epochs for member in members)
+                padded = [
+                    np.pad(m.history[name][1:], (0, longest - m.n_epochs), mode="edge")
+                    if m.n_epochs
+                    else np.full(longest, m.history[name][-1])
+                    for m in members
+                    if m.history[name].size
+                ]
+                curve.extend(np.mean(padded, axis=0).tolist() if padded else [])
+            self.n_iter_ += max(1, *(member.n_epochs for member in result), 1)
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
+        self.best_loss_ = min(self.loss_curve_, default=float("nan"))
+        self.n_outputs_ = self.network_.n_outputs
+        self.n_layers_ = len(self.network_.layers)
+
+    # Use
+
+    def _mean_output(self, X: ArrayLike) -> Array:
+        """The outputs of the network, scaled, (N, K): a mean over the members."""
+        check_is_fitted(self, "weights_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        mean: Array = self.network_.forward(self.weights_, self._scaled_inputs(X)).mean(axis=0)
+        return mean.astype(np.float64)
+
+    def _mean_jacobian(self, X: ArrayLike) -> Array:
+        """dy_k/dx_i of the network, scaled, (N, K, D): a mean over the members."""
+        check_is_fitted(self, "weights_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        mean: Array = self.network_.jacobian(self.weights_, self._scaled_inputs(X)).mean(axis=0)
+        return mean.astype(np.float64)
+
+
+def merge_rows(X: Array, T: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """The samples sorted, equal ones as one with the sum of their weights, none of weight 0.
+
+    So neither the order of the samples nor whether one is repeated or weighted changes a bit of
+    the fit.
+    """
+    positive = weight > 0
+    X, T, weight = X[positive], T[positive], weight[positive]
+    rows = np.column_stack((X, T))
+    order = np.lexsort(rows.T[::-1])
+    rows = rows[order]
+    first = np.concatenate(([True], (rows[1:] != rows[:-1]).any(axis=1)))
+    starts = np.flatnonzero(first)
+    kept = order[starts]
+    return X[kept], T[kept], np.add.reduceat(weight[order], starts)
+
+
+def _standardizer(A: Array, weight: Array, scaled: bool) -> Standardizer:
+    if scaled:
+        return Standardizer.fit(A if A.ndim == 2 else A[:, np.newaxis], weight)
+    columns = A.shape[1] if A.ndim == 2 else 1
+    return Standardizer(np.zeros(columns), np.ones(columns))

@@ -1,4 +1,4 @@
-"""What the regressor and the classifier share: parameters, scaling, training, the mean of members."""
+"""What the regressor and the classifier share: parameters, scaling, training, averaging."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.evidence import train_by_evidence
 from mlpcore.network import Network
 from mlpcore.scaling import Standardizer
-from mlpcore.training import EnsembleTrainResult, train
+from mlpcore.training import EnsembleTrainResult, TrainResult, best_error, train
 
 Array = NDArray[Any]
 
@@ -96,11 +96,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: Any,
         sample_weight: ArrayLike | None = None,
-        X_val: ArrayLike | None = None,
-        T_val: ArrayLike | None = None,
+        X_val: Any = None,
+        T_val: Any = None,
     ) -> Any:
         """Fit to inputs `X` (N, D) and targets `y`, (N,) or (N, K).
 
@@ -150,15 +150,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         X, T, weight = merge_rows(X, T, weight)
         if not continues:
             self._begin(X, T, weight, seed)
-        validation: tuple[Array, Array] | None = None
-        if X_val is not None and T_val is not None:
-            validation = self._scaled_inputs(X_val), self._scaled_targets(T_val)
-        self._train(X, T, weight, validation, seed, options)
+        data = self._scaled_data(X, T, weight)
+        if X_val is not None:
+            data |= {"X_val": self._scaled_inputs(X_val), "T_val": self._scaled_targets(T_val)}
+        self._train(data, options | {"seed": seed})
         return self
 
-    def _partial_fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any
-    ) -> Any:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None, classes: Any) -> Any:
         options = self._train_options()
         first = not hasattr(self, "weights_")
         X, y, weight = self._checked(X, y, sample_weight, reset=first)
@@ -169,15 +167,18 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if first:
             self._begin(X, T, weight, seed)
         decay = self._fixed_weight_decay()
+        if decay is not None:
+            self.weight_decay_ = decay
         options |= {"epochs": 1, "patience": None, "seed": seed + self.n_iter_}
-        result = self._run(
-            X, T, weight, None, self.weight_decay_ if decay is None else decay, options
+        data = self._scaled_data(X, T, weight)
+        result = train(
+            self.network_, self.weights_, **data, weight_decay=self.weight_decay_, **options
         )
-        self._keep([result], None)
+        self._keep([result])
         return self
 
     def _checked(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, reset: bool
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool
     ) -> tuple[Array, Any, Array]:
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=False, reset=reset
@@ -215,9 +216,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         choice("combine", self.combine, ("average", "best"))
         self._fixed_weight_decay()
         batch: Any = self.batch_size
-        if not (isinstance(batch, str) and batch == "auto"):
-            whole_number("batch_size", batch, least=1)
-        if not (isinstance(self.max_iter, str) and self.max_iter == "auto"):
+        if isinstance(batch, str):
+            choice("batch_size", batch, ("auto",))
+            batch = 200
+        whole_number("batch_size", batch, least=1)
+        if isinstance(self.max_iter, str):
+            choice("max_iter", self.max_iter, ("auto",))
+        else:
             whole_number("max_iter", self.max_iter, least=1)
         return {
             "optimizer": choice("solver", self.solver, _core.optimizers),
@@ -227,6 +232,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             "momentum": real_number("momentum", self.momentum, below=1),
             "min_delta": real_number("tol", self.tol),
             "patience": whole_number("n_iter_no_change", self.n_iter_no_change, least=1),
+            "batch_size": batch if self.solver != "lbfgs" else None,
         }
 
     def _fixed_weight_decay(self) -> float | None:
@@ -243,106 +249,49 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             return T
         return self.target_scaling_.transform(T).astype(self.network_.dtype)
 
-    def _train(
-        self,
-        X: Array,
-        T: Array,
-        weight: Array,
-        validation: tuple[Array, Array] | None,
-        seed: int,
-        options: dict[str, Any],
-    ) -> None:
-        stochastic = self.solver != "lbfgs"
-        if self.max_iter == "auto":
-            # The default of scikit-learn for the stochastic solvers.
-            epochs = 200 if stochastic else int(np.clip(SAMPLE_BUDGET // len(X), 100, 2000))
-        else:
-            epochs = int(self.max_iter)
-        options |= {"epochs": epochs, "seed": seed}
-        if not stochastic and validation is None:
+    def _train(self, data: dict[str, Any], options: dict[str, Any]) -> None:
+        """Fit the weights to scaled data, with a given weight decay or by evidence."""
+        lbfgs = self.solver == "lbfgs"
+        if lbfgs and "X_val" not in data:
             options["patience"] = None  # L-BFGS knows itself when it has converged
-        decay = self._fixed_weight_decay()
-        if decay is not None:
-            rounds = [self._run(X, T, weight, validation, decay, options)]
+        if self.max_iter != "auto":
+            options["epochs"] = int(self.max_iter)
+        elif lbfgs:
+            options["epochs"] = int(np.clip(SAMPLE_BUDGET // len(data["X"]), 100, 2000))
         else:
-            result = train_by_evidence(
-                self.network_,
-                self.weights_,
-                *self._scaled(X, T, weight),
-                **self._validation_options(validation),
-                **self._batches(len(X)),
-                **options,
-            )
-            rounds = list(result.rounds)
+            options["epochs"] = 200  # as in scikit-learn
+        decay = self._fixed_weight_decay()
+        rounds: Sequence[EnsembleTrainResult]
+        if decay is None:
+            result = train_by_evidence(self.network_, self.weights_, **data, **options)
+            rounds = result.rounds
             self.evidence_ = result.evidence
             self.weight_decay_ = result.evidence.weight_decay
-        self._keep(rounds, validation)
+        else:
+            rounds = [train(self.network_, self.weights_, **data, weight_decay=decay, **options)]
+            self.weight_decay_ = decay
+        self._keep(rounds)
         if any(member.stopped == "interrupted" for member in rounds[-1]):
             warnings.warn("the training was interrupted", ConvergenceWarning, stacklevel=3)
 
-    def _run(
-        self,
-        X: Array,
-        T: Array,
-        weight: Array,
-        validation: tuple[Array, Array] | None,
-        decay: float,
-        options: dict[str, Any],
-    ) -> EnsembleTrainResult:
-        X, T, weight = self._scaled(X, T, weight)
-        result: EnsembleTrainResult = train(
-            self.network_,
-            self.weights_,
-            X,
-            T,
-            sample_weight=weight,
-            weight_decay=decay,
-            **self._validation_options(validation),
-            **self._batches(len(X)),
-            **options,
-        )
-        self.weight_decay_ = decay
-        return result
+    def _scaled_data(self, X: Array, T: Array, weight: Array) -> dict[str, Any]:
+        return {
+            "X": self._scaled_inputs(X),
+            "T": self._scaled_targets(T),
+            "sample_weight": weight.astype(self.network_.dtype),
+        }
 
-    def _scaled(self, X: Array, T: Array, weight: Array) -> tuple[Array, Array, Array]:
-        return self._scaled_inputs(X), self._scaled_targets(T), weight.astype(self.network_.dtype)
-
-    def _batches(self, n_samples: int) -> dict[str, int | None]:
-        if self.solver == "lbfgs":
-            return {"batch_size": None}
-        return {"batch_size": min(200, n_samples) if self.batch_size == "auto" else self.batch_size}
-
-    @staticmethod
-    def _validation_options(validation: tuple[Array, Array] | None) -> dict[str, Array]:
-        return {} if validation is None else {"X_val": validation[0], "T_val": validation[1]}
-
-    def _keep(
-        self, rounds: list[EnsembleTrainResult], validation: tuple[Array, Array] | None
-    ) -> None:
-        """The weights and the curves of the trainings that were done."""
-        self.weights_ = rounds[-1].w
+    def _keep(self, rounds: Sequence[Sequence[TrainResult]]) -> None:
+        """The weights and the curves of trainings that followed one another."""
         if self.combine == "best":
-            best = rounds[-1].best()
-            self.weights_ = best.w[np.newaxis]
-            index = next(i for i, member in enumerate(rounds[-1]) if member is best)
-        chosen = slice(None) if self.combine == "average" else slice(index, index + 1)
-        curves: tuple[tuple[str, list[float]], ...] = (("training_error", self.loss_curve_),)
-        if validation is not None:
-            curves += (("validation_error", self.validation_loss_curve_),)
-        for result in rounds:
-            members = result.members if len(result) == len(self.weights_) else result[chosen]
-            for name, curve in curves:
-                # After the end of a shorter training its last error counts on.
-                longest = max(member.n_epochs for member in members)
-                padded = [
-                    np.pad(m.history[name][1:], (0, longest - m.n_epochs), mode="edge")
-                    if m.n_epochs
-                    else np.full(longest, m.history[name][-1])
-                    for m in members
-                    if m.history[name].size
-                ]
-                curve.extend(np.mean(padded, axis=0).tolist() if padded else [])
-            self.n_iter_ += max(1, *(member.n_epochs for member in result), 1)
+            lowest = list(rounds[-1]).index(min(rounds[-1], key=best_error))
+            rounds = [members[lowest : lowest + 1] for members in rounds]
+        self.weights_ = np.stack([member.w for member in rounds[-1]])
+        for members in rounds:
+            self.loss_curve_ += _mean_curve(members, "training_error")
+            if "validation_error" in members[0].history:
+                self.validation_loss_curve_ += _mean_curve(members, "validation_error")
+        self.n_iter_ = max(1, len(self.loss_curve_))
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
         self.best_loss_ = min(self.loss_curve_, default=float("nan"))
         self.n_outputs_ = self.network_.n_outputs
@@ -350,14 +299,14 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     # Use
 
-    def _mean_output(self, X: ArrayLike) -> Array:
+    def _mean_output(self, X: Any) -> Array:
         """The outputs of the network, scaled, (N, K): a mean over the members."""
         check_is_fitted(self, "weights_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
         mean: Array = self.network_.forward(self.weights_, self._scaled_inputs(X)).mean(axis=0)
         return mean.astype(np.float64)
 
-    def _mean_jacobian(self, X: ArrayLike) -> Array:
+    def _mean_jacobian(self, X: Any) -> Array:
         """dy_k/dx_i of the network, scaled, (N, K, D): a mean over the members."""
         check_is_fitted(self, "weights_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -387,3 +336,13 @@ def _standardizer(A: Array, weight: Array, scaled: bool) -> Standardizer:
         return Standardizer.fit(A if A.ndim == 2 else A[:, np.newaxis], weight)
     columns = A.shape[1] if A.ndim == 2 else 1
     return Standardizer(np.zeros(columns), np.ones(columns))
+
+
+def _mean_curve(members: Sequence[TrainResult], name: str) -> list[float]:
+    """The errors after each epoch, a mean over the members; one that has ended keeps its last."""
+    epochs = np.arange(1, 1 + max(member.n_epochs for member in members))
+    curves = [member.history[name] for member in members if member.history[name].size]
+    if not curves:
+        return []
+    mean = np.mean([curve[np.minimum(epochs, len(curve) - 1)] for curve in curves], axis=0)
+    return [float(error) for error in mean]

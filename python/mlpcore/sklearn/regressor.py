@@ -106,9 +106,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> Array:
         """The outputs, (N,) or (N, K) as `y` was, in its units."""
-        Y = self.target_scaling_.inverse(self._mean_output(X)) if self._fitted() else None
-        if Y is None:
-            return self._mean_output(X)  # which says that it is not fitted
+        scaled = self._mean_output(X)
+        Y: Array = self.target_scaling_.inverse(scaled)
         return Y[:, 0] if self._one_dimensional else Y
 
     def jacobian(self, X: ArrayLike) -> Array:
@@ -116,15 +115,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         J = self._mean_jacobian(X)
         return unscale_jacobian(J, self.input_scaling_, self.target_scaling_)
 
-    def _fitted(self) -> bool:
-        return hasattr(self, "weights_")
-
     def _learn_targets(self, y: Any, sample_weight: Array | None, classes: Any) -> None:
         self._one_dimensional = np.ndim(y) == 1
         self._n_targets = 1 if self._one_dimensional else np.shape(y)[1]
 
     def _targets(self, y: Any, name: str = "y") -> Array:
-        T = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        T: Array = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
         T = T.reshape(-1, 1) if T.ndim == 1 else T
         if T.shape[1] != self._n_targets:
             raise ValueError(f"{name} has shape {np.shape(y)}, expected {self._n_targets} columns")

@@ -18,7 +18,7 @@ def linear_problem(N=200, D=6, noise=0.5, seed=0):
 
 
 def log_evidence(X, T, alpha, beta):
-    """ln p(T | alpha, beta) of the linear model by its covariance of targets (PRML 3.86 in full)."""
+    """ln p(T | alpha, beta) of the linear model by the covariance of its targets (PRML 3.86)."""
     phi = np.column_stack((X, np.ones(len(X))))
     C = np.eye(len(X)) / beta + phi @ phi.T / alpha
     _, log_determinant = np.linalg.slogdet(C)

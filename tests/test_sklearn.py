@@ -15,15 +15,15 @@ from mlpcore.datasets import load_concrete
 
 pytest.importorskip("sklearn", minversion="1.6")
 
-from sklearn.base import clone  # noqa: E402
-from sklearn.datasets import load_iris, make_multilabel_classification  # noqa: E402
-from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
-from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
-from mlpcore.sklearn.base import merge_rows  # noqa: E402
+from mlpcore.sklearn import MLPClassifier, MLPRegressor
+from mlpcore.sklearn.base import merge_rows
 
 pytestmark = pytest.mark.peer
 

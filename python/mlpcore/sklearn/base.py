@@ -24,16 +24,22 @@ from mlpcore.training import EnsembleTrainResult, TrainResult, best_error, train
 
 Array = NDArray[Any]
 
-# The most weighted samples that the default of max_iter goes through in one start.
+# By default a start goes through this many samples at most, if that is no less than 100 epochs.
 SAMPLE_BUDGET = 2_000_000
+# By default L-BFGS has this many epochs for each weight.
+EPOCHS_A_WEIGHT = 4
+# By default there is one weight for this many target values.
+TARGETS_A_WEIGHT = 8
 
 
 class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     """See `MLPRegressor` and `MLPClassifier`."""
 
+    _most_epochs: int  # of L-BFGS by default
+
     def __init__(
         self,
-        hidden_layer_sizes: int | Sequence[int] = (50,),
+        hidden_layer_sizes: int | Sequence[int] | Literal["auto"] = "auto",
         activation: str | Sequence[str] = "tanh",
         *,
         solver: Literal["lbfgs", "adam", "sgd"] = "lbfgs",
@@ -196,10 +202,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.target_scaling_ = _standardizer(T, weight, scaled and output == "linear")
         if output == "softmax":
             self.target_scaling_ = Standardizer(np.zeros(n_outputs), np.ones(n_outputs))
-        hidden = self.hidden_layer_sizes
-        sizes = [hidden] if isinstance(hidden, (int, np.integer)) else list(hidden)
-        for i, size in enumerate(sizes):
-            whole_number(f"hidden_layer_sizes[{i}]", size, least=1)
+        sizes = self._hidden_layer_sizes(len(X), X.shape[1], n_outputs)
         self.network_ = Network(
             (X.shape[1], *sizes, n_outputs), self.activation, output, self.dtype
         )
@@ -210,6 +213,16 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
         self.n_iter_ = 0
+
+    def _hidden_layer_sizes(self, N: int, D: int, K: int) -> list[int]:
+        hidden: Any = self.hidden_layer_sizes
+        if isinstance(hidden, str):
+            choice("hidden_layer_sizes", hidden, ("auto",))
+            return [int(np.clip(N * K // (TARGETS_A_WEIGHT * (D + K + 1)), 5, 100))]
+        sizes = [hidden] if isinstance(hidden, (int, np.integer)) else list(hidden)
+        return [
+            whole_number(f"hidden_layer_sizes[{i}]", size, least=1) for i, size in enumerate(sizes)
+        ]
 
     def _train_options(self) -> dict[str, Any]:
         """The parameters that all trainings share, as `mlpcore.train` knows them."""
@@ -257,7 +270,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if self.max_iter != "auto":
             options["epochs"] = int(self.max_iter)
         elif lbfgs:
-            options["epochs"] = int(np.clip(SAMPLE_BUDGET // len(data["X"]), 100, 2000))
+            most = min(self._most_epochs, SAMPLE_BUDGET // len(data["X"]))
+            options["epochs"] = max(100, min(EPOCHS_A_WEIGHT * self.network_.n_weights, most))
         else:
             options["epochs"] = 200  # as in scikit-learn
         decay = self._fixed_weight_decay()

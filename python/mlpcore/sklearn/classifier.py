@@ -22,7 +22,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     Two classes have one sigmoid output, more of them softmax outputs, and a matrix of 0 and 1
     (N, K), K labels that don't exclude each other, K sigmoid outputs. Class labels may be of any
     type. The error is the cross-entropy, with beta = 1; the parameters, the attributes and the
-    defaults are those of `MLPRegressor`, the scaling that of the inputs.
+    defaults are those of `MLPRegressor`, the scaling that of the inputs. Only ``max_iter="auto"``
+    is 100 epochs of lbfgs: which class is the most probable stands still long before the error.
 
     Attributes
     ----------
@@ -38,6 +39,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> MLPClassifier(hidden_layer_sizes=5, random_state=0).fit(X, y).predict([[0, 1], [1, 1]])
     array(['different', 'same'], dtype='<U9')
     """
+
+    _most_epochs = 100
 
     def partial_fit(
         self,

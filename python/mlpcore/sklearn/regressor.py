@@ -26,7 +26,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int
+    hidden_layer_sizes : int, sequence of int or "auto"
+        "auto" is one layer with a weight for 8 target values: N K / (8 (D + K + 1)) units, but at
+        least 5 and at most 100.
     activation : str or sequence of str
         Of all hidden layers, or one for each; any that `mlpcore.Network` knows.
     solver : {"lbfgs", "adam", "sgd"}
@@ -39,8 +41,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     learning_rate_init, momentum : float
         Of adam and sgd; of sgd.
     max_iter : int or "auto"
-        The most epochs of a start. "auto" is 200 for adam and sgd; for lbfgs 2 million divided by
-        N, but at least 100 and at most 2000.
+        The most epochs of a start. "auto" is 200 for adam and sgd; for lbfgs 4 W, but at most 2000
+        and, beyond 100, at most 2 million divided by N.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
@@ -92,6 +94,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     >>> bool(np.abs(model.jacobian(X)[:, 0, 0] - 100 * np.cos(X[:, 0])).max() < 5)
     True
     """
+
+    _most_epochs = 2000
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

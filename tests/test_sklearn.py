@@ -109,7 +109,8 @@ def test_the_bits_don_t_depend_on_threads_or_the_order_of_rows(data, solver):
 def test_the_bits_don_t_depend_on_the_threads_of_lapack():
     code = (
         "from mlpcore.datasets import load_concrete; from mlpcore.sklearn import MLPRegressor\n"
-        "data = load_concrete(); m = MLPRegressor(30, max_iter=120, random_state=0)\n"
+        "data = load_concrete()\n"
+        "m = MLPRegressor(30, alpha='evidence', max_iter=120, random_state=0)\n"
         "print(m.fit(data.X[:300], data.t[:300]).weights_.tobytes().hex())"
     )
     one, two = (run_python(code, OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in "12")
@@ -150,6 +151,7 @@ def test_labels_of_any_type():
 def test_several_labels_at_once():
     X, Y = make_multilabel_classification(n_samples=200, n_classes=4, random_state=0)
     model = small(MLPClassifier).fit(X, Y)
+    np.testing.assert_array_equal(model.decision_function(X) > 0, model.predict(X))
     assert model.predict_proba(X).shape == model.predict(X).shape == Y.shape
     assert (model.predict(X) == Y).mean() > 0.85
     assert model.jacobian(X[:5]).shape == (5, 4, X.shape[1])
@@ -201,12 +203,12 @@ def test_warm_start_goes_on(data):
 
 def test_partial_fit_learns(data):
     X, Y = data
-    model = small(MLPRegressor, solver="adam", batch_size=20, learning_rate_init=0.01)
+    model = small(MLPRegressor, solver="sgd", batch_size=20, learning_rate_init=0.02)
     for _ in range(60):
-        model.partial_fit(X, Y)
-    assert model.score(X, Y) > 0.7
+        model.partial_fit(X, Y[:, :1])
+    assert model.score(X, Y[:, :1]) > 0.9
     with pytest.raises(ValueError, match="features"):
-        model.partial_fit(X[:, :2], Y)
+        model.partial_fit(X[:, :2], Y[:, :1])
     classifier = small(MLPClassifier, solver="adam")
     classifier.partial_fit(X, np.zeros(len(X), int), classes=[0, 1])
     with pytest.raises(ValueError, match="y has the class 7"):
@@ -259,7 +261,7 @@ def test_hostile_numbers(data):
     [
         ({"solver": "newton"}, "solver is 'newton', expected one of"),
         ({"alpha": -1}, "alpha is -1"),
-        ({"alpha": "auto"}, "alpha is 'auto'"),
+        ({"alpha": "best"}, "alpha is 'best'"),
         ({"combine": "vote"}, "combine is 'vote'"),
         ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes\[1\] is 0"),
         ({"n_starts": 0}, "n_starts is 0"),
@@ -277,7 +279,8 @@ def test_parameters_are_named(data, parameters, message):
 def test_the_default_predicts_concrete_well():
     data = load_concrete()
     test = np.arange(len(data.t)) % 10 == 0
-    model = MLPRegressor(random_state=0, max_iter=300).fit(data.X[~test], data.t[~test])
-    error = model.predict(data.X[test]) - data.t[test]
-    assert np.sqrt(np.mean(error**2)) < 5.5
+    for alpha in ("auto", "evidence"):
+        model = MLPRegressor(alpha=alpha, random_state=0).fit(data.X[~test], data.t[~test])
+        error = model.predict(data.X[test]) - data.t[test]
+        assert np.sqrt(np.mean(error**2)) < 6
     assert 0 < model.evidence_.gamma < model.network_.n_weights

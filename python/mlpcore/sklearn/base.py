@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from mlpcore import _core
 from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.cross_validation import LEAST_FOLDS, train_by_cross_validation
 from mlpcore.evidence import train_by_evidence
 from mlpcore.network import Network
 from mlpcore.scaling import Standardizer
@@ -36,6 +37,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     """See `MLPRegressor` and `MLPClassifier`."""
 
     _most_epochs: int  # of L-BFGS by default
+    _default_alpha: float | str
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         activation: str | Sequence[str] = "tanh",
         *,
         solver: Literal["lbfgs", "adam", "sgd"] = "lbfgs",
-        alpha: float | Literal["evidence"] = "evidence",
+        alpha: float | Literal["auto", "cross_validation", "evidence"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         learning_rate_init: float = 0.001,
         max_iter: int | Literal["auto"] = "auto",
@@ -172,9 +174,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         X, T, weight = merge_rows(X, self._targets(y), weight)
         if first:
             self._begin(X, T, weight, seed)
-        decay = self._fixed_weight_decay()
-        if decay is not None:
-            self.weight_decay_ = decay
+        alpha = self._alpha(len(X))
+        if not isinstance(alpha, str):
+            self.weight_decay_ = alpha
         options |= {"epochs": 1, "patience": None, "seed": seed + self.n_iter_}
         data = self._scaled_data(X, T, weight)
         result = train(
@@ -207,9 +209,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             (X.shape[1], *sizes, n_outputs), self.activation, output, self.dtype
         )
         random = np.random.default_rng(seed)
-        starts = whole_number("n_starts", self.n_starts, least=1)
-        self.weights_ = np.stack([self.network_.init(random) for _ in range(starts)])
-        self.weight_decay_ = 0.1
+        self.weights_ = np.stack([self.network_.init(random) for _ in range(int(self.n_starts))])
+        self.weight_decay_ = 1.0
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
         self.n_iter_ = 0
@@ -227,7 +228,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _train_options(self) -> dict[str, Any]:
         """The parameters that all trainings share, as `mlpcore.train` knows them."""
         choice("combine", self.combine, ("average", "best"))
-        self._fixed_weight_decay()
+        whole_number("n_starts", self.n_starts, least=1)
+        self._alpha(0)
         batch: Any = self.batch_size
         if isinstance(batch, str):
             choice("batch_size", batch, ("auto",))
@@ -248,11 +250,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             "batch_size": batch if self.solver != "lbfgs" else None,
         }
 
-    def _fixed_weight_decay(self) -> float | None:
-        if isinstance(self.alpha, str):
-            choice("alpha", self.alpha, ("evidence",))
-            return None
-        return real_number("alpha", self.alpha)
+    def _alpha(self, n_samples: int) -> float | str:
+        """How the weight decay is chosen, or the weight decay."""
+        alpha: float | str = self.alpha
+        if isinstance(alpha, str):
+            choice("alpha", alpha, ("auto", "cross_validation", "evidence"))
+            alpha = self._default_alpha if alpha == "auto" else alpha
+            enough = n_samples >= 2 * max(int(self.n_starts), LEAST_FOLDS)
+            return 1.0 if alpha == "cross_validation" and not enough else alpha
+        return real_number("alpha", alpha)
 
     def _scaled_inputs(self, X: Array) -> Array:
         return self.input_scaling_.transform(X).astype(self.network_.dtype)
@@ -274,16 +280,22 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             options["epochs"] = max(100, min(EPOCHS_A_WEIGHT * self.network_.n_weights, most))
         else:
             options["epochs"] = 200  # as in scikit-learn
-        decay = self._fixed_weight_decay()
+        alpha = self._alpha(len(data["X"]))
         rounds: Sequence[EnsembleTrainResult]
-        if decay is None:
-            result = train_by_evidence(self.network_, self.weights_, **data, **options)
-            rounds = result.rounds
-            self.evidence_ = result.evidence
-            self.weight_decay_ = result.evidence.weight_decay
+        if alpha == "evidence":
+            by_evidence = train_by_evidence(self.network_, self.weights_, **data, **options)
+            rounds = by_evidence.rounds
+            self.evidence_ = by_evidence.evidence
+            self.weight_decay_ = by_evidence.evidence.weight_decay
+        elif alpha == "cross_validation":
+            validated = train_by_cross_validation(self.network_, self.weights_, **data, **options)
+            rounds = validated.rounds
+            self.cross_validation_errors_ = validated.errors
+            self.weight_decay_ = validated.weight_decay
         else:
-            rounds = [train(self.network_, self.weights_, **data, weight_decay=decay, **options)]
-            self.weight_decay_ = decay
+            self.weight_decay_ = float(alpha)
+            options["weight_decay"] = self.weight_decay_
+            rounds = [train(self.network_, self.weights_, **data, **options)]
         self._keep(rounds)
         if any(member.stopped == "interrupted" for member in rounds[-1]):
             warnings.warn("the training was interrupted", ConvergenceWarning, stacklevel=3)

@@ -23,7 +23,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     (N, K), K labels that don't exclude each other, K sigmoid outputs. Class labels may be of any
     type. The error is the cross-entropy, with beta = 1; the parameters, the attributes and the
     defaults are those of `MLPRegressor`, the scaling that of the inputs. Only ``max_iter="auto"``
-    is 100 epochs of lbfgs: which class is the most probable stands still long before the error.
+    is 100 epochs of lbfgs, as the most probable class stands still long before the error, and
+    ``alpha="auto"`` is 1, the prior that scikit-learn's LogisticRegression has by default.
 
     Attributes
     ----------
@@ -41,6 +42,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """
 
     _most_epochs = 100
+    _default_alpha = 1.0
 
     def partial_fit(
         self,
@@ -52,7 +54,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """One epoch on these samples. The first call sets the scaling and the classes.
 
         `classes` are all that will come; None takes those of the first call. The solver begins
-        anew, and alpha="evidence" keeps the weight decay of the last `fit`, 0.1 without one.
+        anew, and an alpha that is to be chosen stays that of the last `fit`, 1 without one. What
+        the epoch made worse, on these samples, is not kept.
         """
         self._partial_fit(X, y, sample_weight, classes)
         return self
@@ -76,6 +79,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         with np.errstate(divide="ignore"):
             logarithms: Array = np.log(self.predict_proba(X))
         return logarithms
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """The log-odds of the second class, (N,), or of each label, (N, K).
+
+        With more than two classes the logarithm of each probability, (N, K).
+        """
+        Y = self._mean_output(X)
+        tiny = np.finfo(np.float64).tiny
+        scores: Array = np.log(np.maximum(Y, tiny))
+        if self.network_.output == "sigmoid":
+            scores -= np.log(np.maximum(1 - Y, tiny))
+        return scores[:, 0] if self._is_binary() else scores
 
     def jacobian(self, X: ArrayLike) -> Array:
         """The derivatives of `predict_proba` by the inputs, (N, K, D), in the units of `X`."""

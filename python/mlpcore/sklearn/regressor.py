@@ -20,9 +20,8 @@ Array = NDArray[Any]
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """Regression by a multilayer perceptron, one or several targets.
 
-    By default inputs and targets are standardized, the weight decay follows from the evidence of
-    the training data (`mlpcore.evidence`), and the prediction is the mean of the networks that
-    `n_starts` random starts lead to.
+    By default inputs and targets are standardized, the weight decay is chosen by cross-validation,
+    and the prediction is the mean of the networks that `n_starts` random starts lead to.
 
     Parameters
     ----------
@@ -33,9 +32,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Of all hidden layers, or one for each; any that `mlpcore.Network` knows.
     solver : {"lbfgs", "adam", "sgd"}
         See `mlpcore.train`.
-    alpha : float or "evidence"
+    alpha : float, "auto", "cross_validation" or "evidence"
         The weight decay: ``E(w) + alpha / 2 w.w`` is minimized, E a sum over the samples of half
-        the squared errors (scaled). "evidence" estimates it.
+        the squared errors (scaled). "cross_validation", which is "auto", chooses it by samples
+        that each start leaves out, and then fits all starts to all samples
+        (`mlpcore.cross_validation`; 1 with too few samples for that). "evidence" estimates it
+        from the training data alone (`mlpcore.evidence`).
     batch_size : int or "auto"
         Of adam and sgd; "auto" is min(200, N).
     learning_rate_init, momentum : float
@@ -75,6 +77,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     input_scaling_, target_scaling_ : mlpcore.scaling.Standardizer
     weight_decay_ : float
         The weight decay that was used.
+    cross_validation_errors_ : dict of float
+        The mean error (scaled) of a sample left out, by weight decay.
     evidence_ : mlpcore.evidence.Evidence
         alpha, beta and the effective number of weights, with ``alpha="evidence"``.
     loss_curve_, validation_loss_curve_ : list of float
@@ -96,14 +100,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """
 
     _most_epochs = 2000
+    _default_alpha = "cross_validation"
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> MLPRegressor:
         """One epoch on these samples. The first call sets the scaling.
 
-        The solver begins anew, and alpha="evidence" keeps the weight decay of the last `fit`, 0.1
-        without one.
+        The solver begins anew, and an alpha that is to be chosen stays that of the last `fit`, 1
+        without one. What the epoch made worse, on these samples, is not kept.
         """
         self._partial_fit(X, y, sample_weight, None)
         return self

@@ -95,6 +95,12 @@ def test_import_takes_no_optional_package_along(tmp_path):
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_estimators_without_scikit_learn(tmp_path):
+    done = run_without(["sklearn"], "import mlpcore.sklearn", cwd=tmp_path)
+    promised = 'ImportError: mlpcore.sklearn needs scikit-learn: pip install "mlpcore[sklearn]"'
+    assert done.stderr.splitlines()[-1] == promised
+
+
 def test_pandas_in_numpy_out():
     pandas = pytest.importorskip("pandas")
     net = mlpcore.Network((2, 3, 1))

@@ -559,11 +559,8 @@ def hessian_blocks(
 ) -> list[Array]:
     """The diagonal blocks of :func:`hessian` by layer, a list of (W_l, W_l)."""
     H = hessian(net, w, X, T, sample_weight, kind)
-    ends = np.cumsum([(m + 1) * n for m, n in _pairs(net.layers)])
-    return [
-        H[end - n : end, end - n : end]
-        for end, n in zip(ends, np.diff(ends, prepend=0), strict=True)
-    ]
+    layers = [np.sort(positions.ravel()) for positions in _positions(net)]
+    return [H[np.ix_(rows, rows)] for rows in layers]
 
 
 def _tangents(net: Net, p: _Pass, v: ArrayLike) -> tuple[list[Array], list[Array]]:

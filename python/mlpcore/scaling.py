@@ -46,7 +46,7 @@ class Standardizer:
     scale: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, A: ArrayLike) -> Standardizer:
+    def fit(cls, A: ArrayLike, sample_weight: ArrayLike | None = None) -> Standardizer:
         """Measure the columns of ``A``.
 
         Parameters
@@ -54,6 +54,8 @@ class Standardizer:
         A : (N, C) array_like, N > 0
             A column is taken as constant when its standard deviation is below what rounding
             can make of equal numbers (8 units in the last place of its largest value).
+        sample_weight : (N,) array_like, optional
+            Weights of the rows in the mean and the standard deviation, at least 0.
 
         Raises
         ------
@@ -61,7 +63,8 @@ class Standardizer:
             If ``A`` does not hold real numbers, or is a masked array.
         ValueError
             If ``A`` is not a matrix, has no row, holds NaN or infinity, or values whose square
-            overflows (beyond 1e150 in absolute value).
+            overflows (beyond 1e150 in absolute value), or ``sample_weight`` has another length,
+            a negative value, or a sum that is not positive and finite.
         """
         values = as_float64("A", A)
         if values.ndim != 2 or values.shape[0] == 0:
@@ -72,8 +75,20 @@ class Standardizer:
             raise ValueError(
                 f"A[{i}, {j}] is {values[i, j]}, expected at most 1e150 in absolute value"
             )
-        mean = values.mean(axis=0)
-        scale = values.std(axis=0)
+        if sample_weight is None:
+            mean, scale = values.mean(axis=0), values.std(axis=0)
+        else:
+            weight = as_float64("sample_weight", sample_weight)
+            if weight.shape != values.shape[:1]:
+                raise ValueError(
+                    f"sample_weight has shape {weight.shape}, expected ({values.shape[0]},)"
+                )
+            if not (weight.min() >= 0 and 0 < weight.sum() < np.inf):
+                raise ValueError(
+                    "sample_weight has a negative value, or a sum that is not positive and finite"
+                )
+            mean = np.average(values, axis=0, weights=weight)
+            scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
         constant = constant_columns(values)
         mean[constant] = values[0, constant]
         scale[constant] = 1.0

@@ -118,13 +118,13 @@ class EnsembleTrainResult(Sequence[TrainResult]):
         """
         if not self.members:
             raise ValueError("the ensemble has no networks")
-        return min(self.members, key=_best_error)
+        return min(self.members, key=best_error)
 
     def __repr__(self) -> str:
         reasons = Counter(member.stopped for member in self.members)
         lines = [f"EnsembleTrainResult of {len(self)} networks"]
         if self.members:
-            errors = [_best_error(member) for member in self.members]
+            errors = [best_error(member) for member in self.members]
             lines += [
                 "  stopped          " + ", ".join(f"{n} {why}" for why, n in reasons.items()),
                 f"  error a sample   best {min(errors):.6g}, median {np.median(errors):.6g}",
@@ -133,7 +133,8 @@ class EnsembleTrainResult(Sequence[TrainResult]):
         return "\n".join(lines)
 
 
-def _best_error(result: TrainResult) -> float:
+def best_error(result: TrainResult) -> float:
+    """The validation error of the best epoch, or the training error without validation data."""
     errors = result.history.get("validation_error", result.history["training_error"])
     return float(errors[result.best_epoch]) if errors.size else float("inf")
 

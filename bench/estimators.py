@@ -1,0 +1,154 @@
+"""The estimators: the literature's regression splits, and scikit-learn side by side.
+
+    python bench/estimators.py                    # concrete and digits against scikit-learn
+    python bench/estimators.py FOLDER             # ... after the splits that FOLDER has
+    python bench/estimators.py FOLDER --only yacht
+
+FOLDER has NAME.csv (a header, the target last) and NAME_test_rows.csv (a line a split: the rows of
+its test set, from 0), as the Bayesian neural-network literature has them since Hernandez-Lobato
+and Adams, 2015. The estimators take turns, fold by fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neural_network import MLPClassifier as TheirClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+
+from mlpcore.datasets import load_concrete
+from mlpcore.sklearn import MLPClassifier, MLPRegressor
+
+Split = tuple[Any, Any]
+Row = tuple[str, str, str, list[float], list[float]]
+
+
+def rmse(model: Any, X: Any, t: Any) -> float:
+    return float(np.sqrt(np.mean((model.predict(X) - t) ** 2)))
+
+
+def accuracy(model: Any, X: Any, t: Any) -> float:
+    return float(np.mean(model.predict(X) == t))
+
+
+def compare(
+    work: str,
+    X: Any,
+    t: Any,
+    splits: Iterable[Split],
+    measure: Callable[[Any, Any, Any], float],
+    makers: dict[str, Callable[[], Any]],
+) -> list[Row]:
+    """A row for each maker of models: scores and seconds of the fits, one a split."""
+    rows: list[Row] = [(work, name, measure.__name__, [], []) for name in makers]
+    for train, test in splits:
+        for (*_, scores, seconds), make in zip(rows, makers.values(), strict=True):
+            model = make()
+            start = time.perf_counter()
+            model.fit(X[train], t[train])
+            seconds.append(time.perf_counter() - start)
+            scores.append(measure(model, X[test], t[test]))
+    return rows
+
+
+def literature(folder: Path, name: str) -> list[Row]:
+    table = np.loadtxt(folder / f"{name}.csv", delimiter=",", skiprows=1)
+    X, t = table[:, :-1], table[:, -1]
+    lines = (folder / f"{name}_test_rows.csv").read_text().splitlines()
+    tests = [np.array(line.split(","), int) for line in lines if line[:1].isdigit()]
+    splits = [(np.setdiff1d(np.arange(len(t)), test), test) for test in tests]
+    ours = {"mlpcore": lambda: MLPRegressor(hidden_layer_sizes=(50,), random_state=0)}
+    return compare(f"{name}, {len(tests)} splits", X, t, splits, rmse, ours)
+
+
+def against_scikit_learn() -> list[Row]:
+    concrete = load_concrete()
+    X, t = concrete.X, concrete.t
+    folds = list(KFold(5, shuffle=True, random_state=0).split(X))
+    same = {
+        "hidden_layer_sizes": (100,),
+        "activation": "relu",
+        "solver": "adam",
+        "alpha": 1e-4,
+        "max_iter": 200,
+        "n_iter_no_change": 200,
+        "random_state": 0,
+    }
+    rows = compare(
+        "concrete, 5 folds, defaults",
+        X,
+        t,
+        folds,
+        rmse,
+        {
+            "mlpcore": lambda: MLPRegressor(random_state=0),
+            "scikit-learn": lambda: TheirRegressor(random_state=0),
+        },
+    )
+    rows += compare(
+        "concrete, 5 folds, 200 epochs of adam",
+        X,
+        t,
+        folds,
+        rmse,
+        {
+            "mlpcore": lambda: MLPRegressor(**same, n_starts=1),
+            "scikit-learn": lambda: TheirRegressor(**same),
+        },
+    )
+    X, y = load_digits(return_X_y=True)
+    rows += compare(
+        "digits, 5 folds, defaults",
+        X,
+        y,
+        StratifiedKFold(5, shuffle=True, random_state=0).split(X, y),
+        accuracy,
+        {
+            "mlpcore": lambda: MLPClassifier(random_state=0),
+            "scikit-learn": lambda: TheirClassifier(random_state=0),
+        },
+    )
+    return rows
+
+
+def show(rows: list[Row]) -> None:
+    print("| work | estimator | score | mean ± standard error | seconds a fit, median | most |")
+    print("|---|---|---|---|---|---|")
+    for work, name, score, scores, seconds in rows:
+        error = np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+        print(
+            f"| {work} | {name} | {score} | {np.mean(scores):.4g} ± {error:.2g} "
+            f"| {np.median(seconds):.3g} | {max(seconds):.3g} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="NAME.csv and NAME_test_rows.csv")
+    parser.add_argument("--only", help="one NAME, and no comparison")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    if options.folder:
+        suffix = "_test_rows.csv"
+        names = sorted(p.name.removesuffix(suffix) for p in options.folder.glob("*" + suffix))
+        for name in names:
+            if options.only in (None, name):
+                rows += literature(options.folder, name)
+    if not options.only:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn's ConvergenceWarning
+            rows += against_scikit_learn()
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()

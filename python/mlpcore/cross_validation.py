@@ -1,0 +1,131 @@
+"""The weight decay by cross-validation, the folds along the ensemble axis.
+
+Each network of an ensemble is trained without a share of the samples of its own. The weight decay
+falls in steps, from so strong that the outputs are nearly constant, each training going on from
+the weights of the step before; the mean error of the shares left out says which is best (PRML 1.3;
+the path of warm starts: Friedman, Hastie and Tibshirani, 2010). From the weights of that step every
+network is then trained on all samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpcore.network import Network
+from mlpcore.training import EnsembleTrainResult, train
+
+__all__ = ["CrossValidationResult", "train_by_cross_validation"]
+
+Array = NDArray[Any]
+
+# The weight decays tried, at most: half a power of ten apart.
+PATH = tuple(30.0 * 10.0 ** (-step / 2) for step in range(14))
+# The path ends after this many steps that did not lower the error.
+PATIENCE = 2
+# A network leaves out one sample of this many, or of as many as there are networks.
+LEAST_FOLDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidationResult:
+    """What a training with cross-validation gives back.
+
+    Attributes
+    ----------
+    w : (S, W) array
+        The weights of the networks, trained on all samples.
+    weight_decay : float
+        The best.
+    errors : dict of float
+        The mean error of a sample left out, by weight decay, in the order tried.
+    rounds : tuple of EnsembleTrainResult
+        The trainings, one after the other; the last is that on all samples.
+    """
+
+    w: Array
+    weight_decay: float
+    errors: dict[float, float]
+    rounds: tuple[EnsembleTrainResult, ...]
+
+
+def train_by_cross_validation(
+    net: Network,
+    w: Array,
+    X: Array,
+    T: Array,
+    sample_weight: Array,
+    *,
+    epochs: int,
+    seed: int,
+    **options: Any,
+) -> CrossValidationResult:
+    """Fit an ensemble with the weight decay of the lowest error on samples left out.
+
+    Parameters
+    ----------
+    net, w, X, T, sample_weight, **options
+        As for `mlpcore.train`, with w (S, W); X_val and T_val are for the training on all samples.
+    epochs : int
+        The most epochs of all trainings together. The last has half of them.
+    seed : int
+        Of the folds and the shuffles.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than folds.
+    """
+    n_folds = max(len(w), LEAST_FOLDS)
+    size = len(X) // n_folds
+    if size == 0:
+        raise ValueError(f"X has {len(X)} samples, expected at least {n_folds}, one for each fold")
+    order = np.random.default_rng(seed).permutation(len(X))
+    left_out = np.stack([np.sort(order[s * size : (s + 1) * size]) for s in range(len(w))])
+    kept = np.stack([np.setdiff1d(np.arange(len(X)), rows) for rows in left_out])
+    of_path = {k: v for k, v in options.items() if k not in ("X_val", "T_val", "patience")}
+    rounds: list[EnsembleTrainResult] = []
+    errors: dict[float, float] = {}
+    best, best_w, best_round = PATH[0], w, 0
+    for weight_decay in PATH:
+        result = train(
+            net,
+            w,
+            X[kept],
+            T[kept],
+            sample_weight=sample_weight[kept],
+            epochs=max(1, epochs // (2 * len(PATH))),
+            weight_decay=weight_decay,
+            seed=seed,
+            **of_path,
+        )
+        rounds.append(result)
+        w = result.w
+        out = net.error(w, X[left_out], T[left_out], sample_weight[left_out])
+        errors[weight_decay] = float(np.sum(out) / np.sum(sample_weight[left_out]))
+        if errors[weight_decay] <= min(errors.values()):
+            best, best_w, best_round = weight_decay, w, len(rounds)
+        if len(rounds) - best_round >= PATIENCE or _interrupted(result):
+            break
+    if not _interrupted(rounds[-1]):
+        result = train(
+            net,
+            best_w,
+            X,
+            T,
+            sample_weight=sample_weight,
+            epochs=max(1, epochs // 2),
+            weight_decay=best,
+            seed=seed,
+            **options,
+        )
+        rounds.append(result)
+        best_w = result.w
+    return CrossValidationResult(best_w, best, errors, tuple(rounds))
+
+
+def _interrupted(result: EnsembleTrainResult) -> bool:
+    return any(member.stopped == "interrupted" for member in result)

@@ -1,0 +1,186 @@
+"""The evidence procedure: how strong the weight decay should be, from the training data alone.
+
+The weights have a normal prior of precision alpha, the targets normal noise of precision beta
+(cross-entropy has no noise to estimate, beta = 1). A training finds the minimum of
+``beta E(w) + alpha / 2 w.w``, where the outputs are nearly linear in w; with the eigenvalues
+lambda_i of beta H there, H the Gauss-Newton matrix, the evidence p(T | alpha, beta) is largest for
+
+    gamma  = sum_i lambda_i / (lambda_i + alpha)        PRML 3.91, 5.179
+    alpha  = gamma / w.w                                PRML 3.92, 5.178
+    1/beta = sum_n |y_n - t_n|^2 / (N K - gamma)        PRML 3.95, 5.180
+
+gamma is the number of weights that the data determine. Training and these three lines take turns
+(MacKay, 1992). `mlpcore.train` minimizes ``E(w) + weight_decay / 2 w.w``, so that ``weight_decay``
+is alpha / beta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpcore.network import Network
+from mlpcore.training import EnsembleTrainResult, train
+
+__all__ = ["Evidence", "EvidenceResult", "curvatures", "reestimate", "train_by_evidence"]
+
+Array = NDArray[Any]
+
+# Up to this many weights the eigenvalues of H are computed, which costs some W^3.
+MOST_WEIGHTS = 1500
+# With more samples than this for each weight, H is measured on some of them.
+SAMPLES_A_WEIGHT = 8
+# alpha / beta stays between these; a constant target would make it infinite.
+WEIGHT_DECAY_RANGE = (1e-7, 1e4)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The precisions and what they follow from.
+
+    Attributes
+    ----------
+    alpha, beta : float
+        The precision of the weights and of the noise.
+    gamma : float
+        The effective number of weights.
+    """
+
+    alpha: float
+    beta: float
+    gamma: float
+
+    @property
+    def weight_decay(self) -> float:
+        """alpha / beta, within the range in which a training makes sense."""
+        return float(np.clip(self.alpha / self.beta, *WEIGHT_DECAY_RANGE))
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceResult:
+    """What a training with the evidence procedure gives back.
+
+    Attributes
+    ----------
+    w : (S, W) array
+        The weights of the networks.
+    evidence : Evidence
+        The precisions, one for all networks.
+    rounds : tuple of EnsembleTrainResult
+        The trainings between the estimates, one after the other.
+    """
+
+    w: Array
+    evidence: Evidence
+    rounds: tuple[EnsembleTrainResult, ...]
+
+
+def curvatures(net: Network, w: Array, X: Array, T: Array, sample_weight: Array) -> Array:
+    """The eigenvalues (W,) of H, the Gauss-Newton matrix of E at w (W,).
+
+    With more than `MOST_WEIGHTS` weights its diagonal stands in for them. That makes gamma larger,
+    never smaller (Schur and Horn: lambda / (lambda + alpha) is concave).
+    """
+    net64 = Network(net.layers, net.hidden, net.output)  # alpha may be below H's rounding error
+    step = max(1, len(X) // (SAMPLES_A_WEIGHT * net.n_weights))
+    weight = sample_weight[::step] * (sample_weight.sum() / sample_weight[::step].sum())
+    some = (w, X[::step], T[::step], weight)
+    if net.n_weights > MOST_WEIGHTS:
+        return net64.hessian_diagonal(*some, kind="gauss_newton")
+    H = net64.hessian(*some, kind="gauss_newton")
+    return np.maximum(np.linalg.eigvalsh(H), 0.0)
+
+
+def reestimate(
+    h: Array, squared_weights: float, squared_errors: float, n_targets: float, before: Evidence
+) -> Evidence:
+    """The precisions for which the evidence is largest, by one step of its fixed point.
+
+    Parameters
+    ----------
+    h : (W,) array
+        The eigenvalues of H, the Gauss-Newton matrix of E (not of beta E).
+    squared_weights, squared_errors : float
+        w.w, and the sum of (y - t)^2 over samples and outputs.
+    n_targets : float
+        N K; 0 leaves beta as it is, for the cross-entropy.
+    before : Evidence
+        The precisions with which w was trained.
+    """
+    gamma = float(np.sum(h / (h + before.weight_decay)))
+    # Rounded, far below its own error, so that no last bit of LAPACK, which depends on the number
+    # of its threads, comes through.
+    gamma = float(f"{gamma:.3g}")
+    tiny = float(np.finfo(np.float64).tiny)
+    beta = before.beta
+    if n_targets:
+        beta = max(n_targets - gamma, 0.01 * n_targets) / max(squared_errors, tiny**0.5)
+    return Evidence(alpha=gamma / max(squared_weights, tiny), beta=beta, gamma=gamma)
+
+
+def train_by_evidence(
+    net: Network,
+    w: Array,
+    X: Array,
+    T: Array,
+    sample_weight: Array,
+    *,
+    epochs: int,
+    weight_decay: float = 0.1,
+    **options: Any,
+) -> EvidenceResult:
+    """Fit an ensemble and its precisions, which all its networks share.
+
+    Rounds of training, each a quarter as long as all before it, and estimates take turns until
+    both stand still or the epochs are used up. gamma is measured at one network a round, in turn;
+    w.w and the errors are means over all.
+
+    Parameters
+    ----------
+    net, w, X, T, sample_weight, **options
+        As for `mlpcore.train`, with w (S, W).
+    epochs : int
+        The most epochs of all rounds together.
+    weight_decay : float
+        alpha / beta to begin with.
+    """
+    n_targets = float(sample_weight.sum()) * net.n_outputs if net.output == "linear" else 0.0
+    evidence = Evidence(alpha=weight_decay, beta=1.0, gamma=0.0)
+    rounds: list[EnsembleTrainResult] = []
+    done = 0
+    while done < epochs:
+        length = min(max(50, done // 4), epochs - done)
+        result = train(
+            net,
+            w,
+            X,
+            T,
+            sample_weight=sample_weight,
+            epochs=length,
+            weight_decay=evidence.weight_decay,
+            **options,
+        )
+        rounds.append(result)
+        w = result.w
+        done += length
+        reasons = {member.stopped for member in result}
+        if done >= epochs or reasons & {"interrupted"} or reasons <= {"patience", "diverged"}:
+            break
+        of = w[len(rounds) % len(w)].astype(np.float64)
+        before, evidence = (
+            evidence,
+            reestimate(
+                curvatures(net, of, X, T, sample_weight),
+                float(np.mean(np.sum(w.astype(np.float64) ** 2, axis=1))),
+                float(np.mean([2 * net.error(one, X, T, sample_weight) for one in w])),
+                n_targets,
+                evidence,
+            ),
+        )
+        moved = abs(np.log(evidence.weight_decay / before.weight_decay))
+        if reasons == {"converged"} and moved < 0.01:
+            break
+    return EvidenceResult(w, evidence, tuple(rounds))

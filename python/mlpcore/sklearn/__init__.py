@@ -1,0 +1,18 @@
+"""Estimators for scikit-learn: the networks of this package behind ``fit`` and ``predict``.
+
+`MLPRegressor` and `MLPClassifier` have the parameter names of scikit-learn's where the meaning is
+the same. They scale inputs and targets themselves and undo it everywhere, choose the weight decay
+by the evidence of the training data, and average several starts.
+"""
+
+try:
+    import sklearn as _sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'mlpcore.sklearn needs scikit-learn: pip install "mlpcore[sklearn]"'
+    ) from error
+
+from mlpcore.sklearn.classifier import MLPClassifier
+from mlpcore.sklearn.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,286 @@
+"""The estimators: scikit-learn's own checks, the scaling undone, and what only ours have."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mlpcore
+from mlpcore.datasets import load_concrete
+
+pytest.importorskip("sklearn", minversion="1.6")
+
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mlpcore.sklearn import MLPClassifier, MLPRegressor
+from mlpcore.sklearn.base import merge_rows
+
+pytestmark = pytest.mark.peer
+
+
+def small(cls, **parameters):
+    return cls(**{"hidden_layer_sizes": 5, "max_iter": 60, "random_state": 0, **parameters})
+
+
+def run_python(code, **environment):
+    """What the code prints in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Inputs of very different scales, and two targets."""
+    random = np.random.default_rng(0)
+    X = random.standard_normal((120, 3)) * [1e-3, 1.0, 1e4] + [5.0, 0.0, -1e5]
+    z = (X - X.mean(axis=0)) / X.std(axis=0)
+    Y = np.column_stack((1000 + 50 * np.sin(z[:, 0]) + 20 * z[:, 1], 1e-3 * z[:, 2] * z[:, 0]))
+    return X, Y
+
+
+@pytest.mark.parametrize("name", ["MLPRegressor", "MLPClassifier"])
+def test_check_estimator(name):
+    """In a process of its own: SciPy reads at import whether the array API is to be checked."""
+    code = (
+        "import json, warnings; warnings.simplefilter('ignore')\n"
+        "from sklearn.utils.estimator_checks import check_estimator\n"
+        f"from mlpcore.sklearn import {name}\n"
+        f"results = check_estimator({name}(), on_fail=None, on_skip=None)\n"
+        "print(json.dumps([[r['check_name'], r['status'], str(r['exception'])] for r in results]))"
+    )
+    results = json.loads(run_python(code, SCIPY_ARRAY_API="1"))
+    assert len(results) > 40
+    assert [result for result in results if result[1] != "passed"] == []
+
+
+def test_predictions_and_jacobian_are_in_the_units_of_the_user(data):
+    X, Y = data
+    model = small(MLPRegressor, max_iter=400).fit(X, Y)
+    assert model.score(X, Y) > 0.98
+    J = model.jacobian(X[:10])
+    assert J.shape == (10, 2, 3)
+    for i, step in enumerate(1e-4 * X.std(axis=0)):
+        h = step * np.eye(3)[i]
+        slope = (model.predict(X[:10] + h) - model.predict(X[:10] - h)) / (2 * step)
+        np.testing.assert_allclose(J[:, :, i], slope, rtol=1e-4, atol=1e-5 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_jacobian_of_the_probabilities(n_classes):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[y < n_classes], y[y < n_classes]
+    model = small(MLPClassifier).fit(X, y)
+    J = model.jacobian(X[::10])
+    assert J.shape == (len(X[::10]), n_classes, 4)
+    h = 1e-5 * np.eye(4)[2]
+    slope = (model.predict_proba(X[::10] + h) - model.predict_proba(X[::10] - h)) / 2e-5
+    np.testing.assert_allclose(J[:, :, 2], slope, atol=1e-7 * np.abs(J).max() + 1e-9)
+    np.testing.assert_allclose(J.sum(axis=1), 0, atol=1e-12 * np.abs(J).max())
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam", "sgd"])
+def test_the_bits_don_t_depend_on_threads_or_the_order_of_rows(data, solver):
+    X, Y = data
+    predictions = []
+    for threads in (1, 3):
+        mlpcore.set_num_threads(threads)
+        order = np.random.default_rng(threads).permutation(len(X))
+        predictions.append(small(MLPRegressor, solver=solver).fit(X[order], Y[order]).predict(X))
+    np.testing.assert_array_equal(*predictions)
+    other = small(MLPRegressor, solver=solver, random_state=1).fit(X, Y).predict(X)
+    assert (other != predictions[0]).any()
+
+
+def test_the_bits_don_t_depend_on_the_threads_of_lapack():
+    code = (
+        "from mlpcore.datasets import load_concrete; from mlpcore.sklearn import MLPRegressor\n"
+        "data = load_concrete()\n"
+        "m = MLPRegressor(30, alpha='evidence', max_iter=120, random_state=0)\n"
+        "print(m.fit(data.X[:300], data.t[:300]).weights_.tobytes().hex())"
+    )
+    one, two = (run_python(code, OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n) for n in "12")
+    assert one == two
+
+
+def test_a_weight_is_that_many_rows(data):
+    X, Y = data
+    weight = np.random.default_rng(0).integers(0, 4, len(X))
+    a = small(MLPRegressor).fit(X, Y, sample_weight=weight).predict(X)
+    b = small(MLPRegressor).fit(X.repeat(weight, axis=0), Y.repeat(weight, axis=0)).predict(X)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_merge_rows():
+    X = np.array([[2.0], [1.0], [2.0], [2.0], [0.0]])
+    T = np.array([[1.0], [1.0], [1.0], [5.0], [0.0]])
+    merged = merge_rows(X, T, np.array([1.0, 2.0, 3.0, 4.0, 0.0]))
+    for got, expected in zip(
+        merged, ([[1.0], [2.0], [2.0]], [[1.0], [1.0], [5.0]], [2.0, 4.0, 4.0]), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_labels_of_any_type():
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=object)
+    expected = small(MLPClassifier).fit(X, y)
+    for labels in (names[y], names.astype(str)[y], y * 10 - 7):
+        model = small(MLPClassifier).fit(X, labels)
+        assert model.score(X, labels) > 0.95
+        np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    two = small(MLPClassifier).fit(X, y == 1)
+    assert two.predict(X).dtype == bool
+    np.testing.assert_allclose(two.predict_proba(X).sum(axis=1), 1)
+
+
+def test_several_labels_at_once():
+    X, Y = make_multilabel_classification(n_samples=200, n_classes=4, random_state=0)
+    model = small(MLPClassifier).fit(X, Y)
+    np.testing.assert_array_equal(model.decision_function(X) > 0, model.predict(X))
+    assert model.predict_proba(X).shape == model.predict(X).shape == Y.shape
+    assert (model.predict(X) == Y).mean() > 0.85
+    assert model.jacobian(X[:5]).shape == (5, 4, X.shape[1])
+
+
+def test_one_class_is_refused_in_words():
+    with pytest.raises(ValueError, match="y has only one class"):
+        MLPClassifier().fit(np.eye(3), ["a", "a", "a"])
+
+
+def test_validation_data_of_the_user(data):
+    X, Y = data
+    model = small(MLPRegressor, max_iter=500, alpha=0.0)
+    model.fit(X[:80], Y[:80], X_val=X[80:], T_val=Y[80:])
+    assert len(model.validation_loss_curve_) == len(model.loss_curve_) == model.n_iter_
+    assert model.n_iter_ < 500
+    with pytest.raises(ValueError, match="X_val came without T_val"):
+        model.fit(X, Y, X_val=X)
+    with pytest.raises(ValueError, match="T_val has shape"):
+        model.fit(X, Y, X_val=X, T_val=Y[:, 0])
+
+
+def test_validation_data_split_off():
+    X, y = load_iris(return_X_y=True)
+    model = small(MLPClassifier, early_stopping=True, solver="adam", learning_rate_init=0.02)
+    assert model.fit(X, y).score(X, y) > 0.9
+    assert model.validation_loss_curve_
+
+
+def test_the_best_start_or_the_average(data):
+    X, Y = data
+    average = small(MLPRegressor, n_starts=3).fit(X, Y[:, 0])
+    best = small(MLPRegressor, n_starts=3, combine="best").fit(X, Y[:, 0])
+    assert average.weights_.shape[0] == 3
+    assert best.weights_.shape[0] == 1
+    (which,) = np.flatnonzero((average.weights_ == best.weights_).all(axis=1))
+    net, S = average.network_, average.weights_
+    Z, T = average.input_scaling_.transform(X), average.target_scaling_.transform(Y[:, :1])
+    assert which == np.argmin([net.error(w, Z, T) for w in S])
+
+
+def test_warm_start_goes_on(data):
+    X, Y = data
+    model = small(MLPRegressor, warm_start=True, max_iter=20, alpha=0.1).fit(X, Y)
+    losses = [model.loss_, *(model.fit(X, Y).loss_ for _ in range(3))]
+    assert losses == sorted(losses, reverse=True)
+    assert model.n_iter_ == 80
+
+
+def test_partial_fit_learns(data):
+    X, Y = data
+    model = small(MLPRegressor, solver="sgd", batch_size=20, learning_rate_init=0.02)
+    for _ in range(60):
+        model.partial_fit(X, Y[:, :1])
+    assert model.score(X, Y[:, :1]) > 0.9
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, :2], Y[:, :1])
+    classifier = small(MLPClassifier, solver="adam")
+    classifier.partial_fit(X, np.zeros(len(X), int), classes=[0, 1])
+    with pytest.raises(ValueError, match="y has the class 7"):
+        classifier.partial_fit(X, np.full(len(X), 7))
+
+
+def test_tools_of_scikit_learn(data):
+    X, Y = data
+    model = small(MLPRegressor)
+    assert np.mean(cross_val_score(model, X, Y, cv=3)) > 0.8
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), model),
+        {
+            "mlpregressor__activation": ["tanh", ["softplus"]],
+            "mlpregressor__alpha": [0.1, "evidence"],
+        },
+        cv=2,
+        error_score="raise",
+    ).fit(X, Y)
+    again = pickle.loads(pickle.dumps(search))
+    np.testing.assert_array_equal(again.predict(X), search.predict(X))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_pandas(data):
+    pandas = pytest.importorskip("pandas")
+    X, Y = data
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    model = small(MLPRegressor).fit(frame, pandas.DataFrame(Y))
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.predict(frame), small(MLPRegressor).fit(X, Y).predict(X))
+    chain = make_pipeline(StandardScaler(), small(MLPRegressor)).set_output(transform="pandas")
+    chain.fit(frame, Y)
+    assert list(chain[-1].feature_names_in_) == ["a", "b", "c"]
+
+
+def test_hostile_numbers(data):
+    X, Y = data
+    hostile = np.column_stack((X * 1e12, np.full(len(X), 3.0), X[:, 0]))
+    model = small(MLPRegressor).fit(hostile, Y[:, 0] * 1e12)
+    assert model.score(hostile, Y[:, 0] * 1e12) > 0.9
+    constant = small(MLPRegressor).fit(X, np.full(len(X), 7.0))
+    np.testing.assert_allclose(constant.predict(X), 7.0, atol=1e-3)
+    one = small(MLPRegressor).fit(X[:1], [5.0])
+    np.testing.assert_allclose(one.predict(X[:1]), 5.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"solver": "newton"}, "solver is 'newton', expected one of"),
+        ({"alpha": -1}, "alpha is -1"),
+        ({"alpha": "best"}, "alpha is 'best'"),
+        ({"combine": "vote"}, "combine is 'vote'"),
+        ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes\[1\] is 0"),
+        ({"n_starts": 0}, "n_starts is 0"),
+        ({"max_iter": 0}, "max_iter is 0"),
+        ({"batch_size": 0, "solver": "adam"}, "batch_size is 0"),
+        ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction is 1"),
+    ],
+)
+def test_parameters_are_named(data, parameters, message):
+    X, Y = data
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**parameters).fit(X, Y)
+
+
+def test_the_default_predicts_concrete_well():
+    data = load_concrete()
+    test = np.arange(len(data.t)) % 10 == 0
+    for alpha in ("auto", "evidence"):
+        model = MLPRegressor(alpha=alpha, random_state=0).fit(data.X[~test], data.t[~test])
+        error = model.predict(data.X[test]) - data.t[test]
+        assert np.sqrt(np.mean(error**2)) < 6
+    assert 0 < model.evidence_.gamma < model.network_.n_weights

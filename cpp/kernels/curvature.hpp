@@ -55,15 +55,17 @@ template <class T> struct StoreSymmetric {
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 
-// b_j += 2 P_jr W_rj for one r.
+// b_j += 2 W_rj (sum_{q < r} B_rq W_qj + B_rr W_rj / 2) for one r.
 template <class T> struct AddTwice {
     T* b;
+    const T* b_rr;
     const T* w_row;
     index stride;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
     MLPCORE_INLINE void finish(index j, index s, Vec<T> sum) const {
         T* const to = b + j * stride + s;
-        store(to, load(to) + sum * (T(2) * w_row[j]));
+        const Vec<T> half = load(b_rr + s) * (T(0.5) * w_row[j]);
+        store(to, load(to) + (sum + half) * (T(2) * w_row[j]));
     }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
@@ -180,12 +182,15 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
             product(n, n_upper, stride, TransposedSquared<T>{w + l->weights, l->n_in},
                     diagonal_only ? b : s_rows, stride, Store<T>{b_below, stride});
         } else if (lowest) {
-            // sum_rq W_rj B_rq W_qj: the diagonal of B, then twice what is left of it.
-            product(n, n_upper, stride, TransposedSquared<T>{w + l->weights, l->n_in}, full,
-                    (n_upper + 1) * stride, Store<T>{b_below, stride});
-            for (index r = 1; r < n_upper; ++r) {
-                product(n, r, stride, w_transposed, full + r * n_upper * stride, stride,
-                        detail::AddTwice<T>{b_below, w + l->weights + r * n, stride});
+            // sum_rq W_rj B_rq W_qj, of which the pairs q < r count twice.
+            for (index i = 0; i < n * stride; ++i) {
+                b_below[i] = 0;
+            }
+            for (index r = 0; r < n_upper; ++r) {
+                const T* const row = full + r * n_upper * stride;
+                product(
+                    n, r, stride, w_transposed, row, stride,
+                    detail::AddTwice<T>{b_below, row + r * stride, w + l->weights + r * n, stride});
             }
         } else if (centred) {
             for (index i = 0; i < n; ++i) {

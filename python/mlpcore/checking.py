@@ -126,7 +126,7 @@ def _central_difference(f: Callable[[Array], Any], x: Array) -> _Difference:
         columns.append(np.where(spreads[0] < spreads[1], better[0], better[1]))
     shape = columns[0].shape if columns else np.shape(f(x))
     stacked = np.stack(columns, axis=-1) if columns else np.zeros((*shape, 0))
-    noise = 16 * EPS * float(largest) / float(steps.min(initial=np.inf))
+    noise = 64 * EPS * float(largest) / float(steps.min(initial=np.inf))
     return _Difference(stacked.reshape(*shape, *x.shape), noise)
 
 

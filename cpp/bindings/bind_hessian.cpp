@@ -38,7 +38,7 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         std::vector<index> sizes;
-        double bytes = hessian_scratch_bytes<T>(all.net, all.samples.n);
+        double bytes = 0;
         for (index l = 0; l < all.net.depth; ++l) {
             const index size = all.net.layers[l].n_out * (all.net.layers[l].n_in + 1);
             bytes += static_cast<double>(sizeof(T)) * static_cast<double>(all.size) *
@@ -46,6 +46,8 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
             sizes.push_back(size);
         }
         check_memory("hessian_blocks", bytes);
+        check_memory("the working memory of hessian_blocks",
+                     hessian_scratch_bytes<T>(all.net, all.samples.n));
         py::list result;
         std::vector<T*> to;
         for (const index size : sizes) {

@@ -103,7 +103,7 @@ template <class T> struct Kernels {
     void (*weight_vjp)(const NetworkView&, const T* w, const Batch<T>&, T* sum, T* scratch);
 
     // The steps of the Hessian (hessian.hpp). A tile of samples has a state of
-    // scratch_size(hessian) numbers, which begin fills and ascend changes.
+    // scratch_size(hessian) numbers, which begin fills and descend changes.
     void (*hessian_begin)(const NetworkView&, const T* w, const Batch<T>&, HessianKind, T* state);
     void (*hessian_descend)(const NetworkView&, const T* w, HessianKind, index l, index m, index n,
                             T* state);

@@ -214,6 +214,7 @@ def main(argv: list[str] | None = None) -> int:
 
     if not args.draw:
         settings = timing.QUICK if args.quick else timing.Settings(samples=11, pause=0.15)
+        machine.warn_if_busy()
         facts = {
             "machine": machine.facts(),
             "isa": _core.isa(),

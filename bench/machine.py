@@ -49,6 +49,17 @@ def facts() -> dict[str, Any]:
     return found
 
 
+def warn_if_busy() -> None:
+    """Other work on the cores spoils the times, most where threads wait for each other."""
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load > 0.5 * cores:
+        print(
+            f"warning: the load of this machine is {load:.1f} on {cores} cores; "
+            "times taken beside other work are not to be trusted",
+            file=sys.stderr,
+        )
+
+
 def fma_peak() -> dict[str, dict[str, float]]:
     """Multiply-adds a second of the instruction set in use, by type, on one thread and on all.
 

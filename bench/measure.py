@@ -192,6 +192,7 @@ def run(args: argparse.Namespace) -> int:
         for contestant in contestants:
             contestant.set_threads(args.threads)
 
+    machine.warn_if_busy()
     facts = {
         "commit": report.commit(),
         "machine": machine.facts(),

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
-from bench.cases import Array, EnsembleProblem, Problem, in_a_row
+from bench.cases import Array, EnsembleProblem, Problem
 from bench.contestants import Contestant, Idiom, NotOffered
 
 try:
@@ -293,11 +293,6 @@ class Torch(Contestant):
 
         padded = p.padded()
         return [
-            Idiom(
-                "stack a width, Adam(fused)",
-                lambda: [train_stack(q) for q in p.members],
-                lambda stacks: in_a_row([weights(params) for params in stacks]),
-            ),
             Idiom(
                 "one padded stack, Adam(fused)",
                 lambda: train_stack(padded),

@@ -144,10 +144,13 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
         const std::vector<T> alpha = as_alpha<T>(net, weight_decay);
         const T* const penalty = alpha.empty() ? nullptr : alpha.data();
         const index n = net.architecture.view().n_weights;
-        check_memory("the working memory of " + method,
-                     working_memory(n, chosen, memory) * static_cast<double>(sizeof(T)) *
-                         static_cast<double>(start.is_ensemble ? max_threads() : 1));
         const bool resumable = chosen == Method::lbfgs;
+        // What is remembered of each network, or what is at work at once.
+        const index at_once =
+            resumable ? start.networks : std::min<index>(start.networks, max_threads());
+        check_memory("the working memory of " + method, working_memory(n, chosen, memory) *
+                                                            static_cast<double>(sizeof(T)) *
+                                                            static_cast<double>(at_once));
         std::vector<LbfgsMemory<T>> memories;
         for (index s = 0; s < start.networks; ++s) {
             memories.push_back(as_memory<T>(net, resumable ? memory : 1,

@@ -26,6 +26,9 @@ template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrup
         to[i] += shift[i];
     }
     for (index first = 0; first < n_; first += panel) {
+        if (interrupt != nullptr && interrupt->requested()) {
+            throw Interrupted();
+        }
         const index end = std::min(first + panel, n_);
         if (k.cholesky_panel(n_, first, end, u_.data(), stride_) < end) {
             return false;

@@ -64,7 +64,7 @@ template <class T> class Objective {
 
     // scale E of some samples, and its gradient.
     double error_gradient(const std::vector<T>& w, const Batch<T>& samples, std::vector<T>& g) {
-        ++counts.gradients;
+        count(counts.gradients);
         const double error = gradient(net, w.data(), samples, g.data(), interrupt);
         multiply_by_scale(g);
         return scale * error;
@@ -72,14 +72,14 @@ template <class T> class Objective {
 
     // The outputs y, or z^L before the output function, (N, K).
     void outputs(const std::vector<T>& w, bool logits, std::vector<T>& y) {
-        ++counts.forwards;
+        count(counts.forwards);
         forward(net, w.data(), data, logits, y.data(), interrupt);
     }
 
     // product = (d2F/dw2) v, or that with the Gauss-Newton approximation of d2E/dw2.
     void product(const std::vector<T>& w, const std::vector<T>& v, ProductKind kind,
                  std::vector<T>& product) {
-        ++counts.products;
+        count(counts.products);
         hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
         multiply_by_scale(product);
         for (std::size_t i = 0; alpha != nullptr && i < v.size(); ++i) {
@@ -89,12 +89,21 @@ template <class T> class Objective {
 
     // The Gauss-Newton approximation of d2E/dw2 (W, W), times the scale; without the penalty.
     void gauss_newton(const std::vector<T>& w, std::vector<T>& h) {
-        ++counts.hessians;
+        count(counts.hessians);
         hessian(net, w.data(), data, HessianKind::gauss_newton, h.data(), interrupt);
         multiply_by_scale(h);
     }
 
   private:
+    // Every evaluation is a place to stop; on the thread of a member of an ensemble the passes
+    // themselves are none.
+    void count(index& counter) {
+        ++counter;
+        if (interrupt != nullptr && interrupt->requested()) {
+            throw Interrupted();
+        }
+    }
+
     void multiply_by_scale(std::vector<T>& x) const {
         if (scale != 1) {
             std::transform(x.begin(), x.end(), x.begin(),

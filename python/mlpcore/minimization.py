@@ -192,7 +192,7 @@ def minimize(
     curvature: Literal["exact", "gauss_newton"] = "exact",
     conjugacy: Literal["polak_ribiere", "hestenes_stiefel"] = "polak_ribiere",
     acceleration: bool = False,
-    memory: int = 10,
+    memory: int = 20,
     state: LbfgsState | Sequence[LbfgsState] | None = None,
     callback: Callback | None = None,
 ) -> Any:

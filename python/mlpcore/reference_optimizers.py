@@ -207,7 +207,7 @@ def bfgs(f: Objective, w: Array) -> Iterator[Array]:
         yield w
 
 
-def lbfgs(f: Objective, w: Array, memory: int = 10) -> Iterator[Array]:
+def lbfgs(f: Objective, w: Array, memory: int = 20) -> Iterator[Array]:
     """L-BFGS (Algorithm 7.5): bfgs with H from the last pairs s, y alone, by Algorithm 7.4."""
     pairs: list[tuple[Array, Array]] = []
     g = f.gradient(w)

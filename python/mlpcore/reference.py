@@ -50,6 +50,7 @@ __all__ = [
     "hessian_vector_product",
     "jacobian",
     "jvp",
+    "leave_one_out",
     "outer_product_inverse",
     "output_hessian",
     "pack",

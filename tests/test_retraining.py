@@ -1,0 +1,439 @@
+"""Re-training: against closed forms of linear regression, against refits, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import Case, assert_close
+
+import mlpcore
+from mlpcore import reference
+
+LINEAR = Case((4, 1), n=40, weighted=True)
+SMALL = {
+    "linear": Case((3, 3, 1), n=80, weighted=True),
+    "linear-2": Case((3, 3, 2), "softplus", n=80),
+    "sigmoid": Case((3, 3, 2), "tanh", "sigmoid", n=80, weighted=True),
+    "softmax": Case((3, 3, 3), "tanh", "softmax", n=80),
+    "labels": Case((3, 3, 3), "sigmoid", "softmax", n=80, flat=True, weighted=True),
+}
+ALPHA = 0.5
+small_cases = pytest.mark.parametrize("name", SMALL)
+
+
+def optimum_of(case, alpha=ALPHA, **options):
+    """Of random data, that lie near a function such as the network has."""
+    net, (w, X, T, s) = case.network(), case.problem()
+    if case.output == "linear":
+        T = net.forward(w, X) + 0.1 * T
+    s = None if s is None else s + 0.5
+    start = mlpcore.train(net, w, X, T, optimizer="lbfgs", weight_decay=alpha, sample_weight=s).w
+    return mlpcore.Optimum(net, start, X, T, s, weight_decay=alpha, **options)
+
+
+def refit(old, X, T, s):
+    """From the same start by gradients alone, for an answer that owes nothing to the Hessian."""
+    fit = mlpcore.train(
+        mlpcore.Network(old.net.layers, old.net.hidden, old.net.output), old.w, X, T,
+        optimizer="lbfgs", weight_decay=old.weight_decay, sample_weight=s, epochs=5000,
+    )  # fmt: skip
+    return fit.w
+
+
+def without(old, rows):
+    s = old.sample_weight.copy()
+    s[rows] = 0
+    return refit(old, old.X, old.T, s)
+
+
+def ridge(X, T, s, alpha):
+    """Weights (K, D + 1) of ridge regression, the bias last and in the penalty as well."""
+    Z = np.concatenate([X, np.ones((len(X), 1))], axis=1)
+    return np.linalg.solve(Z.T @ (s[:, None] * Z) + alpha * np.eye(Z.shape[1]), (Z.T * s) @ T).T
+
+
+# Linear regression, where everything is exact ----------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("corrected", [True, False])
+def test_linear_regression(K, alpha, corrected):
+    """PRESS, the samples' influence and folds, each against a least-squares fit of its own."""
+    case = Case((4, K), n=40, weighted=True)
+    old = optimum_of(case, alpha)
+    X, T, s = old.X, old.T, old.sample_weight
+    w = ridge(X, T, s, alpha)
+    assert_close(old.w, np.concatenate([w[:, :-1].ravel(), w[:, -1]]), 1e-10)
+    left_out = mlpcore.leave_one_out(old)
+    X_new = np.random.default_rng(0).normal(size=(7, 4))
+    influences = mlpcore.influence(old, X_new, corrected=corrected)
+    Z_new = np.concatenate([X_new, np.ones((7, 1))], axis=1)
+    for n in range(len(X)):
+        stay = np.arange(len(X)) != n
+        w_n = ridge(X[stay], T[stay], s[stay], alpha)
+        y = w_n @ np.append(X[n], 1)
+        assert_close(left_out.y[n], y, 1e-9)
+        assert_close(left_out.residuals[n], T[n] - y, 1e-9)
+        shrunk = 1 if corrected else 1 - left_out.leverage[n]
+        assert_close(influences[n], Z_new @ (w_n - w).T * shrunk, 1e-8)
+    press = 0.5 * (s[:, None] * left_out.residuals**2).sum()
+    assert left_out.error == pytest.approx(press, rel=1e-12)
+    if alpha == 0:
+        assert left_out.leverage.sum() == pytest.approx(5)  # the trace of the hat matrix
+
+    folds = np.arange(len(X)) % 4
+    y = mlpcore.k_fold_predictions(old, folds)
+    for fold in range(4):
+        rest, own = folds != fold, folds == fold
+        w_n = ridge(X[rest], T[rest], s[rest], alpha)
+        assert_close(y[own], X[own] @ w_n[:, :-1].T + w_n[:, -1], 1e-9)
+
+
+def test_linear_regression_by_hand():
+    """The mean of 1, 2, 6 without each."""
+    net = mlpcore.Network((1, 1))
+    old = mlpcore.Optimum(net, [0.0, 0.0], [[0.0], [0], [0]], [1.0, 2, 6], weight_decay=1e-9)
+    assert_close(mlpcore.leave_one_out(old).y[:, 0], np.array([4, 3.5, 1.5]), 1e-8)
+    assert_close(mlpcore.leave_one_out(old).leverage, np.full(3, 1 / 3), 1e-8)
+
+
+def test_one_step_is_the_new_optimum_of_a_linear_network():
+    old = optimum_of(LINEAR)
+    new = mlpcore.retrain(old, remove=[3, 5], add=([[1.0, 2, 3, 4]], [0.3], [2.0]))
+    assert (new.steps, new.factorizations, new.converged) == (1, 0, True)
+    w = ridge(new.X, new.T, new.sample_weight, ALPHA)
+    assert_close(new.w, np.concatenate([w[:, :-1].ravel(), w[:, -1]]), 1e-10)
+
+
+# Changes of the data -----------------------------------------------------------------------------
+
+
+@small_cases
+def test_rows_removed_added_and_weighted_anew(name):
+    case = SMALL[name]
+    old = optimum_of(case)
+    assert old.converged
+    s = old.sample_weight.copy()
+    s[10:13] *= 1.5
+    X, T = old.X[:2] + 0.1, old.T[:2]
+    if name == "labels":
+        T = T.argmax(axis=1)
+    new = mlpcore.retrain(old, remove=[0, 7], add=(X, T), sample_weight=s)
+    assert new.converged
+    stay = np.delete(np.arange(case.n), [0, 7])
+    assert_close(new.X, np.concatenate([old.X[stay], X]), 0)
+    assert_close(new.sample_weight, np.concatenate([s[stay], np.ones(2)]), 0)
+    assert_close(new.w, refit(old, new.X, new.T, new.sample_weight), 1e-5)
+    gradient = old.net.gradient(new.w, new.X, new.T, new.sample_weight) + ALPHA * new.w
+    assert np.abs(gradient).max() < 1e-7
+
+
+@small_cases
+def test_there_and_back(name):
+    old = optimum_of(SMALL[name])
+    mask = np.arange(len(old.X)) == 0
+    new = mlpcore.retrain(
+        mlpcore.retrain(old, remove=mask), add=(old.X[:1], old.T[:1], old.sample_weight[:1])
+    )
+    assert new.factorizations == 0
+    assert_close(new.w, old.w, 1e-8)
+
+
+def test_many_small_changes_are_cheap():
+    """Rows come and go one at a time: no factorization for most, and still the optimum."""
+    moving = optimum_of(SMALL["linear"])
+    factorizations = 0
+    for n in range(20):
+        moving = mlpcore.retrain(moving, remove=[0], add=(moving.X[:1] * 1.01, moving.T[:1]))
+        factorizations += moving.factorizations
+        assert moving.converged, n
+    assert factorizations <= 10
+    assert_close(moving.w, refit(moving, moving.X, moving.T, moving.sample_weight), 1e-5)
+
+
+def test_a_large_change():
+    old = optimum_of(SMALL["linear"])
+    new = mlpcore.retrain(old, remove=np.arange(40))
+    assert new.factorizations >= 1
+    assert new.converged
+    assert_close(new.w, refit(new, new.X, new.T, new.sample_weight), 1e-6)
+
+
+def test_no_change():
+    old = optimum_of(SMALL["softmax"])
+    assert_close(mlpcore.retrain(old).w, old.w, 1e-9)
+
+
+def test_nothing_of_the_old_one_changes():
+    old = optimum_of(SMALL["linear"])
+    before = [a.copy() for a in (old.w, old.X, old.T, old.sample_weight)]
+    mlpcore.retrain(old, remove=[1], sample_weight=old.sample_weight * 2)
+    for a, b in zip(before, (old.w, old.X, old.T, old.sample_weight), strict=True):
+        assert_close(a, b, 0)
+
+
+# Without one sample ------------------------------------------------------------------------------
+
+
+@small_cases
+def test_leave_one_out_against_refits(name):
+    """The step is exact to second order: its error is a small part of what it predicts."""
+    old = optimum_of(SMALL[name])
+    net = mlpcore.Network(old.net.layers, old.net.hidden, old.net.output)
+    y, left_out = net.forward(old.w, old.X), mlpcore.leave_one_out(old)
+    true = np.stack([net.forward(without(old, n), old.X[n : n + 1])[0] for n in range(40)])
+    moved = np.abs(true - y[:40]).mean()
+    assert moved > 1e-3
+    assert np.abs(left_out.y[:40] - true).mean() < 0.2 * moved
+    assert np.median(np.abs(left_out.y[:40] - true)) < 0.05 * (old.T[:40] - true).std()
+    assert left_out.error == pytest.approx(
+        sum(
+            s * row_error(old.net.output, t, y)
+            for s, t, y in zip(old.sample_weight, old.T, left_out.y, strict=True)
+        )
+    )
+    assert ((left_out.leverage > 0) & (left_out.leverage < 1)).all()
+
+
+def row_error(output, t, y):
+    if output == "linear":
+        return 0.5 * ((y - t) ** 2).sum()
+    if output == "softmax":
+        return -(t * np.log(y)).sum()
+    return -(t * np.log(y) + (1 - t) * np.log(1 - y)).sum()
+
+
+@small_cases
+def test_the_reference(name):
+    case = SMALL[name]
+    old = optimum_of(case)
+    architecture = reference.Architecture(case.layers, case.hidden, case.output)
+    expected = reference.leave_one_out(
+        architecture, old.w, old.X, old.T, old.sample_weight, weight_decay=ALPHA
+    )
+    assert_close(mlpcore.leave_one_out(old).y, expected, 1e-10)
+
+
+@small_cases
+def test_folds_against_refits(name):
+    old = optimum_of(SMALL[name])
+    net = mlpcore.Network(old.net.layers, old.net.hidden, old.net.output)
+    folds = np.arange(len(old.X)) % 10
+    y, before = mlpcore.k_fold_predictions(old, folds), net.forward(old.w, old.X)
+    true = np.empty_like(y)
+    for fold in range(10):
+        rows = np.flatnonzero(folds == fold)
+        true[rows] = net.forward(without(old, rows), old.X[rows])
+    assert np.median(np.abs(y - true)) < 0.3 * np.median(np.abs(before - true))
+
+
+def test_folds_drawn():
+    old = optimum_of(SMALL["linear"])
+    one, same, other = (mlpcore.k_fold_predictions(old, 5, seed=seed) for seed in (0, 0, 1))
+    assert (one == same).all()
+    assert not (one == other).all()
+
+
+def test_a_sample_without_weight_is_left_out_already():
+    old = optimum_of(SMALL["linear"])
+    s = old.sample_weight.copy()
+    s[4] = 0
+    new = mlpcore.retrain(old, sample_weight=s)
+    left_out = mlpcore.leave_one_out(new)
+    assert_close(left_out.y[4], new.net.forward(new.w, new.X[4:5])[0], 1e-12)
+    assert left_out.leverage[4] == 0
+
+
+def test_tiles(monkeypatch):
+    old = optimum_of(SMALL["softmax"])
+    whole, influences = mlpcore.leave_one_out(old), mlpcore.influence(old, old.X[:3])
+    monkeypatch.setattr("mlpcore.retraining._TILE", 1000)
+    assert_close(mlpcore.leave_one_out(old).y, whole.y, 1e-12)
+    assert_close(mlpcore.leave_one_out(old).leverage, whole.leverage, 1e-12)
+    assert_close(mlpcore.influence(old, old.X[:3]), influences, 1e-11)
+
+
+# Influence ---------------------------------------------------------------------------------------
+
+
+@small_cases
+@pytest.mark.parametrize("corrected", [True, False])
+def test_influence_against_refits(name, corrected):
+    old = optimum_of(SMALL[name])
+    net = mlpcore.Network(old.net.layers, old.net.hidden, old.net.output)
+    X = np.random.default_rng(1).normal(size=(5, 3))
+    influences = mlpcore.influence(old, X, corrected=corrected)
+    assert influences.shape == (len(old.X), 5, net.n_outputs)
+    y = net.forward(old.w, X)
+    true = np.stack([net.forward(without(old, n), X) - y for n in range(30)])
+    assert np.corrcoef(influences[:30].ravel(), true.ravel())[0, 1] > 0.97
+    if corrected:
+        assert np.abs(influences[:30] - true).mean() < 0.2 * np.abs(true).mean()
+
+
+def test_uncorrected_influence_is_the_derivative():
+    """dy/ds_n, by central differences of optima (Koh and Liang, 2017, equation 1)."""
+    old = optimum_of(SMALL["sigmoid"])
+    X = old.X[:4] + 0.2
+    influences, step = mlpcore.influence(old, X, corrected=False), 1e-4
+    for n in (0, 11, 50):
+        y = []
+        for sign in (1, -1):
+            s = old.sample_weight.copy()
+            s[n] += sign * step
+            y.append(old.net.forward(mlpcore.retrain(old, sample_weight=s).w, X))
+        slope = (y[0] - y[1]) / (2 * step)
+        assert_close(influences[n], -old.sample_weight[n] * slope, 1e-6)
+
+
+# Where the Hessian isn't positive definite -------------------------------------------------------
+
+
+def saddle():
+    """At w = 0 of a network with hidden units, symmetry makes the gradient vanish; E is even."""
+    net = mlpcore.Network((1, 2, 1))
+    X = np.linspace(-1, 1, 20)[:, None]
+    return net, np.zeros(net.n_weights), X, np.sin(3 * X)
+
+
+def test_a_saddle_is_refused_with_its_eigenvalues():
+    old = mlpcore.Optimum(*saddle(), weight_decay=0.1)
+    assert old.converged  # the gradient is zero
+    with pytest.raises(ValueError, match=r"not positive definite: its eigenvalues go from -\d"):
+        mlpcore.leave_one_out(old)
+    gauss_newton = mlpcore.Optimum(*saddle(), weight_decay=0.1, kind="gauss_newton")
+    assert np.isfinite(mlpcore.leave_one_out(gauss_newton).y).all()
+
+
+def test_a_singular_hessian_is_refused():
+    """Two equal hidden units can't be told apart without weight decay."""
+    net = mlpcore.Network((1, 2, 1), "identity")
+    X = np.linspace(-1, 1, 20)[:, None]
+    old = mlpcore.Optimum(net, net.init(seed=0), X, 2 * X)
+    assert old.converged  # by damped steps
+    assert net.error(old.w, X, 2 * X) < 1e-15
+    with pytest.raises(ValueError, match="not positive definite"):
+        mlpcore.influence(old, X)
+
+
+def test_far_from_the_minimum_it_still_descends():
+    case = SMALL["linear"]
+    net, (w, X, T, s) = case.network(), case.problem()
+    old = mlpcore.Optimum(net, 3 * w, X, T, s, weight_decay=ALPHA, max_steps=300)
+    assert old.converged
+    np.linalg.cholesky(net.hessian(old.w, X, T, s) + ALPHA * np.eye(w.size))
+
+
+def test_leverages_above_one(monkeypatch):
+    """What can't be taken out by its Gauss-Newton part is taken out by its Hessian."""
+    old = optimum_of(SMALL["linear"])
+    expected = mlpcore.k_fold_predictions(old, np.arange(len(old.X)))
+    root = mlpcore.retraining._curvature_root
+    monkeypatch.setattr(mlpcore.retraining, "_curvature_root", lambda *a: 30 * root(*a))
+    left_out = mlpcore.leave_one_out(old)
+    out = left_out.leverage >= 1
+    assert out.sum() > 40
+    assert_close(left_out.y[out], expected[out], 1e-9)
+
+
+def test_constant_targets_and_repeated_rows():
+    net = mlpcore.Network((2, 3, 1))
+    X = np.repeat(np.random.default_rng(0).normal(size=(5, 2)), 10, axis=0)
+    old = mlpcore.Optimum(net, net.init(seed=0), X, np.full(50, 2.0), weight_decay=0.01)
+    left_out = mlpcore.leave_one_out(old)
+    assert_close(left_out.y, np.full((50, 1), 2.0), 0.05)
+    assert_close(left_out.y[:9], left_out.y[1:10], 1e-9)
+
+
+def test_float32():
+    double = optimum_of(SMALL["linear"])
+    net = mlpcore.Network(double.net.layers, dtype="float32")
+    data = (a.astype("float32") for a in (double.w, double.X, double.T, double.sample_weight))
+    single = mlpcore.Optimum(net, *data, weight_decay=ALPHA)
+    assert single.converged
+    assert_close(mlpcore.leave_one_out(single).y, mlpcore.leave_one_out(double).y, 1e-5)
+
+
+def test_repr():
+    old = optimum_of(SMALL["linear"])
+    assert "converged in" in repr(old)
+    assert "leverage" in repr(mlpcore.leave_one_out(old))
+
+
+# Refusals ----------------------------------------------------------------------------------------
+
+NET = mlpcore.Network((3, 4, 1))
+DATA = {"net": NET, "w": NET.init(seed=0), "X": np.zeros((30, 3)), "T": np.zeros(30)}
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "exception", "message"),
+    [
+        ("net", "net", TypeError, "net is a str, expected a mlpcore.Network"),
+        ("w", np.zeros((2, 21)), ValueError, r"w has shape \(2, 21\), expected \(21,\)"),
+        ("w", np.zeros(5), ValueError, r"w has shape \(5,\), expected \(21,\)"),
+        ("X", np.full((30, 3), np.nan), ValueError, "X is not finite"),
+        ("T", np.zeros(9), ValueError, r"T has shape \(9,\), expected \(30, 1\)"),
+        ("sample_weight", -np.ones(30), ValueError, r"sample_weight\[0\] is -1"),
+        ("sample_weight", np.zeros(30), ValueError, "no sample has a positive weight"),
+        ("weight_decay", -1, ValueError, "weight_decay is -1.0, expected a number at least 0"),
+        ("kind", "fisher", ValueError, "kind is 'fisher', expected one of exact, gauss_newton"),
+        ("max_steps", -1, ValueError, "max_steps is -1, expected a whole number"),
+    ],
+)
+def test_refused_optima(argument, value, exception, message):
+    with pytest.raises(exception, match=message):
+        mlpcore.Optimum(**{**DATA, "weight_decay": 1.0, argument: value})
+
+
+def test_fewer_targets_than_weights():
+    few = {**DATA, "X": np.zeros((20, 3)), "T": np.zeros(20)}
+    with pytest.raises(ValueError, match="weight_decay is 0 with 20 targets for 21 weights"):
+        mlpcore.Optimum(**few)
+    old = mlpcore.Optimum(**few, weight_decay=0.1)
+    assert old.converged
+
+
+@pytest.mark.parametrize(
+    ("change", "exception", "message"),
+    [
+        ({"remove": [80]}, ValueError, "remove has 80, expected rows from 0 to 79"),
+        ({"remove": [-1]}, ValueError, "remove has -1, expected rows from 0 to 79"),
+        ({"remove": [0.5]}, TypeError, "remove has dtype float64, expected integers or bools"),
+        ({"remove": 3}, ValueError, r"remove has shape \(\), expected \(m,\)"),
+        ({"remove": [True]}, ValueError, r"remove has shape \(1,\), expected \(80,\) for bools"),
+        ({"remove": np.arange(80)}, ValueError, "no sample has a positive weight"),
+        ({"add": [1, 2]}, TypeError, r"add is no tuple \(X, T\)"),
+        ({"add": ([[1.0, 2]], [1.0])}, ValueError, r"add: X has shape \(1, 2\), expected \(N, 3\)"),
+        ({"sample_weight": [1.0]}, ValueError, r"sample_weight has shape \(1,\)"),
+        ({"max_steps": 0.5}, TypeError, "max_steps is 0.5"),
+    ],
+)
+def test_refused_changes(change, exception, message):
+    old = optimum_of(SMALL["linear"])
+    with pytest.raises(exception, match=message):
+        mlpcore.retrain(old, **change)
+
+
+def test_other_refusals():
+    for function in (mlpcore.retrain, mlpcore.leave_one_out):
+        with pytest.raises(TypeError, match=r"optimum is a str, expected a mlpcore\.Optimum"):
+            function("w")
+    old = optimum_of(SMALL["linear"])
+    with pytest.raises(ValueError, match="folds is 1, expected a whole number of at least 2"):
+        mlpcore.k_fold_predictions(old, 1)
+    with pytest.raises(ValueError, match=r"folds has shape \(3,\), expected \(80,\)"):
+        mlpcore.k_fold_predictions(old, [0, 1, 2])
+    with pytest.raises(TypeError, match="folds has dtype float64, expected integers"):
+        mlpcore.k_fold_predictions(old, np.zeros(80))
+    with pytest.raises(ValueError, match="folds has 0 alone, expected at least two folds"):
+        mlpcore.k_fold_predictions(old, np.zeros(80, int))
+    with pytest.raises(ValueError, match=r"X has shape \(2, 2\), expected \(N, 3\)"):
+        mlpcore.influence(old, np.zeros((2, 2)))
+    with pytest.raises(TypeError, match="corrected is 1, expected True or False"):
+        mlpcore.influence(old, np.zeros((2, 3)), corrected=1)
+    unfinished = mlpcore.retrain(old, remove=[0], max_steps=0)
+    assert not unfinished.converged
+    with pytest.raises(ValueError, match="optimum has not converged: after 0 steps"):
+        mlpcore.leave_one_out(unfinished)

@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.classes_ = np.unique(seen)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has only one class, {self.classes_.tolist()[0]!r}, expected at least two classes"
+                f"y has only one class, {self.classes_.tolist()[0]!r}, expected at least two"
             )
 
     def _targets(self, y: Any, name: str = "y") -> Array:

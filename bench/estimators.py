@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def literature(folder: Path, name: str) -> list[Row]:
     return compare(f"{name}, {len(tests)} splits", X, t, splits, rmse, ours)
 
 
-def against_scikit_learn() -> list[Row]:
+def against_scikit_learn() -> Iterator[list[Row]]:
     concrete = load_concrete()
     X, t = concrete.X, concrete.t
     folds = list(KFold(5, shuffle=True, random_state=0).split(X))
@@ -82,7 +82,7 @@ def against_scikit_learn() -> list[Row]:
         "n_iter_no_change": 200,
         "random_state": 0,
     }
-    rows = compare(
+    yield compare(
         "concrete, 5 folds, defaults",
         X,
         t,
@@ -93,7 +93,7 @@ def against_scikit_learn() -> list[Row]:
             "scikit-learn": lambda: TheirRegressor(random_state=0),
         },
     )
-    rows += compare(
+    yield compare(
         "concrete, 5 folds, 200 epochs of adam",
         X,
         t,
@@ -105,7 +105,7 @@ def against_scikit_learn() -> list[Row]:
         },
     )
     X, y = load_digits(return_X_y=True)
-    rows += compare(
+    yield compare(
         "digits, 5 folds, defaults",
         X,
         y,
@@ -116,12 +116,9 @@ def against_scikit_learn() -> list[Row]:
             "scikit-learn": lambda: TheirClassifier(random_state=0),
         },
     )
-    return rows
 
 
 def show(rows: list[Row]) -> None:
-    print("| work | estimator | score | mean ± standard error | seconds a fit, median | most |")
-    print("|---|---|---|---|---|---|")
     for work, name, score, scores, seconds in rows:
         error = np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
         print(
@@ -136,18 +133,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="NAME.csv and NAME_test_rows.csv")
     parser.add_argument("--only", help="one NAME, and no comparison")
     options = parser.parse_args()
-    rows: list[Row] = []
+    print("| work | estimator | score | mean ± standard error | seconds a fit, median | most |")
+    print("|---|---|---|---|---|---|")
     if options.folder:
         suffix = "_test_rows.csv"
         names = sorted(p.name.removesuffix(suffix) for p in options.folder.glob("*" + suffix))
         for name in names:
             if options.only in (None, name):
-                rows += literature(options.folder, name)
+                show(literature(options.folder, name))
     if not options.only:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's ConvergenceWarning
-            rows += against_scikit_learn()
-    show(rows)
+            for rows in against_scikit_learn():
+                show(rows)
 
 
 if __name__ == "__main__":

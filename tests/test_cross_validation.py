@@ -36,7 +36,7 @@ def test_noise_asks_for_more_weight_decay():
 
 def test_the_last_training_sees_all_samples():
     X, T = problem(0.1)
-    result = fit(X, T, epochs=20000)
+    result = fit(X, T, epochs=9000)
     for w in result.w:
         g = NET.gradient(w, X, T) + result.weight_decay * w
         assert np.abs(g).max() < 1e-4 * len(X)

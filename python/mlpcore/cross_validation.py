@@ -22,10 +22,8 @@ __all__ = ["CrossValidationResult", "train_by_cross_validation"]
 
 Array = NDArray[Any]
 
-# The weight decays tried, at most: half a power of ten apart.
-PATH = tuple(30.0 * 10.0 ** (-step / 2) for step in range(14))
-# The path ends after this many steps that did not lower the error.
-PATIENCE = 2
+# The weight decays tried. The path ends where one does not lower the error.
+PATH = (100.0, 10.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 # A network leaves out one sample of this many, or of as many as there are networks.
 LEAST_FOLDS = 4
 
@@ -70,7 +68,8 @@ def train_by_cross_validation(
     net, w, X, T, sample_weight, **options
         As for `mlpcore.train`, with w (S, W); X_val and T_val are for the training on all samples.
     epochs : int
-        The most epochs of all trainings together. The last has half of them.
+        The most epochs of all trainings together. Each step has as many as the training on all
+        samples, so that this one is not carried beyond what was validated.
     seed : int
         Of the folds and the shuffles.
 
@@ -87,9 +86,10 @@ def train_by_cross_validation(
     left_out = np.stack([np.sort(order[s * size : (s + 1) * size]) for s in range(len(w))])
     kept = np.stack([np.setdiff1d(np.arange(len(X)), rows) for rows in left_out])
     of_path = {k: v for k, v in options.items() if k not in ("X_val", "T_val", "patience")}
+    length = max(1, epochs // (len(PATH) + 1))
     rounds: list[EnsembleTrainResult] = []
     errors: dict[float, float] = {}
-    best, best_w, best_round = PATH[0], w, 0
+    best, best_w = PATH[0], w
     for weight_decay in PATH:
         result = train(
             net,
@@ -97,7 +97,7 @@ def train_by_cross_validation(
             X[kept],
             T[kept],
             sample_weight=sample_weight[kept],
-            epochs=max(1, epochs // (2 * len(PATH))),
+            epochs=length,
             weight_decay=weight_decay,
             seed=seed,
             **of_path,
@@ -106,10 +106,9 @@ def train_by_cross_validation(
         w = result.w
         out = net.error(w, X[left_out], T[left_out], sample_weight[left_out])
         errors[weight_decay] = float(np.sum(out) / np.sum(sample_weight[left_out]))
-        if errors[weight_decay] <= min(errors.values()):
-            best, best_w, best_round = weight_decay, w, len(rounds)
-        if len(rounds) - best_round >= PATIENCE or _interrupted(result):
+        if errors[weight_decay] > min(errors.values()) or _interrupted(result):
             break
+        best, best_w = weight_decay, w
     if not _interrupted(rounds[-1]):
         result = train(
             net,
@@ -117,7 +116,7 @@ def train_by_cross_validation(
             X,
             T,
             sample_weight=sample_weight,
-            epochs=max(1, epochs // 2),
+            epochs=length,
             weight_decay=best,
             seed=seed,
             **options,

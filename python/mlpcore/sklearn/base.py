@@ -26,9 +26,9 @@ from mlpcore.training import EnsembleTrainResult, TrainResult, best_error, train
 Array = NDArray[Any]
 
 # By default a start goes through this many samples at most, if that is no less than 100 epochs.
-SAMPLE_BUDGET = 2_000_000
+SAMPLE_BUDGET = 4_000_000
 # By default L-BFGS has this many epochs for each weight.
-EPOCHS_A_WEIGHT = 4
+EPOCHS_A_WEIGHT = 8
 # By default there is one weight for this many target values.
 TARGETS_A_WEIGHT = 8
 

@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.classes_ = np.unique(seen)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has only one class, {self.classes_[0]!r}, expected at least two classes"
+                f"y has only one class, {self.classes_.tolist()[0]!r}, expected at least two"
             )
 
     def _targets(self, y: Any, name: str = "y") -> Array:
@@ -125,7 +125,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         index = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
         known = self.classes_[index] == labels
         if not known.all():
-            first = labels[np.flatnonzero(~known)[0]]
+            (first, *_) = labels[~known].tolist()
             raise ValueError(f"{name} has the class {first!r}, expected one of {self.classes_}")
         return index[:, np.newaxis].astype(np.float64) if self._is_binary() else index
 

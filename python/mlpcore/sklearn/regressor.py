@@ -43,8 +43,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     learning_rate_init, momentum : float
         Of adam and sgd; of sgd.
     max_iter : int or "auto"
-        The most epochs of a start. "auto" is 200 for adam and sgd; for lbfgs 4 W, but at most 2000
-        and, beyond 100, at most 2 million divided by N.
+        The most epochs of a start. "auto" is 200 for adam and sgd; for lbfgs 8 W, but at most 4000
+        and, beyond 100, at most 4 million divided by N.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
@@ -99,7 +99,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     True
     """
 
-    _most_epochs = 2000
+    _most_epochs = 4000
     _default_alpha = "cross_validation"
 
     def partial_fit(

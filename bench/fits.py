@@ -77,9 +77,15 @@ def sklearn_lbfgs(iterations: int) -> Fit:
         errors = []
         for seed in range(len(w)):
             model = MLPRegressor(
-                hidden_layer_sizes=net.layers[1:-1], activation="tanh", solver="lbfgs", alpha=0, tol=1e-8,
-                max_iter=iterations, max_fun=10**9, random_state=seed,
-            )  # fmt: skip
+                hidden_layer_sizes=net.layers[1:-1],
+                activation="tanh",
+                solver="lbfgs",
+                alpha=0,
+                tol=1e-8,
+                max_iter=iterations,
+                max_fun=10**9,
+                random_state=seed,
+            )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(X, t)

@@ -77,9 +77,15 @@ def sklearn_lbfgs(iterations: int) -> Fit:
         errors = []
         for seed in range(len(w)):
             model = MLPRegressor(
-                net.layers[1:-1], activation="tanh", solver="lbfgs", alpha=0, tol=1e-8,
-                max_iter=iterations, max_fun=10**9, random_state=seed,
-            )  # fmt: skip
+                hidden_layer_sizes=net.layers[1:-1],
+                activation="tanh",
+                solver="lbfgs",
+                alpha=0,
+                tol=1e-8,
+                max_iter=iterations,
+                max_fun=10**9,
+                random_state=seed,
+            )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model.fit(X, t)
@@ -117,25 +123,22 @@ def compare(name: str, nets: list[mlpcore.Network], X: Any, t: Any, fits: dict[s
     print(f"{name}: {starts} starts each\n")
     print("| fit | seconds | lowest E | mean E | highest E |\n|---|---|---|---|---|")
     w = [np.stack([net.init(seed=s) for s in range(starts)]) for net in nets]
-    rows: list[tuple[str, float, list[float]]] = []
+
+    def show(label: str, seconds: float, errors: list[float]) -> None:
+        numbers = f"{seconds:.4g} | {min(errors):.5g} | {np.mean(errors):.5g} | {max(errors):.5g}"
+        print(f"| {label} | {numbers} |", flush=True)
+
     for label, fit in fits.items():
         errors: list[float] = []
         begin = time.perf_counter()
         for net, one in zip(nets, w, strict=True):
             errors += fit(net, one, X, t)
-        rows.append((label, time.perf_counter() - begin, errors))
+        show(label, time.perf_counter() - begin, errors)
     try:
         found = [r_nnet(net, one, X, t, iterations) for net, one in zip(nets, w, strict=True)]
-        rows.append(
-            ("R nnet, BFGS", sum(s for s, _ in found), [e for _, some in found for e in some])
-        )
+        show("R nnet, BFGS", sum(s for s, _ in found), [e for _, some in found for e in some])
     except FileNotFoundError:
         print("(no Rscript)", file=sys.stderr)
-    for label, seconds, errors in rows:
-        print(
-            f"| {label} | {seconds:.4g} | {min(errors):.5g} | {np.mean(errors):.5g} "
-            f"| {max(errors):.5g} |"
-        )
 
 
 def main() -> None:

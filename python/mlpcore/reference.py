@@ -694,3 +694,34 @@ def outer_product_inverse(J: ArrayLike, alpha: float) -> Array:
         Hb = inverse @ b
         inverse = inverse - np.outer(Hb, Hb) / (1 + b @ Hb)
     return inverse
+
+
+# Without one sample -----------------------------------------------------------------------------
+
+
+def leave_one_out(
+    net: Net,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    weight_decay: float = 0.0,
+) -> Array:
+    """The outputs (N, K) for each sample at the optimum without it, by one Newton step from ``w``.
+
+    ``w`` minimizes E(w) + alpha/2 w.w, alpha = ``weight_decay``. Of the sample's own Hessian the
+    Gauss-Newton part is taken out (PRML 5.84), with J = dz^L/dw, B = dy/dz^L, delta = y - t:
+
+        dw = (H + alpha I - s J^T B J)^{-1} s J^T delta
+    """
+    w, X = np.asarray(w), np.asarray(X)
+    s, t = _weights_of_samples(w, X, sample_weight), _targets(net, w, T)
+    H = hessian(net, w, X, T, sample_weight) + weight_decay * np.eye(w.size)
+    J = weight_jacobian(Architecture(net.layers, net.hidden), w, X)
+    y = forward(net, w, X)
+    B, without = OUTPUTS[net.output].curvature(y), np.empty_like(y)
+    for n in range(len(X)):
+        rest = H - s[n] * J[n].T @ B[n] @ J[n]
+        dw = np.linalg.solve(rest, s[n] * J[n].T @ (y[n] - t[n]))
+        without[n] = forward(net, w + dw, X[n : n + 1])[0]
+    return without

@@ -155,7 +155,8 @@ Quantity = Callable[[Any, Problem], Any]
 
 def _like_inputs(p: Problem) -> Any:
     """Numbers of the shape of X, the same for a sample wherever it stands."""
-    return np.roll(np.asarray(p.X), 1, axis=1) - np.asarray(p.X)
+    X = np.asarray(p.X, dtype=np.float64)
+    return np.roll(X, 1, axis=1) - X
 
 
 def _like_outputs(net: Any, p: Problem) -> Any:

@@ -156,7 +156,7 @@ Quantity = Callable[[Any, Problem], Any]
 
 def _like_inputs(p: Problem) -> Any:
     """Numbers of the shape of X, the same for a sample wherever it stands."""
-    X = np.asarray(p.X, np.float64)
+    X = np.asarray(p.X, dtype=np.float64)
     return np.roll(X, 1, axis=1) - X
 
 

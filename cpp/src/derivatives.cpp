@@ -80,6 +80,8 @@ index fewest_vectors(const NetworkView& net, Quantity quantity) {
         return 4;
     case Quantity::jacobian: // the outputs stand side by side
         return std::clamp<index>((16 + net.n_outputs - 1) / net.n_outputs, 1, 8);
+    case Quantity::hessian_vector_products: // each tile goes through all directions and their sums
+        return 16;
     default:
         return 8;
     }
@@ -360,8 +362,11 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     // short, so that nothing has to be summed up; else the samples are shared out.
     constexpr Quantity quantity = Quantity::hessian_vector_products;
     constexpr index enough_groups = 4;
+    constexpr index group_bytes = index{8} << 20; // the cache that a group may fill
     constexpr double short_enough = 1e9; // multiply-adds between two looks at the interrupt
-    const index groups = (m + directions_at_once - 1) / directions_at_once;
+    const index bytes = 2 * net.n_weights * static_cast<index>(sizeof(T)); // of one, with its sum
+    const index most = std::clamp<index>(group_bytes / bytes, 1, directions_at_once);
+    const index groups = (m + most - 1) / most;
     const index size = groups > 0 ? (m + groups - 1) / groups : 0;
     const double group_cost = cost(net, quantity, data.n);
     const bool side_by_side = groups >= enough_groups && group_cost <= short_enough;
@@ -370,11 +375,17 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
         if (count <= 0) {
             return;
         }
-        const auto numbers = static_cast<std::size_t>(count * net.n_weights);
-        std::vector<T> stacked(numbers), sum(numbers);
-        stack(net, count, v + begin * net.n_weights, stacked.data());
-        compute(count, stacked.data(), sum.data());
-        unstack(net, count, sum.data(), product + begin * net.n_weights);
+        if (count == 1) {
+            compute(count, v + begin * net.n_weights, product + begin * net.n_weights);
+            return;
+        }
+        const index numbers = count * net.n_weights;
+        thread_local Workspace workspace; // beside that of the passes, and kept like it
+        T* const stacked = workspace.take<T>(2 * numbers);
+        T* const sum = stacked + numbers;
+        stack(net, count, v + begin * net.n_weights, stacked);
+        compute(count, stacked, sum);
+        unstack(net, count, sum, product + begin * net.n_weights);
     };
     if (!side_by_side) {
         for (index group = 0; group < groups; ++group) {
@@ -391,6 +402,7 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
         static_cast<int>(std::clamp(useful, 1.0, static_cast<double>(std::max(max_threads(), 1))));
     parallel_for(groups, threads, interrupt, [&](index group) {
         each_group(group, [&](index count, const T* stacked, T* sum) {
+            std::fill_n(sum, count * net.n_weights, T(0));
             if (data.n == 0) {
                 return;
             }

@@ -110,7 +110,7 @@ def _central_difference(f: Callable[[Array], Any], x: Array) -> _Difference:
     (Richardson); of the two the one is taken whose pair is closer together. h begins at
     eps^(1/5) times the size of the element, 1 at least.
     """
-    columns = []
+    columns, disagreements = [], []
     steps = EPS**0.2 * np.maximum(1, np.abs(x))
     largest = np.abs(np.asarray(f(x), dtype=np.float64)).max(initial=0)
     for i in np.ndindex(x.shape):
@@ -124,9 +124,14 @@ def _central_difference(f: Callable[[Array], Any], x: Array) -> _Difference:
         spreads = [np.abs(fine - coarse) for coarse, fine in itertools.pairwise(at)]
         better = [(16 * fine - coarse) / 15 for coarse, fine in itertools.pairwise(at)]
         columns.append(np.where(spreads[0] < spreads[1], better[0], better[1]))
+        disagreements.append(np.abs(better[1] - better[0]))
     shape = columns[0].shape if columns else np.shape(f(x))
     stacked = np.stack(columns, axis=-1) if columns else np.zeros((*shape, 0))
-    noise = 64 * EPS * float(largest) / float(steps.min(initial=np.inf))
+    # Rounding of f is at least that of its value; inside of it may have been larger numbers. The
+    # median, for where a corner is crossed the differences disagree for another reason.
+    noise = 16 * EPS * float(largest) / float(steps.min(initial=np.inf))
+    if columns and disagreements[0].size:
+        noise = max(noise, 8 * float(np.median(disagreements)))
     return _Difference(stacked.reshape(*shape, *x.shape), noise)
 
 

@@ -113,7 +113,7 @@ def train_by_cross_validation(
         if not risen:
             best, best_w = weight_decay, w
         # Zero weights are a saddle that no lesser weight decay leads away from.
-        collapsed = np.linalg.norm(w, axis=1) < 1e-2 * np.linalg.norm(initial, axis=1)
+        collapsed = _first_layer_norms(net, w) < 1e-2 * _first_layer_norms(net, initial)
         w = np.where(collapsed[:, np.newaxis], initial, w)
     if not _interrupted(rounds[-1]):
         result = train(
@@ -130,6 +130,11 @@ def train_by_cross_validation(
         rounds.append(result)
         best_w = result.w
     return CrossValidationResult(best_w, best, errors, tuple(rounds))
+
+
+def _first_layer_norms(net: Network, w: Array) -> Array:
+    norms: Array = np.linalg.norm(w[:, : net.layers[0] * net.layers[1]], axis=1)
+    return norms
 
 
 def _interrupted(result: EnsembleTrainResult) -> bool:

@@ -89,7 +89,8 @@ def train_by_cross_validation(
     length = max(1, epochs // (len(PATH) + 1))
     rounds: list[EnsembleTrainResult] = []
     errors: dict[float, float] = {}
-    best, best_w = PATH[0], w
+    initial, best, best_w = w, PATH[0], w
+    collapsed = np.ones(len(w), bool)
     for weight_decay in PATH:
         result = train(
             net,
@@ -103,12 +104,17 @@ def train_by_cross_validation(
             **of_path,
         )
         rounds.append(result)
-        w = result.w
+        before, w = collapsed, result.w
         out = net.error(w, X[left_out], T[left_out], sample_weight[left_out])
         errors[weight_decay] = float(np.sum(out) / np.sum(sample_weight[left_out]))
-        if errors[weight_decay] > min(errors.values()) or _interrupted(result):
+        risen = errors[weight_decay] > min(errors.values())
+        if (risen and not before.all()) or _interrupted(result):
             break
-        best, best_w = weight_decay, w
+        if not risen:
+            best, best_w = weight_decay, w
+        # Zero weights are a saddle that no lesser weight decay leads away from.
+        collapsed = _first_layer_norms(net, w) < 1e-2 * _first_layer_norms(net, initial)
+        w = np.where(collapsed[:, np.newaxis], initial, w)
     if not _interrupted(rounds[-1]):
         result = train(
             net,
@@ -124,6 +130,11 @@ def train_by_cross_validation(
         rounds.append(result)
         best_w = result.w
     return CrossValidationResult(best_w, best, errors, tuple(rounds))
+
+
+def _first_layer_norms(net: Network, w: Array) -> Array:
+    norms: Array = np.linalg.norm(w[:, : net.layers[0] * net.layers[1]], axis=1)
+    return norms
 
 
 def _interrupted(result: EnsembleTrainResult) -> bool:

@@ -415,7 +415,8 @@ def retrain(
         s = _samples(old.net, w, old.X, old.T, sample_weight)[2]
     X, T, s_added = old.X[:0], old.T[:0], old.s[:0]
     if add is not None:
-        if not isinstance(add, tuple) or len(add) not in (2, 3):
+        given: object = add  # whatever its type says
+        if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise TypeError("add is no tuple (X, T) or (X, T, sample_weight), expected one")
         try:
             X, T, s_added = _samples(old.net, w, add[0], add[1], add[2] if len(add) > 2 else None)

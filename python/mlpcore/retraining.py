@@ -31,7 +31,7 @@ Array = NDArray[Any]
 Kind = Literal["exact", "gauss_newton"]
 KINDS = ("exact", "gauss_newton")
 
-_CONVERGED = 1e-20  # twice the decrease that the Newton step promises, relative to F
+_CONVERGED = 1e-26  # twice the decrease that the Newton step promises, relative to F
 _ROUNDING = 1e-13  # below this a step that helps no more is rounding
 _TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
 

@@ -152,6 +152,7 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
                                                             static_cast<double>(sizeof(T)) *
                                                             static_cast<double>(at_once));
         std::vector<LbfgsMemory<T>> memories;
+        memories.reserve(static_cast<std::size_t>(start.networks));
         for (index s = 0; s < start.networks; ++s) {
             memories.push_back(as_memory<T>(net, resumable ? memory : 1,
                                             states.empty() ? py::handle(py::none())

@@ -195,9 +195,10 @@ std::vector<Minimization> minimize(const Ensemble<T>& ensemble, const T* alpha, 
     template Minimization minimize(const NetworkView&, const Batch<T>&, const T*, Method,          \
                                    const MethodOptions&, const StoppingRules&, LbfgsMemory<T>&,    \
                                    T*, IterationObserver&);                                        \
-    template std::vector<Minimization> minimize(const Ensemble<T>&, const T*, Method,              \
-                                                const MethodOptions&, const StoppingRules&,        \
-                                                std::vector<LbfgsMemory<T>>&, T*, Interrupt&);
+    template std::vector<Minimization> minimize(                                                   \
+        const Ensemble<T>&, const T*, Method, const MethodOptions&, const StoppingRules&,          \
+        std::vector<LbfgsMemory<T>>&, /* NOLINT(bugprone-macro-parentheses) */                     \
+        T*, Interrupt&);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE

@@ -327,7 +327,7 @@ def test_a_singular_hessian_is_refused():
     X = np.linspace(-1, 1, 20)[:, None]
     old = mlpcore.Optimum(net, net.init(seed=0), X, 2 * X)
     assert net.error(old.w, X, 2 * X) < 1e-15
-    with pytest.raises(ValueError, match="not positive definite|has not converged"):
+    with pytest.raises(ValueError, match=r"not positive definite|has not converged"):
         mlpcore.influence(old, X)
 
 

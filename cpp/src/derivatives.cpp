@@ -143,21 +143,6 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     return {.tile = tile, .chunk = chunk, .chunks = count, .threads = static_cast<int>(threads)};
 }
 
-template <class T>
-Batch<T> slice(const NetworkView& net, const Batch<T>& data, index first, index n) {
-    Batch<T> part = data;
-    part.n = n;
-    if (data.rows != nullptr) {
-        part.rows += first;
-        return part;
-    }
-    part.x += first * net.n_inputs;
-    part.t += part.t ? first * net.n_outputs : 0;
-    part.labels += part.labels ? first : 0;
-    part.sample_weight += part.sample_weight ? first : 0;
-    return part;
-}
-
 // Calls body(first sample, tile, scratch) for the tiles of one chunk, nearly equal in size.
 template <class T, class Body>
 void for_each_tile(const NetworkView& net, Quantity quantity, const Plan& plan,

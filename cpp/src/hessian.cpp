@@ -69,21 +69,6 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
     return pieces;
 }
 
-template <class T>
-Batch<T> slice(const NetworkView& net, const Batch<T>& data, index first, index n) {
-    Batch<T> part = data;
-    part.n = n;
-    if (data.rows != nullptr) {
-        part.rows += first;
-        return part;
-    }
-    part.x += first * net.n_inputs;
-    part.t += part.t ? first * net.n_outputs : 0;
-    part.labels += part.labels ? first : 0;
-    part.sample_weight += part.sample_weight ? first : 0;
-    return part;
-}
-
 int useful_threads(double cost) {
     constexpr double cost_per_thread = 50e3;
     return static_cast<int>(

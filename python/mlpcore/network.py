@@ -411,8 +411,8 @@ class Network:
 
         Notes
         -----
-        A product costs about two gradients. m together cost much less than m calls: the passes
-        of the network itself are shared.
+        A product costs about two gradients. m together share the passes of the network itself; on
+        wide networks (hundreds of units) that has not been seen to pay.
 
         References
         ----------

@@ -7,6 +7,22 @@
 
 namespace mlpcore {
 
+// The samples first ... first + n - 1 of some.
+template <class T>
+Batch<T> slice(const NetworkView& net, const Batch<T>& data, index first, index n) {
+    Batch<T> part = data;
+    part.n = n;
+    if (data.rows != nullptr) {
+        part.rows += first;
+        return part;
+    }
+    part.x += first * net.n_inputs;
+    part.t += part.t ? first * net.n_outputs : 0;
+    part.labels += part.labels ? first : 0;
+    part.sample_weight += part.sample_weight ? first : 0;
+    return part;
+}
+
 // Multiply-adds of a quantity on n samples, roughly.
 double cost(const NetworkView& net, Quantity quantity, index n);
 

@@ -16,6 +16,7 @@ from mlpcore.inverse import (
     outer_product_inverse,
 )
 from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
+from mlpcore.multistart import SweepResult, multistart, sweep
 from mlpcore.network import Network
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
 from mlpcore.retraining import (
@@ -45,6 +46,7 @@ __all__ = [
     "NotPositiveDefiniteError",
     "Optimum",
     "SavedModel",
+    "SweepResult",
     "TrainResult",
     "add_outer_products",
     "available_isas",
@@ -57,11 +59,13 @@ __all__ = [
     "leave_one_out",
     "load",
     "minimize",
+    "multistart",
     "outer_product_inverse",
     "retrain",
     "save",
     "set_num_threads",
     "show_config",
     "stochastic_diagonal",
+    "sweep",
     "train",
 ]

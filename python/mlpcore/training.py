@@ -20,6 +20,7 @@ from mlpcore.progress import TrainingProgress
 __all__ = ["EnsembleTrainResult", "TrainResult", "train"]
 
 Array = NDArray[Any]
+Optimizer = Literal["adam", "sgd", "lbfgs"]
 Stopped = Literal["epochs", "patience", "converged", "interrupted", "diverged", "callback"]
 Callback = Callable[[int, float, "float | None", Array], object]
 
@@ -147,7 +148,7 @@ def train(
     X_val: ArrayLike | None = None,
     T_val: ArrayLike | None = None,
     *,
-    optimizer: Literal["adam", "sgd", "lbfgs"] = "adam",
+    optimizer: Optimizer = "adam",
     epochs: int = 1000,
     batch_size: int | None = None,
     learning_rate: float | None = None,

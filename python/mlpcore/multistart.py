@@ -1,0 +1,298 @@
+"""Training from many random starts at once, and the choice of the number of hidden units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from mlpcore.checks import whole_number
+from mlpcore.network import InitScheme, Network
+from mlpcore.results import html_table, text_table
+from mlpcore.splitting import split_off
+from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, train
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["SweepResult", "multistart", "sweep"]
+
+Array = NDArray[Any]
+
+
+def multistart(
+    net: Network,
+    X: ArrayLike,
+    T: ArrayLike,
+    X_val: ArrayLike | None = None,
+    T_val: ArrayLike | None = None,
+    *,
+    starts: int = 10,
+    seed: int | None = None,
+    scheme: InitScheme = "auto",
+    optimizer: Optimizer = "lbfgs",
+    **options: Any,
+) -> EnsembleTrainResult:
+    """Train a network from several random starts, side by side.
+
+    The error of a network has many minima (PRML 5.2.1); the lowest of several is found by several
+    starts. ``result.best()`` is the one with the lowest validation error, or training error
+    without validation data.
+
+    Parameters
+    ----------
+    net, X, T, X_val, T_val, optimizer, **options
+        As for `mlpcore.train`. All starts have the same validation data.
+    starts : int
+        Networks to train.
+    seed : int, optional
+        Start s begins at ``net.init(numpy.random.default_rng([seed, s]), scheme)``, whatever the
+        number of starts, and shuffles with `seed` + s; None takes a seed from the system.
+    scheme : str
+        Of `Network.init`.
+
+    Returns
+    -------
+    EnsembleTrainResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable; the message names it.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> X = np.linspace(-1, 1, 50)[:, None]
+    >>> net = mlpcore.Network((1, 3, 1))
+    >>> result = mlpcore.multistart(net, X, np.sin(4 * X), starts=5, seed=0)
+    >>> len(result), bool(result.best().history["training_error"].min() < 1e-3)
+    (5, True)
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    seed = _seed(seed)
+    w = initial_weights(net, whole_number("starts", starts, least=1), seed, scheme)
+    result: EnsembleTrainResult = train(
+        net, w, X, T, X_val, T_val, optimizer=optimizer, seed=seed, **options
+    )
+    return result
+
+
+def initial_weights(net: Network, starts: int, seed: int, scheme: InitScheme = "auto") -> Array:
+    """The weights (S, W) at which the starts of `multistart` begin."""
+    return np.stack([net.init(np.random.default_rng([seed, s]), scheme) for s in range(starts)])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class SweepResult:
+    """What `sweep` gives back: every network of every size.
+
+    Attributes
+    ----------
+    hidden : tuple of tuple of int
+        The hidden layers of each size that was trained.
+    networks : tuple of Network
+        One for each size.
+    results : tuple of EnsembleTrainResult
+        For each size the trainings of its starts.
+    training_errors : (n_sizes, starts) array
+        The mean training error of a sample at the best epoch of each network.
+    validation_errors : (n_sizes, starts) array or None
+        The same on the validation data; None without them.
+    validation_rows : (n_val,) array of int or None
+        The rows that were split off for validation.
+    """
+
+    hidden: tuple[tuple[int, ...], ...]
+    networks: tuple[Network, ...]
+    results: tuple[EnsembleTrainResult, ...]
+    training_errors: Array
+    validation_errors: Array | None
+    validation_rows: Array | None = None
+
+    def _chosen(self) -> tuple[int, int]:
+        errors = self.training_errors if self.validation_errors is None else self.validation_errors
+        if errors.size == 0:
+            raise ValueError("no network was trained")
+        size, start = np.unravel_index(np.argmin(errors), errors.shape)
+        return int(size), int(start)
+
+    @property
+    def best_hidden(self) -> tuple[int, ...]:
+        """The hidden layers of the network with the lowest error."""
+        return self.hidden[self._chosen()[0]]
+
+    def best(self) -> tuple[Network, TrainResult]:
+        """The network with the lowest validation error, or training error without validation data.
+
+        Raises
+        ------
+        ValueError
+            If no network was trained.
+        """
+        size, start = self._chosen()
+        return self.networks[size], self.results[size][start]
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """`mlpcore.plots.sweep` of this result."""
+        from mlpcore import plots
+
+        return plots.sweep(self, ax)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        kind = "training" if self.validation_errors is None else "validation"
+        errors = self.training_errors if self.validation_errors is None else self.validation_errors
+        rows = [("hidden units", f"lowest and median {kind} error of a sample")]
+        rows += [
+            (size_name(size), f"{of_size.min():.6g}, {np.median(of_size):.6g}")
+            for size, of_size in zip(self.hidden, errors, strict=True)
+        ]
+        if self.hidden:
+            rows.append(("best", size_name(self.best_hidden)))
+            rows.append(("seconds", f"{sum(r[0].seconds for r in self.results):.3g}"))
+        return rows
+
+    def _title(self) -> str:
+        starts = self.training_errors.shape[1]
+        return f"SweepResult of {len(self.hidden)} sizes, {starts} starts each"
+
+    def __repr__(self) -> str:
+        return text_table(self._title(), self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title(), self._rows())
+
+
+def size_name(size: tuple[int, ...]) -> str:
+    """``8`` or ``8-4``: the hidden layers as words."""
+    return "-".join(map(str, size)) or "none"
+
+
+def sweep(
+    X: ArrayLike,
+    T: ArrayLike,
+    X_val: ArrayLike | None = None,
+    T_val: ArrayLike | None = None,
+    *,
+    hidden: Iterable[int | Sequence[int]] = range(1, 11),
+    starts: int = 30,
+    activation: str | Sequence[str] = "tanh",
+    output: str = "linear",
+    dtype: DTypeLike = "float64",
+    seed: int | None = None,
+    validation_fraction: float | None = None,
+    optimizer: Optimizer = "lbfgs",
+    **options: Any,
+) -> SweepResult:
+    """Train networks of several sizes from many starts each, and choose by the validation error.
+
+    This is the experiment of PRML figure 5.10: the error on data that the networks did not see,
+    against the number of hidden units M, a dot for each start (``result.plot()``).
+
+    Parameters
+    ----------
+    X, T
+        Inputs (N, D) and targets: (N, K), (N,), or class labels (N,) from 0 for softmax.
+    X_val, T_val : array-like, optional
+        Validation data.
+    hidden : iterable of int or of sequences of int
+        The sizes: M, or (M1, M2, ...) for several hidden layers.
+    starts : int
+        Networks of each size.
+    activation, output, dtype
+        `hidden`, `output` and `dtype` of `mlpcore.Network`.
+    seed : int, optional
+        As for `multistart`; also of the split.
+    validation_fraction : float, optional
+        Split off this share of the samples for validation, as `mlpcore.train` does.
+    optimizer, **options
+        As for `mlpcore.train`.
+
+    Returns
+    -------
+    SweepResult
+        After Ctrl-C of the sizes that were trained until then.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable; the message names it.
+
+    Examples
+    --------
+    >>> import mlpcore, numpy as np
+    >>> x = np.linspace(-1, 1, 40)[:, None]
+    >>> result = mlpcore.sweep(x, np.sin(4 * x), hidden=(1, 2, 3), starts=5, seed=0)
+    >>> result.training_errors.shape
+    (3, 5)
+    """
+    seed = _seed(seed)
+    starts = whole_number("starts", starts, least=1)
+    sizes = tuple(_layers(i, size) for i, size in enumerate(hidden))
+    if not sizes:
+        raise ValueError("hidden is empty, expected at least one size")
+    rows = None
+    if validation_fraction is not None:
+        if X_val is not None:
+            raise ValueError("validation_fraction came with X_val, expected one of them")
+        labels = T if output == "softmax" and np.ndim(T) == 1 else None
+        kept, rows = split_off(len(np.asarray(X)), validation_fraction, seed, labels)
+        X, T = np.asarray(X), np.asarray(T)
+        X, T, X_val, T_val = X[kept], T[kept], X[rows], T[rows]
+        if options.get("sample_weight") is not None:
+            options["sample_weight"] = np.asarray(options["sample_weight"])[kept]
+    n_inputs, n_outputs = _n_inputs(X), _n_outputs(T, output)
+    networks = [Network((n_inputs, *size, n_outputs), activation, output, dtype) for size in sizes]
+    results: list[EnsembleTrainResult] = []
+    for net in networks:
+        w = initial_weights(net, starts, seed)
+        result = train(net, w, X, T, X_val, T_val, optimizer=optimizer, seed=seed, **options)
+        if any(member.stopped == "interrupted" for member in result):
+            break
+        results.append(result)
+    done = len(results)
+    return SweepResult(
+        hidden=sizes[:done],
+        networks=tuple(networks[:done]),
+        results=tuple(results),
+        training_errors=_errors(results, starts, "training_error"),
+        validation_errors=None if X_val is None else _errors(results, starts, "validation_error"),
+        validation_rows=rows,
+    )
+
+
+def _errors(results: Sequence[EnsembleTrainResult], starts: int, name: str) -> Array:
+    of_best = [[float(m.history[name][m.best_epoch]) for m in result] for result in results]
+    return np.array(of_best, np.float64).reshape(len(results), starts)
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+    return whole_number("seed", seed, least=0)
+
+
+def _layers(i: int, size: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(size, Sequence):
+        return tuple(whole_number(f"hidden[{i}]", units, least=1) for units in size)
+    return (whole_number(f"hidden[{i}]", size, least=1),)
+
+
+def _n_inputs(X: ArrayLike) -> int:
+    shape = np.shape(X)
+    if len(shape) != 2:
+        raise ValueError(f"X has shape {shape}, expected (N, D)")
+    return int(shape[1])
+
+
+def _n_outputs(T: ArrayLike, output: str) -> int:
+    shape = np.shape(T)
+    if len(shape) == 2:
+        return int(shape[1])
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(f"T has shape {shape}, expected (N, K) or (N,)")
+    return int(np.max(T)) + 1 if output == "softmax" else 1

@@ -427,6 +427,7 @@ def test_divergence(validated, hidden, batch_size, dtype):
     assert "diverged" in repr(result)
 
 
+@pytest.mark.filterwarnings("ignore:the 6 units of hidden layer 1 begin all alike")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 def test_divergence_at_the_start(optimizer):
     problem = REGRESSION.problem()
@@ -633,7 +634,8 @@ def test_hidden_units_that_begin_alike_stay_alike(hidden, batch_size):
     case = Case((3, 11, 2), hidden, n=50)
     net = case.network()
     problem = case.problem()._replace(w=net.init(scheme="zeros"))
-    result = fit(case, problem, optimizer="adam", batch_size=batch_size, epochs=50, seed=0)
+    with pytest.warns(UserWarning, match="the 11 units of hidden layer 1 begin all alike"):
+        result = fit(case, problem, optimizer="adam", batch_size=batch_size, epochs=50, seed=0)
     (W1, b1), (W2, b2) = net.unpack(result.w)
     assert (W1 == W1[0]).all()
     assert (b1 == b1[0]).all()
@@ -737,8 +739,18 @@ REFUSED = [
     ("sample_weight", "text", TypeError, "sample_weight has dtype <U4, expected real numbers"),
     ("sample_weight", [None] * N, TypeError, "sample_weight has dtype object, expected real"),
     ("sample_weight", RAGGED, ValueError, "^sample_weight is not an array of numbers"),
-    ("optimizer", "foo", ValueError, "optimizer is 'foo', expected one of adam, sgd, lbfgs"),
-    ("optimizer", None, TypeError, "optimizer is None, expected one of adam, sgd, lbfgs"),
+    (
+        "optimizer",
+        "foo",
+        ValueError,
+        "optimizer is 'foo', expected one of adam, adamw, sgd, rprop, lm",
+    ),
+    (
+        "optimizer",
+        None,
+        TypeError,
+        "optimizer is None, expected one of adam, adamw, sgd, rprop, lm",
+    ),
     ("epochs", -1, ValueError, "epochs is -1, expected a whole number of at least 0"),
     ("epochs", 1.5, TypeError, "epochs is 1.5, expected a whole number of at least 0"),
     ("epochs", 2**63, ValueError, "epochs is 9223372036854775808, expected"),

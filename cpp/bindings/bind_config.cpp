@@ -63,7 +63,7 @@ void bind_config(py::module_& m) {
     m.attr("curvatures") = to_tuple(curvature_names);
     m.attr("hessian_kinds") = to_tuple(hessian_names);
     m.attr("product_kinds") = to_tuple(product_kind_names);
-    m.attr("optimizers") = to_tuple(optimizer_names);
+    m.attr("first_order_optimizers") = to_tuple(first_order_names);
     m.attr("methods") = to_tuple(method_names);
     m.attr("conjugacies") = to_tuple(conjugacy_names);
     m.attr("elementary_functions") = to_tuple(elementary_names);

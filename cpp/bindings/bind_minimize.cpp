@@ -6,6 +6,7 @@
 #include "bindings.hpp"
 #include "fitting.hpp"
 #include "optim/minimize.hpp"
+#include "penalties.hpp"
 
 namespace mlpcore::bindings {
 
@@ -39,31 +40,6 @@ template <class T> class CallbackObserver : public IterationObserver {
     bool calls_back_;
     FitInterrupt interrupt_;
 };
-
-// weight_decay: a number, or (W,) numbers, none negative. Empty where it is 0.
-template <class T> std::vector<T> as_alpha(const Network& net, py::handle weight_decay) {
-    const auto given = as_array<T>("weight_decay", weight_decay);
-    const index n = net.architecture.view().n_weights;
-    if (given.ndim() > 1 || (given.ndim() == 1 && given.size() != n)) {
-        throw py::value_error("weight_decay has shape " +
-                              std::string(py::str(py::handle(given.attr("shape")))) +
-                              ", expected a number or (" + std::to_string(n) + ",)");
-    }
-    for (index i = 0; i < given.size(); ++i) {
-        const T value = given.data()[i];
-        if (!(value >= 0) || !std::isfinite(value)) {
-            const std::string place =
-                given.ndim() == 0 ? "weight_decay" : "weight_decay[" + std::to_string(i) + "]";
-            throw py::value_error(place + " is " + std::string(py::str(py::float_(value))) +
-                                  ", expected a finite number of at least 0");
-        }
-    }
-    if (given.ndim() == 1) {
-        return {given.data(), given.data() + n};
-    }
-    const T value = *given.data();
-    return value == 0 ? std::vector<T>() : std::vector<T>(static_cast<std::size_t>(n), value);
-}
 
 // The memory of L-BFGS from `state`, None or (s, y) of shape (m, W) each, oldest pair first.
 template <class T>
@@ -123,10 +99,10 @@ py::dict as_dict(const Minimization& report) {
 // The fitted weights, the reports and the states of L-BFGS, one a network.
 py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle t,
                       py::handle sample_weight, const std::string& method, py::handle weight_decay,
-                      index iterations, double gradient_tolerance, double step_tolerance,
-                      double error_tolerance, double seconds, const std::string& curvature,
-                      const std::string& conjugacy, bool acceleration, index memory,
-                      const py::list& states, const py::object& callback) {
+                      py::handle penalty, index iterations, double gradient_tolerance,
+                      double step_tolerance, double error_tolerance, double seconds,
+                      const std::string& curvature, const std::string& conjugacy, bool acceleration,
+                      index memory, const py::list& states, const py::object& callback) {
     const StoppingRules rules{.iterations = iterations,
                               .gradient = gradient_tolerance,
                               .step = step_tolerance,
@@ -141,8 +117,6 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
         const auto start = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, start, x, t, sample_weight);
         check_not_empty({}, start, samples);
-        const std::vector<T> alpha = as_alpha<T>(net, weight_decay);
-        const T* const penalty = alpha.empty() ? nullptr : alpha.data();
         const index n = net.architecture.view().n_weights;
         const bool resumable = chosen == Method::lbfgs;
         // What is remembered of each network, or what is at work at once.
@@ -163,14 +137,16 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
         std::copy_n(start.array.data(), start.array.size(), weights);
         std::vector<Minimization> found;
         CallbackObserver<T> observer(callback, start.array.size());
+        const auto added = as_penalty<T>(net, weight_decay, penalty, observer.interrupt());
         {
             const WithoutGil released;
             if (start.is_ensemble) {
-                found = minimize(as_ensemble(net, start, samples), penalty, chosen, options, rules,
-                                 memories, weights, observer.interrupt());
+                found = minimize(as_ensemble(net, start, samples), added.get(), chosen, options,
+                                 rules, memories, weights, observer.interrupt());
             } else {
-                found.push_back(minimize(net.architecture.view(), samples.batch, penalty, chosen,
-                                         options, rules, memories.front(), weights, observer));
+                found.push_back(minimize(net.architecture.view(), samples.batch, added.get(),
+                                         chosen, options, rules, memories.front(), weights,
+                                         observer));
             }
         }
         if (observer.interrupt().failure) {
@@ -194,7 +170,7 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
 
 void bind_minimize(py::module_& m) {
     m.def("minimize", &py_minimize, py::arg("net"), py::arg("w"), py::arg("X"), py::arg("T"),
-          py::arg("sample_weight"), py::arg("method"), py::arg("weight_decay"),
+          py::arg("sample_weight"), py::arg("method"), py::arg("weight_decay"), py::arg("penalty"),
           py::arg("iterations"), py::arg("gradient_tolerance"), py::arg("step_tolerance"),
           py::arg("error_tolerance"), py::arg("seconds"), py::arg("curvature"),
           py::arg("conjugacy"), py::arg("acceleration"), py::arg("memory"), py::arg("states"),

@@ -1,4 +1,5 @@
 // The native training loops, and what of Python they may call: the callback, the progress display.
+#include <algorithm>
 #include <chrono>
 
 #include <pybind11/numpy.h>
@@ -8,28 +9,42 @@
 #include "bindings.hpp"
 #include "fitting.hpp"
 #include "optim/train.hpp"
+#include "penalties.hpp"
 
 namespace mlpcore::bindings {
 
 namespace {
 
+// What of Python a training may call; each of them may be None.
+struct Callees {
+    py::object epoch_ended; // (epoch, training_error, validation_error, w); true stops
+    py::object best;        // (epoch, w) of a new best epoch
+    py::object progress;    // (epoch, training_error, validation_error), ten times a second
+    py::object metric;      // (w), what is to be lowered
+    py::object checkpoint;  // (numbers, words, best w), every `checkpoint_seconds`
+    double checkpoint_seconds = 0;
+};
+
 template <class T> class PythonObserver : public Observer {
   public:
-    PythonObserver(py::object callback, py::object progress, index n_weights)
-        : callback_(std::move(callback)), progress_(std::move(progress)), n_weights_(n_weights),
-          calls_back_(!callback_.is_none()), shows_progress_(!progress_.is_none()) {}
+    PythonObserver(Callees callees, index n_weights)
+        : callees_(std::move(callees)), n_weights_(n_weights),
+          calls_back_(!callees_.epoch_ended.is_none()), wants_best_(!callees_.best.is_none()),
+          shows_progress_(!callees_.progress.is_none()), has_metric_(!callees_.metric.is_none()),
+          keeps_(!callees_.checkpoint.is_none()), next_checkpoint_(Clock::now() + between()) {}
 
     FitInterrupt& interrupt() override { return interrupt_; }
 
     bool epoch_ended(const History& history, const void* w) override {
         // The progress is shown ten times a second, the callback called every epoch.
-        const auto now = std::chrono::steady_clock::now();
+        const auto now = Clock::now();
         const bool show = shows_progress_ && now >= next_progress_;
-        if (!show && !calls_back_) {
+        const auto epoch = static_cast<index>(history.training_error.size()) - 1;
+        const bool best = wants_best_ && history.best_epoch == epoch;
+        if (!show && !calls_back_ && !best) {
             return false;
         }
         const py::gil_scoped_acquire gil;
-        const auto epoch = static_cast<index>(history.training_error.size()) - 1;
         const double training = history.training_error.back();
         const py::object validation = history.validation_error.empty()
                                           ? py::object(py::none())
@@ -37,57 +52,166 @@ template <class T> class PythonObserver : public Observer {
         try {
             if (show) {
                 next_progress_ = now + std::chrono::milliseconds(100);
-                progress_(epoch, training, validation);
+                callees_.progress(epoch, training, validation);
             }
-            if (calls_back_) {
-                const py::array_t<T> weights(n_weights_, static_cast<const T*>(w));
-                return py::bool_(callback_(epoch, training, validation, weights));
+            if (best) {
+                callees_.best(epoch, copy(w));
             }
-            return false;
+            return calls_back_ &&
+                   py::bool_(callees_.epoch_ended(epoch, training, validation, copy(w)));
         } catch (py::error_already_set& e) {
             e.restore();
             return interrupt_.catch_pending();
         }
     }
 
+    bool has_metric() const override { return has_metric_; }
+    double metric(const void* w) override {
+        double result = 0;
+        call([&] { result = py::cast<double>(callees_.metric(copy(w))); });
+        return result;
+    }
+
+    bool wants_checkpoint(bool ended) override {
+        if (!keeps_ || (!ended && Clock::now() < next_checkpoint_)) {
+            return false;
+        }
+        next_checkpoint_ = Clock::now() + between();
+        return true;
+    }
+    void checkpoint(const Archive& state, const void* best) override {
+        call([&] {
+            const auto to_dict = [](const auto& named) {
+                py::dict all;
+                for (const auto& [name, values] : named) {
+                    using Value = typename std::decay_t<decltype(values)>::value_type;
+                    all[name.c_str()] =
+                        py::array_t<Value>(static_cast<py::ssize_t>(values.size()), values.data());
+                }
+                return all;
+            };
+            callees_.checkpoint(to_dict(state.numbers), to_dict(state.words), copy(best));
+        });
+    }
+
   private:
-    py::object callback_, progress_;
+    using Clock = std::chrono::steady_clock;
+
+    Clock::duration between() const {
+        return std::chrono::duration_cast<Clock::duration>(
+            std::chrono::duration<double>(callees_.checkpoint_seconds));
+    }
+    py::array_t<T> copy(const void* w) const {
+        return py::array_t<T>(n_weights_, static_cast<const T*>(w));
+    }
+    template <class F> void call(const F& f) {
+        const py::gil_scoped_acquire gil;
+        try {
+            f();
+        } catch (py::error_already_set& e) {
+            e.restore();
+            interrupt_.catch_pending();
+            throw Interrupted();
+        } catch (const std::exception&) {
+            interrupt_.failure = std::current_exception();
+            throw Interrupted();
+        }
+    }
+
+    Callees callees_;
     index n_weights_;
-    bool calls_back_, shows_progress_;
-    std::chrono::steady_clock::time_point next_progress_{};
+    bool calls_back_, wants_best_, shows_progress_, has_metric_, keeps_;
+    Clock::time_point next_progress_{}, next_checkpoint_;
     FitInterrupt interrupt_;
 };
 
-// Training error, validation error, best epoch, why it stopped.
-py::tuple as_tuple(const History& history) {
+py::dict as_dict(const History& history) {
     const auto to_array = [](const std::vector<double>& v) {
         return py::array_t<double>(static_cast<py::ssize_t>(v.size()), v.data());
     };
-    return py::make_tuple(to_array(history.training_error), to_array(history.validation_error),
-                          history.best_epoch,
-                          std::string(stop_names[static_cast<std::size_t>(history.stop)]));
+    py::dict curves, all;
+    curves["training_error"] = to_array(history.training_error);
+    curves["validation_error"] = to_array(history.validation_error);
+    curves["validation_metric"] = to_array(history.validation_metric);
+    curves["learning_rate"] = to_array(history.learning_rate);
+    all["history"] = curves;
+    all["best_epoch"] = history.best_epoch;
+    all["stopped"] = std::string(stop_names[static_cast<std::size_t>(history.stop)]);
+    return all;
 }
 
+// (numbers, words), dicts of arrays, as `Callees::checkpoint` got them.
+Archive as_archive(const py::tuple& kept) {
+    Archive archive;
+    archive.is_read = true;
+    for (const auto& [name, values] : py::dict(kept[0])) {
+        const auto array = py::array_t<double, py::array::c_style | py::array::forcecast>(
+            py::reinterpret_borrow<py::object>(values));
+        archive.numbers[py::cast<std::string>(name)] = {array.data(), array.data() + array.size()};
+    }
+    for (const auto& [name, values] : py::dict(kept[1])) {
+        const auto array = py::array_t<std::uint64_t, py::array::c_style | py::array::forcecast>(
+            py::reinterpret_borrow<py::object>(values));
+        archive.words[py::cast<std::string>(name)] = {array.data(), array.data() + array.size()};
+    }
+    return archive;
+}
+
+template <std::size_t N>
+bool is_among(const std::array<std::string_view, N>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// The settings from the dict that mlpcore.training has checked.
+Settings as_settings(const py::dict& given) {
+    const auto number = [&](const char* name) { return py::cast<double>(given[name]); };
+    const auto whole = [&](const char* name) { return py::cast<index>(given[name]); };
+    const auto optimizer = py::cast<std::string>(given["optimizer"]);
+    const bool first_order = is_among(first_order_names, optimizer);
+    const auto schedule = py::cast<py::dict>(given["schedule"]);
+    const auto of_schedule = [&](const char* name) { return py::cast<double>(schedule[name]); };
+    return {.optimizer = first_order ? static_cast<Optimizer>(
+                                           as_choice("optimizer", first_order_names, optimizer))
+                                     : Optimizer::minimizer,
+            .method = first_order
+                          ? Method::lbfgs
+                          : static_cast<Method>(as_choice("optimizer", method_names, optimizer)),
+            .options = {},
+            .epochs = whole("epochs"),
+            .batch_size = whole("batch_size"),
+            .learning_rate = number("learning_rate"),
+            .schedule = {.kind = static_cast<ScheduleKind>(as_choice(
+                             "schedule", schedule_names, py::cast<std::string>(schedule["kind"]))),
+                         .factor = of_schedule("factor"),
+                         .every = of_schedule("every"),
+                         .start = of_schedule("start"),
+                         .warmup = of_schedule("warmup"),
+                         .final = of_schedule("final")},
+            .momentum = number("momentum"),
+            .nesterov = py::cast<bool>(given["nesterov"]),
+            .decay = number("decay"),
+            .clip_norm = number("clip_norm"),
+            .patience = whole("patience"),
+            .min_delta = number("min_delta"),
+            .seed = py::cast<std::uint64_t>(given["seed"])};
+}
+
+// The fitted weights, and for each network a dict of what is known of its course.
 py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
                    py::handle sample_weight, py::handle x_val, py::handle t_val,
-                   const std::string& optimizer, index epochs, index batch_size,
-                   double learning_rate, double momentum, double weight_decay, index patience,
-                   double min_delta, std::uint64_t seed, const py::object& callback,
-                   const py::object& progress) {
-    const Settings settings{
-        .optimizer = static_cast<Optimizer>(as_choice("optimizer", optimizer_names, optimizer)),
-        .epochs = epochs,
-        .batch_size = batch_size,
-        .learning_rate = learning_rate,
-        .momentum = momentum,
-        .weight_decay = weight_decay,
-        .patience = patience,
-        .min_delta = min_delta,
-        .seed = seed};
+                   const py::dict& given, py::handle weight_decay, py::handle penalty,
+                   const py::dict& called, const py::object& from) {
+    const Settings settings = as_settings(given);
+    const Callees callees{.epoch_ended = called["epoch_ended"],
+                          .best = called["best"],
+                          .progress = called["progress"],
+                          .metric = called["metric"],
+                          .checkpoint = called["checkpoint"],
+                          .checkpoint_seconds = py::cast<double>(called["checkpoint_seconds"])};
     return with_type(net, [&]<class T>(T) -> py::tuple {
-        if (static_cast<T>(learning_rate) == 0) {
+        if (static_cast<T>(settings.learning_rate) == 0) {
             throw py::value_error("learning_rate is " +
-                                  std::string(py::str(py::float_(learning_rate))) +
+                                  std::string(py::str(py::float_(settings.learning_rate))) +
                                   ", which float32 can't tell from 0");
         }
         const auto start = as_weights<T>(net, w);
@@ -99,20 +223,32 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
             validation = as_samples<T>(net, start, x_val, t_val, py::none(), names);
             check_not_empty(names, start, validation);
         }
-        auto fitted = new_array<T>("w", start, {net.architecture.view().n_weights});
+        const index n = net.architecture.view().n_weights;
+        if (settings.optimizer == Optimizer::minimizer) {
+            check_memory("the working memory of the optimizer",
+                         working_memory(n, settings.method, 10) * static_cast<double>(sizeof(T)) *
+                             static_cast<double>(std::min<index>(start.networks, max_threads())));
+        }
+        auto fitted = new_array<T>("w", start, {n});
         T* const weights = fitted.mutable_data();
         std::copy_n(start.array.data(), start.array.size(), weights);
         std::vector<History> histories;
-        PythonObserver<T> observer(callback, progress, start.array.size());
+        PythonObserver<T> observer(callees, start.array.size());
+        const auto added = as_penalty<T>(net, weight_decay, penalty, observer.interrupt());
+        Archive archive;
+        if (!from.is_none()) {
+            archive = as_archive(py::cast<py::tuple>(from));
+        }
         {
             const WithoutGil released;
             if (start.is_ensemble) {
                 histories =
                     train(as_ensemble(net, start, training), as_ensemble(net, start, validation),
-                          settings, weights, observer.interrupt());
+                          added.get(), settings, weights, observer.interrupt());
             } else {
                 histories.push_back(train(net.architecture.view(), training.batch, validation.batch,
-                                          settings, weights, observer));
+                                          added.get(), settings,
+                                          archive.is_read ? &archive : nullptr, weights, observer));
             }
         }
         if (observer.interrupt().failure) {
@@ -123,7 +259,7 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         }
         py::list reports;
         for (const History& history : histories) {
-            reports.append(as_tuple(history));
+            reports.append(as_dict(history));
         }
         return py::make_tuple(fitted, reports);
     });
@@ -133,10 +269,8 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
 
 void bind_training(py::module_& m) {
     m.def("train", &py_train, py::arg("net"), py::arg("w"), py::arg("X"), py::arg("T"),
-          py::arg("sample_weight"), py::arg("X_val"), py::arg("T_val"), py::arg("optimizer"),
-          py::arg("epochs"), py::arg("batch_size"), py::arg("learning_rate"), py::arg("momentum"),
-          py::arg("weight_decay"), py::arg("patience"), py::arg("min_delta"), py::arg("seed"),
-          py::arg("callback"), py::arg("progress"));
+          py::arg("sample_weight"), py::arg("X_val"), py::arg("T_val"), py::arg("settings"),
+          py::arg("weight_decay"), py::arg("penalty"), py::arg("called"), py::arg("from_state"));
 }
 
 } // namespace mlpcore::bindings

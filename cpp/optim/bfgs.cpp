@@ -17,6 +17,10 @@ template <class T> class InverseHessian {
         reset(1);
     }
 
+    void visit(Archive& a) {
+        a.fixed("inverse", h_);
+        a("is_identity", is_identity_);
+    }
     bool is_identity() const { return is_identity_; }
     void reset(double scale) {
         std::fill(h_.begin(), h_.end(), T(0));
@@ -78,7 +82,7 @@ template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T
     LineSearch<T> search(objective, 0.9);
     InverseHessian<T> inverse(objective.size());
     std::vector<T> d(at.w.size()), s(d), y(d);
-    bool ended = course.ended(at);
+    bool ended = course.begun(at, [&](Archive& a) { inverse.visit(a); });
     while (!ended) {
         inverse.multiply(at.g, d);
         assign(-1, d, d);

@@ -13,7 +13,13 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
     LineSearch<T> search(objective, 0.1);
     std::vector<T> d(at.w.size());
     double beta = 0, step = 0, slope_before = 0;
-    while (!course.ended(at)) {
+    bool ended = course.begun(at, [&](Archive& a) {
+        a.fixed("d", d);
+        a("beta", beta);
+        a("step", step);
+        a("slope", slope_before);
+    });
+    while (!ended) {
         double slope = 0;
         do {
             if (beta == 0) {
@@ -37,6 +43,7 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
         const bool polak_ribiere = conjugacy == Conjugacy::polak_ribiere;
         beta = std::max(0.0, gy / (polak_ribiere ? gg : dy));
         beta = std::isfinite(beta) ? beta : 0;
+        ended = course.ended(at);
     }
 }
 

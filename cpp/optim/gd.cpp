@@ -8,7 +8,11 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
     LineSearch<T> search(objective, 0.9);
     std::vector<T> d(at.w.size());
     double step = 0, slope_before = 0;
-    while (!course.ended(at)) {
+    bool ended = course.begun(at, [&](Archive& a) {
+        a("step", step);
+        a("slope", slope_before);
+    });
+    while (!ended) {
         assign(-1, at.g, d);
         const double slope = dot(at.g, d);
         step = search(at, d, slope, similar_step(step, slope_before, slope));
@@ -16,6 +20,7 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
             return course.exhausted();
         }
         slope_before = slope;
+        ended = course.ended(at);
     }
 }
 

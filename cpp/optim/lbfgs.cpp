@@ -21,6 +21,14 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
     rho_[static_cast<std::size_t>(at)] = 1 / sy;
 }
 
+template <class T> void LbfgsMemory<T>::visit(Archive& a) {
+    a("pairs", pairs_);
+    a("first", first_);
+    a.fixed("s", s_);
+    a.fixed("y", y_);
+    a.fixed("rho", rho_);
+}
+
 template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::vector<T>& d) {
     const Kernels<T>& k = kernels<T>();
     const auto rho = [&](index i) { return rho_[static_cast<std::size_t>(slot(i))]; };
@@ -46,7 +54,7 @@ template <class T>
 void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Course<T>& course) {
     LineSearch<T> search(objective, 0.9);
     std::vector<T> d(at.w.size()), s(d), y(d);
-    bool ended = course.ended(at);
+    bool ended = course.begun(at, [&](Archive& a) { memory.visit(a); });
     while (!ended) {
         memory.direction(at.g, d);
         const double slope = dot(at.g, d);

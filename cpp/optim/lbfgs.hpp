@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mlpcore/kernels.hpp"
+#include "optim/archive.hpp"
 
 namespace mlpcore {
 
@@ -24,6 +25,8 @@ template <class T> class LbfgsMemory {
 
     // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0.
     void remember(const T* s, const T* y);
+
+    void visit(Archive& a);
 
     // d = -H g by the two-loop recursion (Algorithm 7.4), -g where there are no pairs.
     void direction(const std::vector<T>& g, std::vector<T>& d);

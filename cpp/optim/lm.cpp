@@ -2,14 +2,14 @@
 // its generalization for the cross-entropies: H = sum_n J_n^T B_n J_n with J = dz^L/dw and the
 // curvature B = d2E_n/dz^L dz^L of the output),
 //
-//     (H + diag(alpha) + lambda I) step = -g                     (Levenberg, 1944; Marquardt, 1963)
+//     (H + diag(R'') + lambda I) step = -g                     (Levenberg, 1944; Marquardt, 1963)
 //
 // with lambda by the ratio of the decrease to the promised one (Nielsen, Damping parameter in
 // Marquardt's method, 1999, equation 2.13), and, on demand, the geodesic acceleration of Transtrum
 // and Sethna (Improvements to the Levenberg-Marquardt algorithm, 2012, section 3), whose second
 // step is, with the second derivative z'' of the outputs along the first,
 //
-//     (H + diag(alpha) + lambda I) bend = -1/2 J^T B z''.
+//     (H + diag(R'') + lambda I) bend = -1/2 J^T B z''.
 #include "optim/cholesky.hpp"
 #include "optim/methods.hpp"
 #include "optim/vectors.hpp"
@@ -88,23 +88,29 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
     Cholesky<T> factor(n);
     GeodesicAcceleration<T> geodesic(objective);
     Point<T> trial(n);
-    if (course.ended(at)) {
+    double most = -1, lambda = 0, growth = 2;
+    if (course.begun(at, [&](Archive& a) {
+            a("most", most);
+            a("lambda", lambda);
+            a("growth", growth);
+        })) {
         return;
     }
     objective.gauss_newton(at.w, h);
-    double most = 0;
-    for (index i = 0; i < n; ++i) {
-        most = std::max(most, static_cast<double>(h[static_cast<std::size_t>(i * n + i)]));
+    if (most < 0) {
+        most = 0;
+        for (index i = 0; i < n; ++i) {
+            most = std::max(most, static_cast<double>(h[static_cast<std::size_t>(i * n + i)]));
+        }
+        lambda = 1e-3 * most;
     }
-    double lambda = 1e-3 * most, growth = 2;
     const auto reject = [&] {
         lambda = growth * std::max(lambda, eps * most);
         growth *= 2;
     };
     while (true) {
-        for (std::size_t i = 0; i < size; ++i) {
-            shift[i] = static_cast<T>(lambda) + (objective.alpha ? objective.alpha[i] : T(0));
-        }
+        std::fill(shift.begin(), shift.end(), static_cast<T>(lambda));
+        objective.add_penalty_diagonal(at.w, shift);
         ++objective.counts.factorizations;
         if (!factor.factor(h.data(), shift.data(), objective.interrupt)) {
             if (!std::isfinite(lambda)) {
@@ -115,7 +121,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         }
         assign(-1, at.g, step);
         factor.solve(step.data());
-        // The decrease of g.s + 1/2 s.(H + alpha) s, by the equation of the step.
+        // The decrease of g.s + 1/2 s.(H + R'') s, by the equation of the step.
         const double promised = 0.5 * (lambda * dot(step, step) - dot(at.g, step));
         if (!(promised > eps * at.value) || relative_size(step, at.w) <= eps) {
             return course.exhausted();

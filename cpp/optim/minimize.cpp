@@ -39,6 +39,7 @@ template <class T> class Watch : public Course<T> {
 
     Minimization report;
 
+    bool begun(const Point<T>& point, State /*state*/) override { return ended(point); }
     bool ended(const Point<T>& point) override {
         const index n = static_cast<index>(point.w.size());
         double step = std::numeric_limits<double>::infinity(), decrease = step;
@@ -107,40 +108,18 @@ template <class T> class Watch : public Course<T> {
 };
 
 template <class T>
-Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const T* alpha,
+Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const Penalty<T>* penalty,
                            Method method, const MethodOptions& options, const StoppingRules& rules,
                            LbfgsMemory<T>& memory, T* w, IterationObserver& observer,
                            Clock::time_point start) {
     TimedInterrupt interrupt(observer.interrupt(), start, rules.seconds);
-    Objective<T> objective(net, data, 1, alpha, &interrupt);
+    Objective<T> objective(net, data, 1, penalty, &interrupt);
     Watch<T> watch(rules, start, observer, w);
     try {
         Point<T> at(net.n_weights);
         std::copy_n(w, net.n_weights, at.w.begin());
         objective.evaluate(at);
-        switch (method) {
-        case Method::lm:
-            run_lm(objective, at, options.acceleration, watch);
-            break;
-        case Method::scg:
-            run_scg(objective, at, options.curvature, watch);
-            break;
-        case Method::newton_cg:
-            run_newton_cg(objective, at, options.curvature, watch);
-            break;
-        case Method::cg:
-            run_cg(objective, at, options.conjugacy, watch);
-            break;
-        case Method::bfgs:
-            run_bfgs(objective, at, watch);
-            break;
-        case Method::lbfgs:
-            run_lbfgs(objective, at, memory, watch);
-            break;
-        case Method::gd:
-            run_gd(objective, at, watch);
-            break;
-        }
+        run(method, options, objective, at, memory, watch);
     } catch (const Interrupted&) {
         watch.end(interrupt.time_is_over() ? Ending::time : Ending::interrupted);
     }
@@ -150,6 +129,27 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const T
 
 } // namespace
 
+template <class T>
+void run(Method method, const MethodOptions& options, Objective<T>& objective, Point<T>& at,
+         LbfgsMemory<T>& memory, Course<T>& course) {
+    switch (method) {
+    case Method::lm:
+        return run_lm(objective, at, options.acceleration, course);
+    case Method::scg:
+        return run_scg(objective, at, options.curvature, course);
+    case Method::newton_cg:
+        return run_newton_cg(objective, at, options.curvature, course);
+    case Method::cg:
+        return run_cg(objective, at, options.conjugacy, course);
+    case Method::bfgs:
+        return run_bfgs(objective, at, course);
+    case Method::lbfgs:
+        return run_lbfgs(objective, at, memory, course);
+    case Method::gd:
+        return run_gd(objective, at, course);
+    }
+}
+
 double working_memory(index n, Method method, index pairs) {
     const auto weights = static_cast<double>(n);
     const double vectors = 10 + (method == Method::lbfgs ? 2 * static_cast<double>(pairs) : 0);
@@ -158,18 +158,18 @@ double working_memory(index n, Method method, index pairs) {
 }
 
 template <class T>
-Minimization minimize(const NetworkView& net, const Batch<T>& data, const T* alpha, Method method,
-                      const MethodOptions& options, const StoppingRules& rules,
+Minimization minimize(const NetworkView& net, const Batch<T>& data, const Penalty<T>* penalty,
+                      Method method, const MethodOptions& options, const StoppingRules& rules,
                       LbfgsMemory<T>& memory, T* w, IterationObserver& observer) {
-    return minimize_from(net, data, alpha, method, options, rules, memory, w, observer,
+    return minimize_from(net, data, penalty, method, options, rules, memory, w, observer,
                          Clock::now());
 }
 
 template <class T>
-std::vector<Minimization> minimize(const Ensemble<T>& ensemble, const T* alpha, Method method,
-                                   const MethodOptions& options, const StoppingRules& rules,
-                                   std::vector<LbfgsMemory<T>>& memories, T* w,
-                                   Interrupt& interrupt) {
+std::vector<Minimization>
+minimize(const Ensemble<T>& ensemble, const Penalty<T>* penalty, Method method,
+         const MethodOptions& options, const StoppingRules& rules,
+         std::vector<LbfgsMemory<T>>& memories, T* w, Interrupt& interrupt) {
     class Silent : public IterationObserver {
       public:
         explicit Silent(Interrupt& interrupt) : interrupt_(interrupt) {}
@@ -185,18 +185,20 @@ std::vector<Minimization> minimize(const Ensemble<T>& ensemble, const T* alpha, 
         Silent observer(own);
         const auto at = static_cast<std::size_t>(s);
         reports[at] =
-            minimize_from(ensemble.net, ensemble.samples_of(s), alpha, method, options, rules,
+            minimize_from(ensemble.net, ensemble.samples_of(s), penalty, method, options, rules,
                           memories[at], w + s * ensemble.net.n_weights, observer, start);
     });
     return reports;
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
-    template Minimization minimize(const NetworkView&, const Batch<T>&, const T*, Method,          \
+    template void run(Method, const MethodOptions&, Objective<T>&, Point<T>&, LbfgsMemory<T>&,     \
+                      Course<T>&);                                                                 \
+    template Minimization minimize(const NetworkView&, const Batch<T>&, const Penalty<T>*, Method, \
                                    const MethodOptions&, const StoppingRules&, LbfgsMemory<T>&,    \
                                    T*, IterationObserver&);                                        \
     template std::vector<Minimization> minimize(                                                   \
-        const Ensemble<T>&, const T*, Method, const MethodOptions&, const StoppingRules&,          \
+        const Ensemble<T>&, const Penalty<T>*, Method, const MethodOptions&, const StoppingRules&, \
         std::vector<LbfgsMemory<T>>&, /* NOLINT(bugprone-macro-parentheses) */                     \
         T*, Interrupt&);
 MLPCORE_INSTANTIATE(double)

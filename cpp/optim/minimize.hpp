@@ -1,4 +1,4 @@
-// Minimizing E(w) + 1/2 sum_i alpha_i w_i^2 on all samples: what is asked for, what comes back,
+// Minimizing E(w) + R(w), R a penalty, on all samples: what is asked for, what comes back,
 // and the entry point.
 #pragma once
 
@@ -67,22 +67,27 @@ class IterationObserver {
     virtual bool iteration_ended(const Minimization& course, const void* w) = 0;
 };
 
+// Runs one of the methods from `at` until the course says that it has ended.
+template <class T>
+void run(Method method, const MethodOptions& options, Objective<T>& objective, Point<T>& at,
+         LbfgsMemory<T>& memory, Course<T>& course);
+
 // The numbers that a method keeps for n weights, apart from what its derivatives take.
 double working_memory(index n, Method method, index pairs);
 
-// Lowers the objective from w, which becomes the lowest point found. `alpha` (W) may be null.
+// Lowers the objective from w, which becomes the lowest point found. `penalty` may be null.
 // L-BFGS begins with what is in `memory`, and leaves there what it ends with.
 template <class T>
-Minimization minimize(const NetworkView& net, const Batch<T>& data, const T* alpha, Method method,
-                      const MethodOptions& options, const StoppingRules& rules,
+Minimization minimize(const NetworkView& net, const Batch<T>& data, const Penalty<T>* penalty,
+                      Method method, const MethodOptions& options, const StoppingRules& rules,
                       LbfgsMemory<T>& memory, T* w, IterationObserver& observer);
 
 // The S networks of an ensemble from the rows of w, side by side; each becomes what it would
 // alone. Those that an interrupt leaves out stay as they are, with an empty history.
 template <class T>
-std::vector<Minimization> minimize(const Ensemble<T>& ensemble, const T* alpha, Method method,
-                                   const MethodOptions& options, const StoppingRules& rules,
-                                   std::vector<LbfgsMemory<T>>& memories, T* w,
-                                   Interrupt& interrupt);
+std::vector<Minimization>
+minimize(const Ensemble<T>& ensemble, const Penalty<T>* penalty, Method method,
+         const MethodOptions& options, const StoppingRules& rules,
+         std::vector<LbfgsMemory<T>>& memories, T* w, Interrupt& interrupt);
 
 } // namespace mlpcore

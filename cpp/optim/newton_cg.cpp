@@ -62,7 +62,10 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
     Steihaug<T> model(at.w.size());
     Point<T> trial(objective.size());
     double radius = 0, first_gradient = 0;
-    bool ended = course.ended(at);
+    bool ended = course.begun(at, [&](Archive& a) {
+        a("radius", radius);
+        a("first_gradient", first_gradient);
+    });
     while (!ended) {
         const double gradient_norm = std::sqrt(dot(at.g, at.g));
         if (radius == 0) {

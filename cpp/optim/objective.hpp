@@ -1,4 +1,4 @@
-// What the deterministic methods minimize, F(w) = scale (E(w) + 1/2 sum_i alpha_i w_i^2), on all
+// What the deterministic methods minimize, F(w) = scale (E(w) + R(w)) with a penalty R, on all
 // samples at once, with its derivatives, each evaluation counted.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "mlpcore/derivatives.hpp"
+#include "optim/penalty.hpp"
 
 namespace mlpcore {
 
@@ -29,15 +30,14 @@ template <class T> struct Point {
 
 template <class T> class Objective {
   public:
-    // `alpha` has an element for each weight, or is null where there is no penalty.
-    Objective(const NetworkView& net, const Batch<T>& data, double scale, const T* alpha,
+    // `penalty` may be null.
+    Objective(const NetworkView& net, const Batch<T>& data, double scale, const Penalty<T>* penalty,
               Interrupt* interrupt)
-        : net(net), data(data), scale(scale), alpha(alpha), interrupt(interrupt) {}
+        : net(net), data(data), scale(scale), interrupt(interrupt), penalty_(penalty) {}
 
     const NetworkView& net;
     const Batch<T>& data;
     const double scale;
-    const T* const alpha;
     Interrupt* const interrupt;
     Counts counts;
 
@@ -47,14 +47,10 @@ template <class T> class Objective {
     void evaluate(Point<T>& point) {
         const index n = size();
         point.error = error_gradient(point.w, data, point.g);
-        double penalty = 0;
-        for (index i = 0; alpha != nullptr && i < n; ++i) {
-            const auto at = static_cast<std::size_t>(i);
-            const T slope = static_cast<T>(scale) * alpha[i] * point.w[at];
-            point.g[at] += slope;
-            penalty += 0.5 * static_cast<double>(slope) * static_cast<double>(point.w[at]);
+        point.value = point.error;
+        if (penalty_ != nullptr) {
+            point.value += scale * penalty_->add_gradient(point.w.data(), scale, point.g.data());
         }
-        point.value = point.error + penalty;
         const Kernels<T>& k = kernels<T>();
         if (!std::isfinite(point.value) || k.first_nonfinite(n, point.g.data()) < n ||
             k.first_nonfinite(n, point.w.data()) < n) {
@@ -82,8 +78,8 @@ template <class T> class Objective {
         count(counts.products);
         hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
         multiply_by_scale(product);
-        for (std::size_t i = 0; alpha != nullptr && i < v.size(); ++i) {
-            product[i] += static_cast<T>(scale) * alpha[i] * v[i];
+        if (penalty_ != nullptr) {
+            penalty_->add_product(w.data(), v.data(), scale, product.data());
         }
     }
 
@@ -92,6 +88,13 @@ template <class T> class Objective {
         count(counts.hessians);
         hessian(net, w.data(), data, HessianKind::gauss_newton, h.data(), interrupt);
         multiply_by_scale(h);
+    }
+
+    // diagonal += scale d2R/dw_i^2
+    void add_penalty_diagonal(const std::vector<T>& w, std::vector<T>& diagonal) const {
+        if (penalty_ != nullptr) {
+            penalty_->add_diagonal(w.data(), scale, diagonal.data());
+        }
     }
 
   private:
@@ -110,6 +113,8 @@ template <class T> class Objective {
                            [this](T v) { return static_cast<T>(scale) * v; });
         }
     }
+
+    const Penalty<T>* const penalty_;
 };
 
 } // namespace mlpcore

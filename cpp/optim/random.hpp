@@ -23,6 +23,8 @@ class Random {
         }
     }
 
+    std::array<std::uint64_t, 4>& state() { return state_; }
+
     std::uint64_t next() {
         const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
         const std::uint64_t t = state_[1] << 17;

@@ -17,11 +17,13 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
     double lambda = -1, delta = 0; // delta = p.H p + lambda p.p
     bool success = true;
     index since_restart = 0;
-    if (course.ended(at)) {
-        return;
-    }
     assign(-1, at.g, p);
-    while (true) {
+    bool ended = course.begun(at, [&](Archive& a) {
+        a.fixed("p", p);
+        a("lambda", lambda);
+        a("since_restart", since_restart);
+    });
+    while (!ended) {
         const double pp = dot(p, p), mu = -dot(p, at.g);
         if (success) { // step 2
             objective.product(at.w, p, kind, hp);
@@ -46,9 +48,6 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
         const double before = lambda;
         if (success) { // step 7
             std::swap(at, trial);
-            if (course.ended(at)) {
-                return;
-            }
             const double beta = (dot(at.g, at.g) - dot(at.g, trial.g)) / mu;
             ++since_restart;
             if (since_restart >= objective.size()) {
@@ -70,7 +69,9 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
             const double short_of = std::isfinite(comparison) ? 1 - comparison : 3;
             lambda += delta * short_of / pp;
         }
-        if (!success) { // step 3, for the raised scale
+        if (success) {
+            ended = course.ended(at);
+        } else { // step 3, for the raised scale
             delta += (lambda - before) * pp;
         }
     }

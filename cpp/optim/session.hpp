@@ -1,5 +1,5 @@
 // What all optimizers share while a network is fitted: the objective, and the watch over its
-// course (history, best weights, patience, divergence).
+// course (history, best weights, patience, divergence, learning rate, checkpoints).
 #pragma once
 
 #include <algorithm>
@@ -26,18 +26,27 @@ template <class T> double total_weight(const Batch<T>& data) {
 template <class T> class TrainingSession {
   public:
     TrainingSession(const NetworkView& net, const Batch<T>& training, const Batch<T>& validation,
-                    const Settings& settings, const T* w, Observer& observer)
-        : net(net), training(training), settings(settings), validation_(validation),
-          observer_(observer), scale_(1 / total_weight(training)),
-          validation_scale_(1 / total_weight(validation)), best_(w, w + net.n_weights) {}
+                    const Penalty<T>* penalty, const Settings& settings, Archive* from, const T* w,
+                    Observer& observer)
+        : net(net), training(training), penalty(penalty), settings(settings),
+          validation_(validation), observer_(observer), from_(from),
+          scale_(1 / total_weight(training)), validation_scale_(1 / total_weight(validation)),
+          best_(w, w + net.n_weights), now_(best_) {
+        if (from_ != nullptr) {
+            visit(*from_);
+        }
+    }
 
     const NetworkView& net;
     const Batch<T>& training;
+    const Penalty<T>* const penalty;
     const Settings& settings;
     History history;
 
     index epoch() const { return static_cast<index>(history.training_error.size()) - 1; }
     const std::vector<T>& best_weights() const { return best_; }
+    // The weights to begin with.
+    const std::vector<T>& first_weights() const { return now_; }
     Interrupt* interrupt() { return &observer_.interrupt(); }
 
     // 1 / the total weight of the training samples.
@@ -45,39 +54,83 @@ template <class T> class TrainingSession {
     double mean_error(const T* w) { return scale_ * error(net, w, training, interrupt()); }
 
     // Mean error and the gradient of the objective over some samples whose total weight is
-    // 1 / scale, the weight decay in its share.
+    // 1 / scale, the penalty in its share; no longer than the longest allowed.
     double mean_gradient(const T* w, const Batch<T>& samples, double scale, T* g) {
         const double e = gradient(net, w, samples, g, interrupt());
-        const T decay = static_cast<T>(settings.weight_decay * scale_);
         for (index i = 0; i < net.n_weights; ++i) {
-            g[i] = static_cast<T>(scale) * g[i] + decay * w[i];
+            g[i] *= static_cast<T>(scale);
+        }
+        if (penalty != nullptr) {
+            penalty->add_gradient(w, scale_, g);
+        }
+        if (std::isfinite(settings.clip_norm)) {
+            const double norm = std::sqrt(kernels<T>().dot(net.n_weights, g, g));
+            for (index i = 0; norm > settings.clip_norm && i < net.n_weights; ++i) {
+                g[i] *= static_cast<T>(settings.clip_norm / norm);
+            }
         }
         return scale * e;
     }
     double mean_gradient(const T* w, T* g) { return mean_gradient(w, training, scale_, g); }
 
-    double penalty(const T* w) const {
-        return settings.weight_decay == 0
-                   ? 0.0
-                   : 0.5 * settings.weight_decay * scale_ * kernels<T>().dot(net.n_weights, w, w);
+    // The rate of the step that begins when `part` of the epoch under way is done.
+    double learning_rate(double part) const {
+        return settings.learning_rate * settings.schedule.share(static_cast<double>(epoch()) + part,
+                                                                settings.epochs, reductions_);
     }
+
+    // Before the first epoch: `state` names what the optimizer keeps besides the weights. True if
+    // the run is taken up from a checkpoint; that state has then been read, and the place is known.
+    bool is_taken_up(State state) {
+        state_ = std::move(state);
+        if (from_ != nullptr) {
+            state_(*from_);
+        }
+        return from_ != nullptr;
+    }
+    // Whether a run that is taken up has nothing left to do.
+    bool is_over() { return epoch() >= settings.epochs && stop(Stop::epochs); }
 
     // Takes note of an epoch that ended with w; true if the training should end. `objective` is the
     // training error with the penalty.
     bool record(double training_error, const T* w) {
-        return record(training_error, training_error + penalty(w), w);
+        return record(training_error, training_error + (penalty ? scale_ * penalty->value(w) : 0.0),
+                      w);
     }
     bool record(double training_error, double objective, const T* w) {
-        double validation_error = 0;
-        if (validation_.n > 0) {
-            validation_error = validation_scale_ * error(net, w, validation_, interrupt());
+        const bool over = note(training_error, objective, w);
+        if (history.stop != Stop::diverged && state_ && observer_.wants_checkpoint(over)) {
+            std::copy_n(w, net.n_weights, now_.begin());
+            Archive archive;
+            visit(archive);
+            state_(archive);
+            observer_.checkpoint(archive, best_.data());
         }
-        const double watched = validation_.n > 0 ? validation_error : objective;
-        const bool finite = std::isfinite(training_error) && std::isfinite(watched) &&
-                            kernels<T>().first_nonfinite(net.n_weights, w) == net.n_weights;
-        history.training_error.push_back(training_error);
+        return over;
+    }
+
+    bool stop(Stop reason) {
+        history.stop = reason;
+        return true;
+    }
+
+  private:
+    bool note(double training_error, double objective, const T* w) {
+        double watched = objective;
         if (validation_.n > 0) {
-            history.validation_error.push_back(validation_error);
+            watched = validation_scale_ * error(net, w, validation_, interrupt());
+            history.validation_error.push_back(watched);
+        }
+        history.training_error.push_back(training_error);
+        bool finite = std::isfinite(training_error) && std::isfinite(watched) &&
+                      kernels<T>().first_nonfinite(net.n_weights, w) == net.n_weights;
+        if (observer_.has_metric()) {
+            watched = finite ? observer_.metric(w) : std::numeric_limits<double>::quiet_NaN();
+            history.validation_metric.push_back(watched);
+            finite = std::isfinite(watched);
+        }
+        if (settings.optimizer != Optimizer::minimizer) {
+            history.learning_rate.push_back(learning_rate(0));
         }
         if (!finite) {
             return stop(Stop::diverged);
@@ -89,7 +142,14 @@ template <class T> class TrainingSession {
         }
         if (watched < reference_ - settings.min_delta) {
             reference_ = watched;
-            last_improvement_ = epoch();
+            last_improvement_ = last_reduction_ = epoch();
+        }
+        if (static_cast<double>(epoch() - last_reduction_) >= settings.schedule.every) {
+            ++reductions_; // looked at by the schedule of plateaus alone
+            last_reduction_ = epoch();
+            if (!history.learning_rate.empty()) {
+                history.learning_rate.back() = learning_rate(0);
+            }
         }
         if (observer_.epoch_ended(history, w)) {
             return stop(Stop::callback);
@@ -106,23 +166,33 @@ template <class T> class TrainingSession {
         return false;
     }
 
-    bool stop(Stop reason) {
-        history.stop = reason;
-        return true;
+    void visit(Archive& a) {
+        a("training_error", history.training_error);
+        a("validation_error", history.validation_error);
+        a("validation_metric", history.validation_metric);
+        a("learning_rate", history.learning_rate);
+        a("best_epoch", history.best_epoch);
+        a.fixed("best", best_);
+        a.fixed("now", now_);
+        a("lowest", lowest_);
+        a("reference", reference_);
+        a("last_improvement", last_improvement_);
+        a("last_reduction", last_reduction_);
+        a("reductions", reductions_);
     }
 
-  private:
     const Batch<T>& validation_;
     Observer& observer_;
+    Archive* from_;
+    State state_;
     double scale_, validation_scale_;
-    std::vector<T> best_;
+    std::vector<T> best_, now_;
     double lowest_ = std::numeric_limits<double>::infinity();
     double reference_ = std::numeric_limits<double>::infinity();
-    index last_improvement_ = 0;
+    index last_improvement_ = 0, last_reduction_ = 0, reductions_ = 0;
 };
 
-// The optimizers: each runs from w until the session says stop.
-template <class T> void run_sgd(TrainingSession<T>& session, T* w);
-template <class T> void run_adam(TrainingSession<T>& session, T* w);
+// The optimizers of first order: each runs from w until the session says stop.
+template <class T> void run_first_order(TrainingSession<T>& session, T* w);
 
 } // namespace mlpcore

@@ -9,11 +9,14 @@ namespace mlpcore {
 
 namespace {
 
-// L-BFGS of optim/lbfgs.cpp as an optimizer of train: on the mean objective, an iteration an epoch.
+// A method of minimize as an optimizer of train: on the mean objective, an iteration an epoch.
 template <class T> class Epochs : public Course<T> {
   public:
     explicit Epochs(TrainingSession<T>& session) : session_(session) {}
 
+    bool begun(const Point<T>& point, State state) override {
+        return session_.is_taken_up(std::move(state)) ? session_.is_over() : ended(point);
+    }
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
         return session_.record(point.error, point.value, point.w.data()) ||
@@ -25,39 +28,33 @@ template <class T> class Epochs : public Course<T> {
     TrainingSession<T>& session_;
 };
 
-template <class T> void train_by_lbfgs(TrainingSession<T>& session, const T* w) {
-    constexpr index pairs = 10;
+template <class T> void run_minimizer(TrainingSession<T>& session) {
+    constexpr index pairs = 10; // of lbfgs
     const index n = session.net.n_weights;
-    const std::vector<T> alpha(static_cast<std::size_t>(n),
-                               static_cast<T>(session.settings.weight_decay));
-    Objective<T> objective(session.net, session.training, session.scale(), alpha.data(),
+    const Settings& settings = session.settings;
+    Objective<T> objective(session.net, session.training, session.scale(), session.penalty,
                            session.interrupt());
     Point<T> at(n);
-    std::copy_n(w, n, at.w.begin());
+    at.w = session.first_weights();
     objective.evaluate(at);
-    LbfgsMemory<T> memory(n, pairs);
+    LbfgsMemory<T> memory(n, settings.method == Method::lbfgs ? pairs : 1);
     Epochs<T> course(session);
-    run_lbfgs(objective, at, memory, course);
+    run(settings.method, settings.options, objective, at, memory, course);
 }
 
 } // namespace
 
 template <class T>
 History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& validation,
-              const Settings& settings, T* w, Observer& observer) {
-    TrainingSession<T> session(net, training, validation, settings, w, observer);
-    std::vector<T> weights(w, w + net.n_weights);
+              const Penalty<T>* penalty, const Settings& settings, Archive* from, T* w,
+              Observer& observer) {
+    TrainingSession<T> session(net, training, validation, penalty, settings, from, w, observer);
     try {
-        switch (settings.optimizer) {
-        case Optimizer::adam:
-            run_adam(session, weights.data());
-            break;
-        case Optimizer::sgd:
-            run_sgd(session, weights.data());
-            break;
-        case Optimizer::lbfgs:
-            train_by_lbfgs(session, weights.data());
-            break;
+        if (settings.optimizer == Optimizer::minimizer) {
+            run_minimizer(session);
+        } else {
+            std::vector<T> weights = session.first_weights();
+            run_first_order(session, weights.data());
         }
     } catch (const Interrupted&) {
         session.stop(Stop::interrupted);
@@ -83,7 +80,8 @@ class MemberObserver : public Observer {
 
 template <class T>
 std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& validation,
-                           const Settings& settings, T* w, Interrupt& interrupt) {
+                           const Penalty<T>* penalty, const Settings& settings, T* w,
+                           Interrupt& interrupt) {
     History undone;
     undone.stop = Stop::interrupted;
     std::vector<History> histories(static_cast<std::size_t>(training.size), undone);
@@ -92,22 +90,19 @@ std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& valid
         Settings own = settings;
         own.seed += static_cast<std::uint64_t>(s);
         histories[static_cast<std::size_t>(s)] =
-            train(training.net, training.samples_of(s), validation.samples_of(s), own,
-                  w + s * training.net.n_weights, observer);
+            train(training.net, training.samples_of(s), validation.samples_of(s), penalty, own,
+                  nullptr, w + s * training.net.n_weights, observer);
     });
     return histories;
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
-    template std::vector<History> train(const Ensemble<T>&, const Ensemble<T>&, const Settings&,   \
-                                        T*, Interrupt&);
+    template History train(const NetworkView&, const Batch<T>&, const Batch<T>&,                   \
+                           const Penalty<T>*, const Settings&, Archive*, T*, Observer&);           \
+    template std::vector<History> train(const Ensemble<T>&, const Ensemble<T>&, const Penalty<T>*, \
+                                        const Settings&, T*, Interrupt&);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE
-
-template History train(const NetworkView&, const Batch<double>&, const Batch<double>&,
-                       const Settings&, double*, Observer&);
-template History train(const NetworkView&, const Batch<float>&, const Batch<float>&,
-                       const Settings&, float*, Observer&);
 
 } // namespace mlpcore

@@ -10,7 +10,7 @@ outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
 hessian_kinds: tuple[str, ...]
 product_kinds: tuple[str, ...]
-optimizers: tuple[str, ...]
+first_order_optimizers: tuple[str, ...]
 methods: tuple[str, ...]
 conjugacies: tuple[str, ...]
 elementary_functions: tuple[str, ...]
@@ -92,18 +92,12 @@ def train(
     sample_weight: ArrayLike | None,
     X_val: ArrayLike | None,
     T_val: ArrayLike | None,
-    optimizer: str,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    momentum: float,
-    weight_decay: float,
-    patience: int,
-    min_delta: float,
-    seed: int,
-    callback: Callable[[int, float, float | None, NDArray[Any]], object] | None,
-    progress: Callable[[int, float, float | None], object] | None,
-) -> tuple[NDArray[Any], list[tuple[NDArray[Any], NDArray[Any], int, Any]]]: ...
+    settings: dict[str, Any],
+    weight_decay: ArrayLike,
+    penalty: object,
+    called: dict[str, Any],
+    from_state: tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]] | None,
+) -> tuple[NDArray[Any], list[dict[str, Any]]]: ...
 def minimize(
     net: Network,
     w: ArrayLike,
@@ -112,6 +106,7 @@ def minimize(
     sample_weight: ArrayLike | None,
     method: str,
     weight_decay: ArrayLike,
+    penalty: object,
     iterations: int,
     gradient_tolerance: float,
     step_tolerance: float,

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
+from mlpcore.regularizers import Regularizer, as_penalty
 from mlpcore.results import html_table, text_table
 
 __all__ = ["EnsembleMinimizeResult", "LbfgsState", "MinimizeResult", "minimize"]
@@ -183,6 +184,7 @@ def minimize(
     *,
     method: Method = "lbfgs",
     weight_decay: ArrayLike = 0.0,
+    regularizer: Regularizer | None = None,
     sample_weight: ArrayLike | None = None,
     iterations: int = 1000,
     gradient_tolerance: float | None = None,
@@ -198,9 +200,10 @@ def minimize(
 ) -> Any:
     """Find weights that minimize the error on all samples, beginning at `w`.
 
-    The objective is ``F(w) = E(w) + 1/2 sum_i alpha_i w_i^2`` with E a **sum** over samples, as
-    ``net.error`` has it (PRML 5.112); it is not divided by anything. It never rises from one
-    iteration to the next. The loops are native; Python runs only for `callback`.
+    The objective is ``F(w) = E(w) + 1/2 sum_i alpha_i w_i^2 + R(w)`` with E a **sum** over samples,
+    as ``net.error`` has it (PRML 5.112), and R the `regularizer`; it is not divided by anything.
+    It never rises from one iteration to the next. The loops are native; Python runs only for
+    `callback`.
 
     Parameters
     ----------
@@ -237,6 +240,8 @@ def minimize(
     weight_decay : float or (W,) array-like
         alpha, the precision of a normal prior over all weights and biases, or over each,
         relative to a noise precision of 1.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        Other priors, or an error term of your own. lm takes the diagonal of its Hessian.
     sample_weight : (N,) array-like, optional
         Weights of the samples.
     iterations : int
@@ -318,6 +323,7 @@ def minimize(
         name: real_number(name, (f32 if single else f64) if given is None else given)
         for name, (given, f64, f32) in tolerances.items()
     }
+    weight_decay, penalty = as_penalty(net, weight_decay, regularizer, np.ndim(w) == 2)
     start = time.perf_counter()
     fitted, reports, states = _core.minimize(
         net._core,
@@ -327,6 +333,7 @@ def minimize(
         sample_weight,
         method=method,
         weight_decay=weight_decay,
+        penalty=penalty,
         iterations=whole_number("iterations", iterations, least=0),
         **limits,
         seconds=np.inf if seconds is None else real_number("seconds", seconds, positive=True),

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
+from mlpcore.network import Network
 
-__all__ = ["Standardizer", "unscale_jacobian"]
+__all__ = ["Standardizer", "rescale_weights", "unscale_jacobian"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +161,66 @@ def unscale_jacobian(
         raise ValueError(f"J has shape {values.shape}, expected (N, {expected[0]}, {expected[1]})")
     unscaled: NDArray[np.float64] = values * (targets.scale[:, np.newaxis] / inputs.scale)
     return unscaled
+
+
+def rescale_weights(
+    net: Network,
+    w: ArrayLike,
+    input_scale: ArrayLike = 1.0,
+    input_shift: ArrayLike = 0.0,
+    target_scale: ArrayLike = 1.0,
+    target_shift: ArrayLike = 0.0,
+) -> NDArray[Any]:
+    """The weights of the equivalent network for inputs a x + b and outputs c y + d.
+
+    ``net.forward(rescaled, a * X + b) == c * net.forward(w, X) + d``, by the first and the last
+    layer alone (PRML 5.115 to 5.120)::
+
+        W^1 -> W^1 / a,    b^1 -> b^1 - W^1 (b / a),    W^L -> c W^L,    b^L -> c b^L + d
+
+    Parameters
+    ----------
+    w : (W,) array_like
+    input_scale, input_shift : float or (D,) array_like
+        a, none zero, and b.
+    target_scale, target_shift : float or (K,) array_like
+        c and d; only for linear outputs.
+
+    Returns
+    -------
+    (W,) array of net.dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument has the wrong shape or is not finite, `input_scale` has a zero, or the
+        outputs of `net` are not linear and are to be rescaled.
+    """
+    a = _columns("input_scale", input_scale, net.n_inputs)
+    b = _columns("input_shift", input_shift, net.n_inputs)
+    c = _columns("target_scale", target_scale, net.n_outputs)
+    d = _columns("target_shift", target_shift, net.n_outputs)
+    if (a == 0).any():
+        raise ValueError("input_scale is zero, expected numbers other than 0")
+    if net.output != "linear" and ((c != 1).any() or (d != 0).any()):
+        raise ValueError(
+            f"target_scale, target_shift came with {net.output} outputs, expected linear ones"
+        )
+    values = as_float64("w", w)
+    parts = [(W.copy(), bias.copy()) for W, bias in net.unpack(values)]
+    first_W, first_bias = parts[0]
+    parts[0] = (first_W / a, first_bias - first_W @ (b / a))
+    last_W, last_bias = parts[-1]
+    parts[-1] = (c[:, np.newaxis] * last_W, c * last_bias + d)
+    return net.pack(parts)
+
+
+def _columns(name: str, given: ArrayLike, n: int) -> NDArray[np.float64]:
+    values = as_float64(name, given)
+    if values.shape not in ((), (n,)):
+        raise ValueError(f"{name} has shape {values.shape}, expected a number or ({n},)")
+    check_finite(name, values)
+    return np.broadcast_to(values, (n,))
 
 
 def as_float64(name: str, A: ArrayLike) -> NDArray[np.float64]:

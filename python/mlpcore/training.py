@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import html
+import itertools
+import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +15,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
+from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_checkpoint
 from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.progress import TrainingProgress
+from mlpcore.regularizers import Regularizer, as_penalty
+from mlpcore.results import html_table, text_table
+from mlpcore.schedules import Constant, Schedule, as_native
+from mlpcore.splitting import split_off
 
 __all__ = ["EnsembleTrainResult", "TrainResult", "train"]
 
 Array = NDArray[Any]
-Optimizer = Literal["adam", "sgd", "lbfgs"]
+Optimizer = Literal[
+    "adam",
+    "adamw",
+    "sgd",
+    "rprop",
+    "lm",
+    "scg",
+    "cg",
+    "newton-cg",
+    "bfgs",
+    "lbfgs",
+    "gd",
+]
 Stopped = Literal["epochs", "patience", "converged", "interrupted", "diverged", "callback"]
 Callback = Callable[[int, float, "float | None", Array], object]
+BestCallback = Callable[[int, Array], object]
+Metric = Callable[[Array, Array], float]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,19 +56,22 @@ class TrainResult:
         The weights of the best epoch, always finite.
     history : dict of (n_epochs + 1,) arrays
         "training_error" and, with validation data, "validation_error": the mean error of a sample
-        after each epoch, without weight decay; entry 0 is before the first epoch.
+        after each epoch, without the regularizer; entry 0 is before the first epoch. With a
+        metric "validation_metric", with a schedule "learning_rate".
     stopped : str
         Why it stopped: "epochs", "patience", "converged", "interrupted", "diverged", "callback".
     message : str
         The same as a sentence.
     best_epoch : int
-        The epoch of the weights `w`: lowest validation error, or lowest objective without
-        validation data.
+        The epoch of the weights `w`: lowest metric or validation error, or lowest objective
+        without validation data.
     n_epochs : int
         Epochs done.
     seconds : float
         Time spent.
     optimizer : str
+    validation_rows : (n_val,) array of int or None
+        The rows that `validation_fraction` split off.
     """
 
     w: Array
@@ -58,6 +82,7 @@ class TrainResult:
     n_epochs: int
     seconds: float
     optimizer: str
+    validation_rows: Array | None = None
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [
@@ -66,22 +91,18 @@ class TrainResult:
         ]
         for name, errors in self.history.items():
             if errors.size > self.best_epoch:
-                rows.append((name.replace("_", " "), f"{errors[self.best_epoch]:.6g} a sample"))
+                of = " a sample" if name.endswith("error") else ""
+                rows.append((name.replace("_", " "), f"{errors[self.best_epoch]:.6g}{of}"))
         rows.append(("optimizer", self.optimizer))
         rows.append(("weights", str(self.w.size)))
         rows.append(("seconds", f"{self.seconds:.3g}"))
         return rows
 
     def __repr__(self) -> str:
-        return "TrainResult\n" + "\n".join(f"  {k:<17}{v}" for k, v in self._rows())
+        return text_table("TrainResult", self._rows())
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(k)}</th>"
-            f"<td style='text-align:left'>{html.escape(v)}</td></tr>"
-            for k, v in self._rows()
-        )
-        return f"<table><caption>TrainResult</caption>{cells}</table>"
+        return html_table("TrainResult", self._rows())
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -152,20 +173,32 @@ def train(
     epochs: int = 1000,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    schedule: Schedule | None = None,
     momentum: float = 0.9,
+    nesterov: bool = False,
+    clip_norm: float | None = None,
     weight_decay: float = 0.0,
+    regularizer: Regularizer | None = None,
+    validation_fraction: float | None = None,
+    metric: Metric | None = None,
     patience: int | None = None,
     min_delta: float = 0.0,
     seed: int | None = None,
     sample_weight: ArrayLike | None = None,
     callback: Callback | None = None,
+    on_best: BestCallback | None = None,
+    on_stop: Callable[[TrainResult], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
     progress: bool = False,
 ) -> Any:
     """Fit the weights of a network, beginning at `w`.
 
-    Minimizes ``E(w) + weight_decay / 2 * w.w`` with E a sum over samples (PRML 5.112). The
-    optimizers see it divided by the total weight of the samples, so that a learning rate does not
-    depend on how many there are. The loop is native; Python runs only for `callback`.
+    Minimizes ``E(w) + weight_decay / 2 * w.w + R(w)`` with E a sum over samples and R the
+    `regularizer` (PRML 5.112). The optimizers see it divided by the total weight of the samples, so
+    that a learning rate does not depend on how many there are. The loop is native; Python runs only
+    for what it is given to call.
 
     Parameters
     ----------
@@ -173,39 +206,66 @@ def train(
         The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
         With w of shape (S, W) an ensemble of S networks is trained side by side, on the same data
         or each on its own (S, N, D); network s shuffles with `seed` + s and becomes, bit for bit,
-        what it would alone. An ensemble has no callback and no progress bar.
+        what it would alone. An ensemble has no callbacks, metric, checkpoint or progress bar.
     X_val, T_val : array-like, optional
         Validation data. With it the best epoch is that of the lowest validation error, without it
         that of the lowest objective; the weights of the best epoch are what comes back.
-    optimizer : {"adam", "sgd", "lbfgs"}
-        adam (Kingma and Ba, 2015), sgd with `momentum`, or lbfgs (Nocedal and Wright, 2006,
-        Algorithm 7.5; strong Wolfe line search; always on the full batch, an epoch is an
-        iteration).
+    optimizer : str
+        adam (Kingma and Ba, 2015); adamw (Loshchilov and Hutter, 2019: the weights shrink by
+        ``rate * weight_decay / sum of sample weights`` in each step, beside the gradient); sgd
+        with `momentum`; rprop (iRprop-: Igel and Huesken, 2003; on the full batch). Or a method of
+        `mlpcore.minimize`: lm, scg, cg, newton-cg, bfgs, lbfgs, gd; on the full batch, an epoch is
+        an iteration.
     epochs : int
         The most epochs.
     batch_size : int, optional
-        Samples of a step of adam or sgd; None is all of them. Batches are drawn without
+        Samples of a step of adam, adamw and sgd; None is all of them. Batches are drawn without
         replacement from a new shuffle (xoshiro256**, seeded by `seed`) in every epoch, and the
         training error of such an epoch is the mean over its batches as they came.
     learning_rate : float, optional
-        Of adam and sgd; None is 0.01 for either.
+        Of adam, adamw and sgd, and the first step of rprop; None is 0.01.
+    schedule : mlpcore.schedules.Schedule, optional
+        How the learning rate of adam, adamw and sgd changes; None is constant.
     momentum : float
         Of sgd.
+    nesterov : bool
+        Nesterov's momentum for sgd (Sutskever et al., 2013).
+    clip_norm : float, optional
+        A gradient (of the mean objective) that is longer is shortened to this norm (Pascanu,
+        Mikolov and Bengio, 2013). Of adam, adamw and sgd.
     weight_decay : float
         alpha, the precision of a normal prior over all weights and biases, relative to a noise
         precision of 1.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        Other priors, or an error term of your own.
+    validation_fraction : float, optional
+        Split off this share of the samples as validation data, by `seed`; for class labels the
+        same share of each class.
+    metric : callable, optional
+        ``metric(Y, T_val)`` with the outputs Y (N, K) for the validation data: a number to be
+        lowered in place of the validation error.
     patience : int, optional
         Stop after this many epochs without an improvement by more than `min_delta`.
     min_delta : float
         See `patience`.
     seed : int, optional
-        Of the shuffles; None takes one from the system.
+        Of the shuffles and the split; None takes one from the system.
     sample_weight : (N,) array-like, optional
         Weights of the training samples.
     callback : callable, optional
         Called as ``callback(epoch, training_error, validation_error, w)`` after each epoch (epoch
         0 is the start; validation_error is None without validation data; w is a copy). A true
         answer stops the training.
+    on_best, on_stop : callable, optional
+        Called as ``on_best(epoch, w)`` after each epoch that is the best until then, and as
+        ``on_stop(result)`` with what is about to be returned.
+    checkpoint : path, optional
+        Where the state is kept, every `checkpoint_seconds` (0 is after every epoch) and at the end.
+        The file is replaced as a whole; `mlpcore.load` reads the best weights from it.
+    resume : bool
+        Go on from `checkpoint` if that file exists; the outcome has the bits that it would have had
+        without the break. All other arguments must be as they were, but `w`, which is not looked
+        at, and `epochs`, which may have become more.
     progress : bool
         Show a progress bar on stderr if that is a terminal.
 
@@ -218,8 +278,14 @@ def train(
     Raises
     ------
     ValueError, TypeError
-        If an argument is unusable; the message names it. What `callback` raises is raised, except
+        If an argument is unusable; the message names it. What a callback raises is raised, except
         for KeyboardInterrupt.
+
+    Warns
+    -----
+    UserWarning
+        If the units of a hidden layer begin all alike, as from zero weights: they have the same
+        gradient and stay alike for ever.
 
     Examples
     --------
@@ -235,59 +301,203 @@ def train(
     if (X_val is None) != (T_val is None):
         given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
         raise ValueError(f"{given} came without {missing}, expected both or neither")
-    choice("optimizer", optimizer, _core.optimizers)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback is {callback!r}, expected a callable or None")
-    if callback is not None and np.ndim(w) == 2:
-        raise ValueError("callback came with an ensemble of networks, expected none")
-    epochs = whole_number("epochs", epochs, least=0)
-    rate = 0.01 if learning_rate is None else learning_rate
+    settings = _settings(
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        momentum=momentum,
+        nesterov=nesterov,
+        clip_norm=clip_norm,
+        patience=patience,
+        min_delta=min_delta,
+    )
+    decay = real_number("weight_decay", weight_decay)
+    called = {"callback": callback, "metric": metric, "on_best": on_best, "on_stop": on_stop}
+    for name, function in called.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} is {function!r}, expected a callable or None")
+    ensemble = np.ndim(w) == 2
+    for name, value in (*called.items(), ("checkpoint", checkpoint)):
+        if value is not None and ensemble:
+            raise ValueError(f"{name} came with an ensemble of networks, expected none")
+    if flag("resume", resume) and checkpoint is None:
+        raise ValueError("resume came without checkpoint, expected the file to go on from")
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
+    settings["seed"] = whole_number("seed", seed, least=0)
+    identity = {
+        **{name: settings[name] for name in ("optimizer", "batch_size", "learning_rate")},
+        **{name: settings[name] for name in ("momentum", "nesterov", "schedule")},
+        "clip_norm": None if clip_norm is None else settings["clip_norm"],
+        "weight_decay": decay,
+        "regularizer": None if regularizer is None else repr(regularizer),
+        "data": None
+        if checkpoint is None
+        else digest(X, T, sample_weight, X_val, T_val, validation_fraction),
+    }
+    from_state: Checkpoint | None = None
+    if resume and checkpoint is not None and os.path.exists(checkpoint):
+        from_state = read_checkpoint(checkpoint, net, identity)
+        settings["seed"] = int(from_state.settings["seed"])
+    rows: Array | None = None
+    if validation_fraction is not None:
+        if X_val is not None:
+            raise ValueError("validation_fraction came with X_val, expected one of them")
+        kept, rows = _split(net, X, T, validation_fraction, settings["seed"])
+        X, T = np.asarray(X), np.asarray(T)
+        X, T, X_val, T_val = X[kept], T[kept], X[rows], T[rows]
+        sample_weight = None if sample_weight is None else np.asarray(sample_weight)[kept]
+    if metric is not None and X_val is None:
+        raise ValueError("metric came without validation data, expected X_val and T_val")
+    if settings["optimizer"] == "adamw":
+        settings["decay"], decay = decay, 0.0
+    native_decay, penalty = as_penalty(net, decay, regularizer, ensemble)
+    if epochs > 0 and from_state is None:
+        _warn_of_symmetry(net, w)
+
+    def measure(now: Array) -> float:
+        return float(metric(net.forward(now, X_val), T_val))  # type: ignore[misc, arg-type]
+
+    def keep(numbers: dict[str, Array], words: dict[str, Array], best: Array) -> None:
+        state = Checkpoint({**identity, "seed": settings["seed"]}, numbers, words)
+        write_checkpoint(checkpoint, net, best, state)  # type: ignore[arg-type]
+
     start = time.perf_counter()
-    with TrainingProgress(epochs, enabled=flag("progress", progress)) as display:
+    with TrainingProgress(settings["epochs"], enabled=flag("progress", progress)) as display:
         fitted, reports = _core.train(
             net._core,
-            w,
+            w if from_state is None else np.zeros(net.n_weights, net.dtype),
             X,
             T,
             sample_weight,
             X_val,
             T_val,
-            optimizer=optimizer,
-            epochs=epochs,
-            batch_size=0 if batch_size is None else whole_number("batch_size", batch_size, least=1),
-            learning_rate=real_number("learning_rate", rate, positive=True),
-            momentum=real_number("momentum", momentum, below=1),
-            weight_decay=real_number("weight_decay", weight_decay),
-            patience=0 if patience is None else whole_number("patience", patience, least=1),
-            min_delta=real_number("min_delta", min_delta),
-            seed=whole_number("seed", seed, least=0),
-            callback=callback,
-            progress=display if display.visible else None,
+            settings=settings,
+            weight_decay=native_decay,
+            penalty=penalty,
+            called={
+                "epoch_ended": callback,
+                "best": on_best,
+                "metric": None if metric is None else measure,
+                "progress": display if display.visible else None,
+                "checkpoint": None if checkpoint is None else keep,
+                "checkpoint_seconds": real_number("checkpoint_seconds", checkpoint_seconds),
+            },
+            from_state=None if from_state is None else (from_state.numbers, from_state.words),
         )
     seconds = time.perf_counter() - start
+    shown = {"training_error"}
+    shown |= {"validation_error"} if X_val is not None else set()
+    shown |= {"validation_metric"} if metric is not None else set()
+    shown |= {"learning_rate"} if schedule is not None else set()
     members = [
-        _result(one, report, optimizer, seconds, patience, X_val is not None)
+        _result(one, report, optimizer, seconds, patience, shown, rows)
         for one, report in zip(np.atleast_2d(fitted), reports, strict=True)
     ]
-    return EnsembleTrainResult(fitted, tuple(members)) if fitted.ndim == 2 else members[0]
+    if fitted.ndim == 2:
+        return EnsembleTrainResult(fitted, tuple(members))
+    if on_stop is not None:
+        on_stop(members[0])
+    return members[0]
+
+
+def _settings(
+    *,
+    optimizer: str,
+    epochs: int,
+    batch_size: int | None,
+    learning_rate: float | None,
+    schedule: Schedule | None,
+    momentum: float,
+    nesterov: bool,
+    clip_norm: float | None,
+    patience: int | None,
+    min_delta: float,
+) -> dict[str, Any]:
+    """What the native loop is told, checked."""
+    first_order = _core.first_order_optimizers
+    choice("optimizer", optimizer, (*first_order, *_core.methods))
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise TypeError(f"schedule is {schedule!r}, expected a mlpcore.schedules.Schedule or None")
+    stepping = tuple(name for name in first_order if name != "rprop")
+    for name, given in (("schedule", schedule), ("clip_norm", clip_norm)):
+        if given is not None and optimizer not in stepping:
+            raise ValueError(
+                f"{name} came with optimizer {optimizer!r}, expected one of {', '.join(stepping)}"
+            )
+    if flag("nesterov", nesterov) and optimizer != "sgd":
+        raise ValueError(f"nesterov came with optimizer {optimizer!r}, expected 'sgd'")
+    if batch_size is not None:
+        whole_number("batch_size", batch_size, least=1)
+    rate = 0.01 if learning_rate is None else learning_rate
+    return {
+        "optimizer": optimizer,
+        "epochs": whole_number("epochs", epochs, least=0),
+        "batch_size": batch_size if batch_size is not None and optimizer in stepping else 0,
+        "learning_rate": real_number("learning_rate", rate, positive=True),
+        "schedule": as_native(Constant() if schedule is None else schedule),
+        "momentum": real_number("momentum", momentum, below=1),
+        "nesterov": nesterov,
+        "decay": 0.0,
+        "clip_norm": np.inf
+        if clip_norm is None
+        else real_number("clip_norm", clip_norm, positive=True),
+        "patience": 0 if patience is None else whole_number("patience", patience, least=1),
+        "min_delta": real_number("min_delta", min_delta),
+    }
+
+
+def _split(
+    net: Network, X: ArrayLike, T: ArrayLike, fraction: float, seed: int
+) -> tuple[Array, Array]:
+    """Rows to train on and to validate on, the classes in equal shares."""
+    X, T = np.asarray(X), np.asarray(T)
+    if X.ndim != 2 or T.ndim not in (1, 2) or len(T) != len(X):
+        raise ValueError(
+            f"validation_fraction came with X of shape {X.shape} and T of shape {T.shape}, "
+            f"expected (N, D) and (N, K) or (N,)"
+        )
+    labels = None
+    if net.output == "softmax":
+        labels = T.argmax(axis=1) if T.ndim == 2 else T
+    elif net.output == "sigmoid" and net.n_outputs == 1:
+        labels = T.reshape(-1)
+    return split_off(len(X), fraction, seed, labels)
+
+
+def _warn_of_symmetry(net: Network, w: ArrayLike) -> None:
+    """The units of a hidden layer that begin alike stay alike."""
+    w = np.asarray(w)
+    if w.ndim != 1 or w.shape != (net.n_weights,):
+        return
+    parts = net.unpack(w)
+    for layer, ((W, b), (W_next, _)) in enumerate(itertools.pairwise(parts)):
+        alike = (W == W[:1]).all() and (b == b[:1]).all() and (W_next == W_next[:, :1]).all()
+        if len(W) > 1 and alike:
+            warnings.warn(
+                f"the {len(W)} units of hidden layer {layer + 1} begin all alike and will stay so, "
+                f"as they have the same gradient; begin at net.init(seed) instead",
+                UserWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def _result(
     w: Array,
-    report: tuple[Array, Array, int, Stopped],
+    report: dict[str, Any],
     optimizer: str,
     seconds: float,
     patience: int | None,
-    has_validation: bool,
+    shown: set[str],
+    rows: Array | None,
 ) -> TrainResult:
-    training, validation, best_epoch, stopped = report
+    history = {name: curve for name, curve in report["history"].items() if name in shown}
+    stopped, best_epoch = report["stopped"], report["best_epoch"]
     # Interrupted in its very first pass, a training has no history.
-    n_epochs = max(training.size - 1, 0)
-    history = {"training_error": training}
-    if has_validation:
-        history["validation_error"] = validation
+    n_epochs = max(history["training_error"].size - 1, 0)
     return TrainResult(
         w=w,
         history=history,
@@ -297,6 +507,7 @@ def _result(
         n_epochs=n_epochs,
         seconds=seconds,
         optimizer=optimizer,
+        validation_rows=rows,
     )
 
 

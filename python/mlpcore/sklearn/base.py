@@ -240,7 +240,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         else:
             whole_number("max_iter", self.max_iter, least=1)
         return {
-            "optimizer": choice("solver", self.solver, _core.optimizers),
+            "optimizer": choice(
+                "solver", self.solver, (*_core.first_order_optimizers, *_core.methods)
+            ),
             "learning_rate": real_number(
                 "learning_rate_init", self.learning_rate_init, positive=True
             ),

@@ -1,0 +1,77 @@
+// The state of a run by name: written at a checkpoint, read when the run is taken up again. A
+// method names its state once, and the archive knows which way it goes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "mlpcore/architecture.hpp"
+
+namespace mlpcore {
+
+class Archive {
+  public:
+    std::map<std::string, std::vector<double>> numbers; // float and counts are exact in double
+    std::map<std::string, std::vector<std::uint64_t>> words;
+    bool is_read = false;
+
+    template <class T> void operator()(const std::string& name, std::vector<T>& x) {
+        if (!is_read) {
+            numbers[name].assign(x.begin(), x.end());
+            return;
+        }
+        x.clear();
+        for (const double value : find(numbers, name)) {
+            x.push_back(static_cast<T>(value));
+        }
+    }
+    // A vector of a length that is known.
+    template <class T> void fixed(const std::string& name, std::vector<T>& x) {
+        const std::size_t length = x.size();
+        (*this)(name, x);
+        if (x.size() != length) {
+            throw std::invalid_argument("the checkpoint has " + std::to_string(x.size()) +
+                                        " numbers of " + name + ", expected " +
+                                        std::to_string(length));
+        }
+    }
+    void operator()(const std::string& name, double& x) { single(name, x); }
+    void operator()(const std::string& name, index& x) { single(name, x); }
+    void operator()(const std::string& name, bool& x) { single(name, x); }
+    void operator()(const std::string& name, std::array<std::uint64_t, 4>& x) {
+        if (!is_read) {
+            words[name].assign(x.begin(), x.end());
+            return;
+        }
+        const auto& found = find(words, name);
+        if (found.size() != x.size()) {
+            throw std::invalid_argument("the checkpoint has a damaged " + name);
+        }
+        std::copy(found.begin(), found.end(), x.begin());
+    }
+
+  private:
+    template <class T> void single(const std::string& name, T& x) {
+        std::vector<double> one{static_cast<double>(x)};
+        fixed(name, one);
+        x = static_cast<T>(one.front());
+    }
+    template <class Map>
+    static const typename Map::mapped_type& find(const Map& map, const std::string& name) {
+        const auto found = map.find(name);
+        if (found == map.end()) {
+            throw std::invalid_argument("the checkpoint lacks " + name);
+        }
+        return found->second;
+    }
+};
+
+// Names the state of a method to an archive.
+using State = std::function<void(Archive&)>;
+
+} // namespace mlpcore

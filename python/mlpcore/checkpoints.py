@@ -1,0 +1,110 @@
+"""Checkpoints of a training: what it needs to be taken up again, in one file.
+
+The file is one that `mlpcore.load` reads: the network with the best weights until then and, as
+extras, the state. It is replaced as a whole (`mlpcore.save`), so that a kill at any moment leaves a
+checkpoint that is good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpcore.network import Network
+from mlpcore.persistence import load, save
+
+__all__ = ["Checkpoint", "digest", "read_checkpoint", "write_checkpoint"]
+
+Array = NDArray[Any]
+
+# What must be the same when a run is taken up, for the outcome to be the same bits.
+SAME = (
+    "optimizer",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "nesterov",
+    "schedule",
+    "clip_norm",
+    "weight_decay",
+    "regularizer",
+    "data",
+)
+
+
+class Checkpoint(NamedTuple):
+    """The settings and the state of a run.
+
+    Attributes
+    ----------
+    settings : dict
+        With the names in `SAME`, and "seed".
+    numbers, words : dict of arrays
+        The state of the native loop.
+    """
+
+    settings: dict[str, Any]
+    numbers: dict[str, Array]
+    words: dict[str, Array]
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str], net: Network, best: Array, checkpoint: Checkpoint
+) -> None:
+    """Replace the file by this checkpoint."""
+    arrays = {f"number_{name}": values for name, values in checkpoint.numbers.items()}
+    arrays |= {f"word_{name}": values for name, values in checkpoint.words.items()}
+    save(path, net, best, checkpoint=checkpoint.settings, **arrays)
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], net: Network, settings: dict[str, Any]
+) -> Checkpoint:
+    """The checkpoint of a run with this network and these settings.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or of another run; the message says what differs.
+    OSError
+        If it can't be read.
+    """
+    saved = load(path)
+    before = saved.extras.get("checkpoint")
+    if not isinstance(before, dict):
+        raise ValueError(f"checkpoint {os.fspath(path)} is a model, but not of a training")
+    if saved.net != net:
+        raise ValueError(f"checkpoint {os.fspath(path)} is of {saved.net}, expected {net}")
+    for name in SAME:
+        if before.get(name) != settings[name]:
+            what = (
+                "is of a training on other data"
+                if name == "data"
+                else f"has {name} {before.get(name)!r}, expected {settings[name]!r}"
+            )
+            raise ValueError(f"checkpoint {os.fspath(path)} {what}")
+    numbers, words = (
+        {
+            name.removeprefix(prefix): np.asarray(values)
+            for name, values in saved.extras.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("number_", "word_")
+    )
+    return Checkpoint(before, numbers, words)
+
+
+def digest(*arrays: Any) -> str:
+    """A number that is the same for the same arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        if array is not None:
+            array = np.ascontiguousarray(array)
+            total.update(f"{array.dtype.str}{array.shape}".encode())
+            total.update(array.tobytes())
+        total.update(b"|")
+    return total.hexdigest()

@@ -1,0 +1,123 @@
+"""Schedules of the learning rate: its course over the epochs, as a share of ``learning_rate``.
+
+A schedule is called as ``schedule(done, epochs)``, the epochs done and those there will be at most,
+and answers with the share; within an epoch of several batches `done` counts the part that is over.
+That formula is what the native loops compute.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mlpcore.checks import real_number, whole_number
+
+__all__ = ["Constant", "Cosine", "OneCycle", "Plateau", "Schedule", "Step"]
+
+
+class Schedule:
+    """What all schedules are."""
+
+    def _native(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+def as_native(schedule: Schedule) -> dict[str, Any]:
+    """The schedule as the native loops take it."""
+    none = {"factor": 1.0, "every": 1.0, "start": 1.0, "warmup": 0.0, "final": 0.0}
+    return none | schedule._native()
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate in all epochs."""
+
+    def __call__(self, done: float, epochs: int) -> float:
+        return 1.0
+
+    def _native(self) -> dict[str, Any]:
+        return {"kind": "constant"}
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """``factor^floor(done / every)``: the rate is multiplied by `factor` every so many epochs."""
+
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        whole_number("every", self.every, least=1)
+        real_number("factor", self.factor, positive=True)
+
+    def __call__(self, done: float, epochs: int) -> float:
+        return float(self.factor ** math.floor(done / self.every))
+
+    def _native(self) -> dict[str, Any]:
+        return {"kind": "step", "every": float(self.every), "factor": float(self.factor)}
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """``final + (1 - final) (1 + cos(pi done / epochs)) / 2`` (Loshchilov and Hutter, 2017, 5)."""
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        real_number("final", self.final)
+
+    def __call__(self, done: float, epochs: int) -> float:
+        return _between(1.0, self.final, min(done / max(epochs, 1), 1.0))
+
+    def _native(self) -> dict[str, Any]:
+        return {"kind": "cosine", "final": float(self.final)}
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up from `start` within the part `warmup` of all epochs, then down to `final` (Smith and
+    Topin, 2018), each by half a cosine."""
+
+    warmup: float = 0.3
+    start: float = 0.04
+    final: float = 1e-4
+
+    def __post_init__(self) -> None:
+        real_number("warmup", self.warmup, positive=True, below=1)
+        real_number("start", self.start, positive=True)
+        real_number("final", self.final)
+
+    def __call__(self, done: float, epochs: int) -> float:
+        progress = min(done / max(epochs, 1), 1.0)
+        if progress < self.warmup:
+            return _between(self.start, 1.0, progress / self.warmup)
+        return _between(1.0, self.final, (progress - self.warmup) / (1 - self.warmup))
+
+    def _native(self) -> dict[str, Any]:
+        return {
+            "kind": "one_cycle",
+            "warmup": float(self.warmup),
+            "start": float(self.start),
+            "final": float(self.final),
+        }
+
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    """The rate is multiplied by `factor` when `patience` epochs brought no improvement by more
+    than ``min_delta`` of the validation error (the objective without validation data)."""
+
+    patience: int = 20
+    factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        whole_number("patience", self.patience, least=1)
+        real_number("factor", self.factor, positive=True, below=1)
+
+    def _native(self) -> dict[str, Any]:
+        return {"kind": "plateau", "every": float(self.patience), "factor": float(self.factor)}
+
+
+def _between(a: float, b: float, part: float) -> float:
+    return b + 0.5 * (a - b) * (1 + math.cos(math.pi * part))

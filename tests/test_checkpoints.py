@@ -1,0 +1,198 @@
+"""Checkpoints: a run that was broken off, by whatever, becomes to the bit what it would have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from cases import assert_same_bits
+
+import mlpcore
+from mlpcore.regularizers import L1, Regularizer
+from mlpcore.schedules import OneCycle, Plateau
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.standard_normal((41, 2))
+T = np.sin(2 * X[:, :1]) + 0.2 * RANDOM.standard_normal((41, 1))
+OPTIMIZERS = [
+    {"optimizer": "sgd", "batch_size": 7, "nesterov": True, "schedule": Plateau(2)},
+    {"optimizer": "adam", "batch_size": 7, "schedule": OneCycle(), "clip_norm": 0.1},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "rprop"},
+    *({"optimizer": m} for m in ("lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd")),
+]
+
+
+class Stop(Exception):
+    pass
+
+
+def run(dtype, epochs=25, **options):
+    net = mlpcore.Network((2, 6, 1), dtype=dtype)
+    return mlpcore.train(
+        net,
+        net.init(0),
+        X[:30],
+        T[:30],
+        X[30:],
+        T[30:],
+        epochs=epochs,
+        seed=9,
+        regularizer=L1(0.01),
+        **options,
+    )
+
+
+def assert_same(result, expected):
+    assert_same_bits(result.w, expected.w)
+    assert result.history.keys() == expected.history.keys()
+    for name, curve in expected.history.items():
+        assert_same_bits(result.history[name], curve)
+    assert (result.stopped, result.best_epoch) == (expected.stopped, expected.best_epoch)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("options", OPTIMIZERS, ids=lambda o: o["optimizer"])
+def test_a_run_that_is_taken_up(options, dtype, tmp_path):
+    expected = run(dtype, **options)
+    for broken_off in (1, 2, 13):
+        file = tmp_path / f"{broken_off}.mlp"
+        state = {"checkpoint": file, "checkpoint_seconds": 0, "resume": True}
+
+        def stop(epoch, *_, last=broken_off):
+            if epoch == last:
+                raise Stop
+
+        with pytest.raises(Stop):
+            run(dtype, callback=stop, **state, **options)
+        assert file.exists()
+        assert_same(run(dtype, **state, **options), expected)
+        assert_same(run(dtype, **state, **options), expected)  # nothing left to do
+        saved = mlpcore.load(file)
+        assert_same_bits(saved.w, expected.w)
+
+
+def test_more_epochs(tmp_path):
+    """Of a run that was finished: those that a longer one would have had."""
+    state = {"checkpoint": tmp_path / "a", "resume": True, "optimizer": "adam", "batch_size": 4}
+    run("float64", 10, **state)
+    state["checkpoint_seconds"] = 1000
+    assert_same(run("float64", 20, **state), run("float64", 20, optimizer="adam", batch_size=4))
+
+
+SCRIPT = """
+import sys, time
+sys.path[:0] = {path!r}
+import test_checkpoints
+test_checkpoints.run(
+    "float64", 10**9, optimizer="adam", batch_size=5, checkpoint={file!r}, checkpoint_seconds=0,
+    callback=lambda epoch, *_: epoch == 3 and print("going", flush=True),
+)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_after_kill_9(tmp_path):
+    file = tmp_path / "run.mlp"
+    script = SCRIPT.format(path=[os.path.dirname(__file__), *sys.path], file=str(file))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"going\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+    options = {"optimizer": "adam", "batch_size": 5}
+    done = len(mlpcore.load(file).extras["number_training_error"]) - 1
+    epochs = done + 5
+    result = run("float64", epochs, checkpoint=file, resume=True, **options)
+    assert_same(result, run("float64", epochs, **options))
+
+
+def test_ctrl_c(tmp_path):
+    """What a KeyboardInterrupt ends can be taken up as well."""
+
+    def interrupt(epoch, *_):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    state = {"checkpoint": tmp_path / "a", "resume": True, "optimizer": "lbfgs"}
+    assert run("float64", callback=interrupt, **state).stopped == "interrupted"
+    assert_same(run("float64", **state), run("float64", optimizer="lbfgs"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "sgd"}, "has optimizer 'adam', expected 'sgd'"),
+        ({"batch_size": 3}, "has batch_size 4, expected 3"),
+        ({"learning_rate": 0.5}, "has learning_rate 0.01, expected 0.5"),
+        ({"weight_decay": 0.5}, "has weight_decay 0.0, expected 0.5"),
+        ({"regularizer": L1(2)}, r"has regularizer .*L1\(strength=0.01"),
+        ({"T": T[:30] + 1}, "is of a training on other data"),
+        ({"net": mlpcore.Network((2, 7, 1))}, r"is of Network\(\(2, 6, 1\)"),
+    ],
+)
+def test_another_run(change, message, tmp_path):
+    net = mlpcore.Network((2, 6, 1))
+    good = {"net": net, "X": X[:30], "T": T[:30], "optimizer": "adam", "batch_size": 4}
+    good |= {"regularizer": L1(0.01), "checkpoint": tmp_path / "a", "epochs": 3}
+    mlpcore.train(w=net.init(0), **good)
+    before = (tmp_path / "a").read_bytes()
+    with pytest.raises(ValueError, match=message):
+        mlpcore.train(
+            **{"w": np.zeros(change.get("net", net).n_weights)} | good | change, resume=True
+        )
+    assert (tmp_path / "a").read_bytes() == before
+
+
+def test_files_that_are_no_checkpoints(tmp_path):
+    net = mlpcore.Network((2, 6, 1))
+    mlpcore.save(tmp_path / "model", net, net.init(0))
+    with pytest.raises(ValueError, match="is a model, but not of a training"):
+        run("float64", checkpoint=tmp_path / "model", resume=True)
+    (tmp_path / "junk").write_bytes(b"junk")
+    with pytest.raises(mlpcore.ModelFileError):
+        run("float64", checkpoint=tmp_path / "junk", resume=True)
+    with pytest.raises(OSError, match="No such file"):
+        run("float64", checkpoint=tmp_path / "none" / "a")
+
+
+@pytest.mark.parametrize("name", ["velocity", "now", "order", "lowest"])
+def test_a_checkpoint_that_is_damaged(name, tmp_path):
+    file = tmp_path / "a"
+    state = {"checkpoint": file, "optimizer": "sgd", "batch_size": 4}
+    run("float64", 3, **state)
+    saved = mlpcore.load(file)
+    for values in (None, np.zeros(2)):
+        extras = {k: v for k, v in saved.extras.items() if k != f"number_{name}"}
+        if values is not None:
+            extras[f"number_{name}"] = values
+        mlpcore.save(file, saved.net, saved.w, **extras)
+        with pytest.raises(ValueError, match=f"the checkpoint (lacks|has 2 numbers of) {name}"):
+            run("float64", 5, resume=True, **state)
+
+
+def test_the_memory_of_a_regularizer_that_is_not_of_ours(tmp_path):
+    """Its repr is what tells it from another."""
+
+    class Own(Regularizer):
+        def __repr__(self):
+            return "Own()"
+
+        def value(self, net, w):
+            return float(w @ w)
+
+        def gradient(self, net, w):
+            return 2 * w
+
+    net = mlpcore.Network((2, 3, 1))
+    options = {"optimizer": "lbfgs", "regularizer": Own(), "checkpoint": tmp_path / "a"}
+    mlpcore.train(net, net.init(0), X, T, epochs=4, **options)
+    again = mlpcore.train(net, net.init(0), X, T, epochs=9, resume=True, **options)
+    whole = mlpcore.train(
+        net, net.init(0), X, T, epochs=9, **{k: options[k] for k in ("optimizer", "regularizer")}
+    )
+    assert_same_bits(again.w, whole.w)

@@ -1,0 +1,131 @@
+"""Many starts at once, the sweep over sizes, and the splits that they are judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import assert_same_bits
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mlpcore
+from mlpcore.splitting import split_off
+
+RANDOM = np.random.default_rng(0)
+X = np.linspace(-1, 1, 50)[:, None]
+T = np.sin(4 * X) + 0.1 * RANDOM.standard_normal(X.shape)
+X_VAL = RANDOM.uniform(-1, 1, (40, 1))
+T_VAL = np.sin(4 * X_VAL) + 0.1 * RANDOM.standard_normal(X_VAL.shape)
+
+
+def test_each_start_is_a_training_of_its_own():
+    net = mlpcore.Network((1, 4, 1))
+    options = {"optimizer": "adam", "epochs": 20, "batch_size": 8}
+    result = mlpcore.multistart(net, X, T, X_VAL, T_VAL, starts=5, seed=7, **options)
+    fewer = mlpcore.multistart(net, X, T, X_VAL, T_VAL, starts=2, seed=7, **options)
+    assert_same_bits(fewer.w, result.w[:2])
+    for s in range(5):
+        w = net.init(np.random.default_rng([7, s]))
+        alone = mlpcore.train(net, w, X, T, X_VAL, T_VAL, seed=7 + s, **options)
+        assert_same_bits(result.w[s], alone.w)
+    errors = [r.history["validation_error"][r.best_epoch] for r in result]
+    assert result.best() is result[int(np.argmin(errors))]
+    assert len(np.unique(result.w, axis=0)) == 5
+
+
+def test_sweep():
+    result = mlpcore.sweep(
+        X, T, X_VAL, T_VAL, hidden=(1, (3, 2), 8), starts=6, seed=1, epochs=50, weight_decay=1e-3
+    )
+    assert result.hidden == ((1,), (3, 2), (8,))
+    assert [net.layers for net in result.networks] == [(1, 1, 1), (1, 3, 2, 1), (1, 8, 1)]
+    assert result.training_errors.shape == result.validation_errors.shape == (3, 6)
+    for net, of_size, errors in zip(
+        result.networks, result.results, result.validation_errors, strict=True
+    ):
+        alone = mlpcore.multistart(
+            net, X, T, X_VAL, T_VAL, starts=6, seed=1, epochs=50, weight_decay=1e-3
+        )
+        assert_same_bits(of_size.w, alone.w)
+        for w, error in zip(of_size.w, errors, strict=True):
+            assert error == pytest.approx(net.error(w, X_VAL, T_VAL) / len(X_VAL), rel=1e-12)
+    net, best = result.best()
+    assert result.validation_errors.min() == best.history["validation_error"][best.best_epoch]
+    assert result.best_hidden == net.layers[1:-1]
+    assert "3-2" in repr(result)
+    assert "<table>" in result._repr_html_()
+
+
+def test_a_sweep_without_validation_data():
+    result = mlpcore.sweep(X, T, hidden=[1, 2], starts=3, seed=0, epochs=30)
+    assert result.validation_errors is None
+    assert result.best()[1].history["training_error"].min() == result.training_errors.min()
+
+
+def test_a_sweep_that_splits():
+    labels = (X[:, 0] > 0.2).astype(int)
+    weight = RANDOM.uniform(1, 2, 50)
+    result = mlpcore.sweep(
+        X,
+        labels,
+        hidden=[2],
+        starts=3,
+        seed=0,
+        epochs=30,
+        output="softmax",
+        validation_fraction=0.2,
+        sample_weight=weight,
+    )
+    rows = result.validation_rows
+    kept = np.setdiff1d(np.arange(50), rows)
+    alone = mlpcore.multistart(
+        result.networks[0],
+        X[kept],
+        labels[kept],
+        X[rows],
+        labels[rows],
+        starts=3,
+        seed=0,
+        epochs=30,
+        sample_weight=weight[kept],
+    )
+    assert_same_bits(result.results[0].w, alone.w)
+    assert labels[rows].sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "exception", "message"),
+    [
+        ({"hidden": []}, ValueError, "hidden is empty"),
+        ({"hidden": [2, 0]}, ValueError, r"hidden\[1\] is 0"),
+        ({"hidden": [(2, 1.5)]}, TypeError, r"hidden\[0\] is 1.5"),
+        ({"starts": 0}, ValueError, "starts is 0"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+        ({"X": X[:, 0]}, ValueError, r"X has shape \(50,\), expected \(N, D\)"),
+        ({"T": []}, ValueError, r"T has shape \(0,\)"),
+        ({"T": T[:30]}, ValueError, "T has"),
+        ({"validation_fraction": 2}, ValueError, "validation_fraction is 2.0"),
+        ({"validation_fraction": 0.2, "X_val": X, "T_val": T}, ValueError, "expected one of them"),
+        ({"optimizer": "foo"}, ValueError, "optimizer is 'foo'"),
+        ({"activation": "foo"}, ValueError, "hidden is 'foo'"),
+    ],
+)
+def test_refusals(options, exception, message):
+    with pytest.raises(exception, match=message):
+        mlpcore.sweep(**{"X": X, "T": T, "hidden": [2], "starts": 2, "epochs": 2} | options)
+
+
+@given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 9), st.booleans(), st.data())
+def test_split_off(n, fraction, seed, stratified, data):
+    labels = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)) if stratified else None
+    kept, off = split_off(n, fraction, seed, labels)
+    assert sorted([*kept, *off]) == list(range(n))
+    assert len(kept) > 0
+    if labels is None:
+        assert len(off) == np.clip(round(fraction * n), 1, n - 1)
+        return
+    counts, of = np.bincount(labels, minlength=4), np.bincount(np.array(labels)[off], minlength=4)
+    assert (counts - of >= np.minimum(counts, 1)).all()  # no class has gone
+    quota = len(off) * counts / n
+    assert (of <= np.ceil(np.clip(round(fraction * n), 1, n - 1) * counts / n) + 4).all()
+    assert np.abs(of - quota).max() <= 4

@@ -22,6 +22,8 @@ __all__ = ["SweepResult", "multistart", "sweep"]
 
 Array = NDArray[Any]
 
+MOST_WEIGHTS_FOR_LM = 200
+
 
 def multistart(
     net: Network,
@@ -33,7 +35,8 @@ def multistart(
     starts: int = 10,
     seed: int | None = None,
     scheme: InitScheme = "auto",
-    optimizer: Optimizer = "lbfgs",
+    optimizer: Optimizer | None = None,
+    epochs: int = 200,
     **options: Any,
 ) -> EnsembleTrainResult:
     """Train a network from several random starts, side by side.
@@ -44,8 +47,10 @@ def multistart(
 
     Parameters
     ----------
-    net, X, T, X_val, T_val, optimizer, **options
+    net, X, T, X_val, T_val, epochs, **options
         As for `mlpcore.train`. All starts have the same validation data.
+    optimizer : str, optional
+        As for `mlpcore.train`; None is lm for networks of up to 200 weights, lbfgs for larger ones.
     starts : int
         Networks to train.
     seed : int, optional
@@ -77,9 +82,23 @@ def multistart(
     seed = _seed(seed)
     w = initial_weights(net, whole_number("starts", starts, least=1), seed, scheme)
     result: EnsembleTrainResult = train(
-        net, w, X, T, X_val, T_val, optimizer=optimizer, seed=seed, **options
+        net,
+        w,
+        X,
+        T,
+        X_val,
+        T_val,
+        optimizer=optimizer or _optimizer_for(net),
+        epochs=epochs,
+        seed=seed,
+        **options,
     )
     return result
+
+
+def _optimizer_for(net: Network) -> Optimizer:
+    # An iteration of lm costs some W^2 for each sample and W^3 / 6 beside, and saves hundreds.
+    return "lm" if net.n_weights <= MOST_WEIGHTS_FOR_LM else "lbfgs"
 
 
 def initial_weights(net: Network, starts: int, seed: int, scheme: InitScheme = "auto") -> Array:
@@ -185,7 +204,8 @@ def sweep(
     dtype: DTypeLike = "float64",
     seed: int | None = None,
     validation_fraction: float | None = None,
-    optimizer: Optimizer = "lbfgs",
+    optimizer: Optimizer | None = None,
+    epochs: int = 200,
     **options: Any,
 ) -> SweepResult:
     """Train networks of several sizes from many starts each, and choose by the validation error.
@@ -209,8 +229,8 @@ def sweep(
         As for `multistart`; also of the split.
     validation_fraction : float, optional
         Split off this share of the samples for validation, as `mlpcore.train` does.
-    optimizer, **options
-        As for `mlpcore.train`.
+    optimizer, epochs, **options
+        As for `multistart`.
 
     Returns
     -------
@@ -249,8 +269,18 @@ def sweep(
     networks = [Network((n_inputs, *size, n_outputs), activation, output, dtype) for size in sizes]
     results: list[EnsembleTrainResult] = []
     for net in networks:
-        w = initial_weights(net, starts, seed)
-        result = train(net, w, X, T, X_val, T_val, optimizer=optimizer, seed=seed, **options)
+        result = train(
+            net,
+            initial_weights(net, starts, seed),
+            X,
+            T,
+            X_val,
+            T_val,
+            optimizer=optimizer or _optimizer_for(net),
+            epochs=epochs,
+            seed=seed,
+            **options,
+        )
         if any(member.stopped == "interrupted" for member in result):
             break
         results.append(result)

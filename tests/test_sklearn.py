@@ -22,6 +22,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mlpcore.regularizers import ConsistentPrior, WeightDecay
+from mlpcore.schedules import Cosine
 from mlpcore.sklearn import MLPClassifier, MLPRegressor
 from mlpcore.sklearn.base import merge_rows
 
@@ -284,3 +286,83 @@ def test_the_default_predicts_concrete_well():
         error = model.predict(data.X[test]) - data.t[test]
         assert np.sqrt(np.mean(error**2)) < 6
     assert 0 < model.evidence_.gamma < model.network_.n_weights
+
+
+@pytest.mark.parametrize(
+    "solver", ["adamw", "rprop", "lm", "scg", "cg", "newton-cg", "bfgs", "gd", "sgd", "adam"]
+)
+def test_every_solver(data, solver):
+    X, Y = data
+    model = small(MLPRegressor, solver=solver, alpha=0.1, learning_rate_init=0.02, max_iter=150)
+    assert model.fit(X, Y).score(X, Y) > (0.4 if solver in ("gd", "sgd") else 0.85)
+
+
+def test_a_prior_of_ones_own(data):
+    """It takes the place of the weight decay that would be chosen, and stands beside one given."""
+    X, Y = data
+    weak, strong = (
+        small(MLPRegressor, regularizer=ConsistentPrior([a, a])).fit(X, Y) for a in (1e-3, 100.0)
+    )
+    assert weak.weight_decay_ == strong.weight_decay_ == 0
+    assert np.linalg.norm(strong.weights_) < np.linalg.norm(weak.weights_)
+    one = small(MLPRegressor, regularizer=WeightDecay(0.2), alpha=0.1, max_iter=20).fit(X, Y)
+    other = small(MLPRegressor, alpha=0.3, max_iter=20).fit(X, Y)
+    np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-6)
+    with pytest.raises(TypeError, match="regularizer is a float"):
+        small(MLPRegressor, regularizer=0.1).fit(X, Y)
+
+
+def test_a_schedule(data):
+    X, Y = data
+    options = {"solver": "adam", "alpha": 0.1, "max_iter": 10}
+    one = small(MLPRegressor, schedule=Cosine(), **options).fit(X, Y)
+    other = small(MLPRegressor, **options).fit(X, Y)
+    assert np.abs(one.weights_ - other.weights_).max() > 1e-3
+
+
+def test_polars():
+    polars = pytest.importorskip("polars")
+    X, y = load_iris(return_X_y=True)
+    names = ["a", "b", "c", "d"]
+    model = small(MLPClassifier).fit(polars.DataFrame(X, schema=names), polars.Series(y))
+    assert list(model.feature_names_in_) == names
+    same = small(MLPClassifier).fit(X, y)
+    np.testing.assert_array_equal(
+        model.predict_proba(polars.DataFrame(X, schema=names)), same.predict_proba(X)
+    )
+
+
+def test_verbose(capsys):
+    X, y = load_iris(return_X_y=True)
+    small(MLPClassifier, verbose=True).fit(X, y)
+    line = capsys.readouterr().out
+    assert line.startswith("[mlpcore] Network((4, 5, 3)")
+    assert "4 networks, 60 epochs by lbfgs, weight decay 1, mean error" in line
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e-12])
+def test_huge_and_tiny_scales(scale):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((80, 2))
+    y = np.sin(X[:, 0])
+    model = small(MLPRegressor).fit(scale * X, scale * y)
+    same = small(MLPRegressor).fit(X, y)
+    np.testing.assert_allclose(model.predict(scale * X) / scale, same.predict(X), rtol=1e-3)
+
+
+def test_a_constant_target_and_constant_and_duplicated_columns():
+    random = np.random.default_rng(0)
+    X = random.standard_normal((60, 2))
+    X = np.column_stack((X, X[:, 0], np.full(60, 7.0)))
+    model = small(MLPRegressor).fit(X, np.full(60, 3.0))
+    np.testing.assert_allclose(model.predict(X), 3.0, atol=1e-6)
+    model = small(MLPRegressor).fit(X, np.sin(X[:, 0]))
+    assert model.score(X, np.sin(X[:, 0])) > 0.9
+    assert not model.jacobian(X)[:, 0, 3].any() or np.isfinite(model.jacobian(X)).all()
+
+
+def test_one_sample_and_fewer_than_a_batch():
+    one = small(MLPRegressor).fit([[1.0, 2.0]], [3.0])
+    np.testing.assert_allclose(one.predict([[1.0, 2.0], [5.0, 6.0]])[0], 3.0, atol=1e-6)
+    model = small(MLPRegressor, solver="adam", batch_size=500).fit(np.eye(5), np.arange(5.0))
+    assert np.isfinite(model.predict(np.eye(5))).all()

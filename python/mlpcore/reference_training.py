@@ -138,7 +138,8 @@ def plateau(errors: Sequence[float], patience: int, factor: float, min_delta: fl
 def clip(g: Array, norm: float) -> Array:
     """g, shortened to `norm` if it is longer (Pascanu, Mikolov and Bengio, 2013)."""
     length = np.sqrt(np.sum(g**2))
-    return g * (norm / length) if length > norm else g
+    clipped: Array = g * (norm / length) if length > norm else g
+    return clipped
 
 
 def sgd(momentum: float) -> Step:
@@ -160,7 +161,8 @@ def nesterov(momentum: float) -> Step:
     def advance(w: Array, g: Array, rate: float) -> Array:
         nonlocal v
         v = momentum * v - rate * g
-        return w + momentum * v - rate * g
+        new: Array = w + momentum * v - rate * g
+        return new
 
     return advance
 

@@ -20,8 +20,10 @@ from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.cross_validation import LEAST_FOLDS, train_by_cross_validation
 from mlpcore.evidence import train_by_evidence
 from mlpcore.network import Network
+from mlpcore.regularizers import Regularizer, check_regularizer
 from mlpcore.scaling import Standardizer
-from mlpcore.training import EnsembleTrainResult, TrainResult, best_error, train
+from mlpcore.schedules import Schedule
+from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
 Array = NDArray[Any]
 
@@ -29,6 +31,8 @@ Array = NDArray[Any]
 SAMPLE_BUDGET = 4_000_000
 # By default L-BFGS has this many epochs for each weight.
 EPOCHS_A_WEIGHT = 8
+# The solvers that take steps along the gradient, on batches.
+STEPPING = ("adam", "adamw", "sgd")
 # By default there is one weight for this many target values.
 TARGETS_A_WEIGHT = 8
 
@@ -44,7 +48,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         hidden_layer_sizes: int | Sequence[int] | Literal["auto"] = "auto",
         activation: str | Sequence[str] = "tanh",
         *,
-        solver: Literal["lbfgs", "adam", "sgd"] = "lbfgs",
+        solver: Optimizer = "lbfgs",
         alpha: float | Literal["auto", "cross_validation", "evidence"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         learning_rate_init: float = 0.001,
@@ -54,6 +58,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         verbose: bool = False,
         warm_start: bool = False,
         momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        schedule: Schedule | None = None,
+        regularizer: Regularizer | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -74,6 +81,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.verbose = verbose
         self.warm_start = warm_start
         self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.schedule = schedule
+        self.regularizer = regularizer
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -239,17 +249,22 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             choice("max_iter", self.max_iter, ("auto",))
         else:
             whole_number("max_iter", self.max_iter, least=1)
-        return {
-            "optimizer": choice(
-                "solver", self.solver, (*_core.first_order_optimizers, *_core.methods)
-            ),
+        if self.regularizer is not None:
+            check_regularizer(self.regularizer)
+        solver = choice("solver", self.solver, (*_core.first_order_optimizers, *_core.methods))
+        options: dict[str, Any] = {"schedule": self.schedule} if solver in STEPPING else {}
+        if flag("nesterovs_momentum", self.nesterovs_momentum) and solver == "sgd":
+            options["nesterov"] = True
+        return options | {
+            "optimizer": solver,
+            "regularizer": self.regularizer,
             "learning_rate": real_number(
                 "learning_rate_init", self.learning_rate_init, positive=True
             ),
             "momentum": real_number("momentum", self.momentum, below=1),
             "min_delta": real_number("tol", self.tol),
             "patience": whole_number("n_iter_no_change", self.n_iter_no_change, least=1),
-            "batch_size": batch if self.solver != "lbfgs" else None,
+            "batch_size": batch if solver in STEPPING else None,
         }
 
     def _alpha(self, n_samples: int) -> float | str:
@@ -257,7 +272,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         alpha: float | str = self.alpha
         if isinstance(alpha, str):
             choice("alpha", alpha, ("auto", "cross_validation", "evidence"))
-            alpha = self._default_alpha if alpha == "auto" else alpha
+            default = self._default_alpha if self.regularizer is None else 0.0
+            alpha = default if alpha == "auto" else alpha
+            if not isinstance(alpha, str):
+                return alpha
             enough = n_samples >= 2 * max(int(self.n_starts), LEAST_FOLDS)
             return 1.0 if alpha == "cross_validation" and not enough else alpha
         return real_number("alpha", alpha)
@@ -272,12 +290,12 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _train(self, data: dict[str, Any], options: dict[str, Any]) -> None:
         """Fit the weights to scaled data, with a given weight decay or by evidence."""
-        lbfgs = self.solver == "lbfgs"
-        if lbfgs and "X_val" not in data:
-            options["patience"] = None  # L-BFGS knows itself when it has converged
+        by_iterations = self.solver in _core.methods
+        if by_iterations and "X_val" not in data:
+            options["patience"] = None  # they know themselves when they have converged
         if self.max_iter != "auto":
             options["epochs"] = int(self.max_iter)
-        elif lbfgs:
+        elif by_iterations:
             most = min(self._most_epochs, SAMPLE_BUDGET // len(data["X"]))
             options["epochs"] = max(100, min(EPOCHS_A_WEIGHT * self.network_.n_weights, most))
         else:
@@ -324,6 +342,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.best_loss_ = min(self.loss_curve_, default=float("nan"))
         self.n_outputs_ = self.network_.n_outputs
         self.n_layers_ = len(self.network_.layers)
+        if flag("verbose", self.verbose):
+            reasons = ", ".join(sorted({member.stopped for member in rounds[-1]}))
+            print(
+                f"[mlpcore] {self.network_}: {len(self.weights_)} networks, {self.n_iter_} epochs "
+                f"by {self.solver}, weight decay {self.weight_decay_:g}, mean error "
+                f"{self.loss_:.6g} ({reasons})"
+            )
 
     # Use
 

@@ -30,27 +30,34 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         least 5 and at most 100.
     activation : str or sequence of str
         Of all hidden layers, or one for each; any that `mlpcore.Network` knows.
-    solver : {"lbfgs", "adam", "sgd"}
-        See `mlpcore.train`.
+    solver : str
+        An optimizer of `mlpcore.train`: lbfgs, adam, adamw, sgd, rprop, lm, scg, cg, newton-cg,
+        bfgs, gd.
     alpha : float, "auto", "cross_validation" or "evidence"
         The weight decay: ``E(w) + alpha / 2 w.w`` is minimized, E a sum over the samples of half
         the squared errors (scaled). "cross_validation", which is "auto", chooses it by samples
         that each start leaves out, and then fits all starts to all samples
         (`mlpcore.cross_validation`; 1 with too few samples for that). "evidence" estimates it
-        from the training data alone (`mlpcore.evidence`).
+        from the training data alone (`mlpcore.evidence`). With a `regularizer` "auto" is 0.
     batch_size : int or "auto"
-        Of adam and sgd; "auto" is min(200, N).
+        Of adam, adamw and sgd; "auto" is min(200, N).
     learning_rate_init, momentum : float
-        Of adam and sgd; of sgd.
+        Of adam, adamw, sgd and rprop; of sgd.
+    nesterovs_momentum : bool
+        Of sgd.
+    schedule : mlpcore.schedules.Schedule, optional
+        Of the learning rate of adam, adamw and sgd.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        A prior over the weights of the network of scaled data, beside `alpha`.
     max_iter : int or "auto"
-        The most epochs of a start. "auto" is 200 for adam and sgd; for lbfgs 8 W, but at most 4000
-        and, beyond 100, at most 4 million divided by N.
+        The most epochs of a start. "auto" is 200 for adam, adamw, sgd and rprop; for the others
+        8 W, but at most 4000 and, beyond 100, at most 4 million divided by N.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
     tol, n_iter_no_change
-        adam and sgd, and all solvers with validation data, stop when the mean error of a sample
-        has not fallen by more than `tol` for `n_iter_no_change` epochs.
+        adam, adamw, sgd, rprop, and all solvers with validation data, stop when the mean error of
+        a sample has not fallen by more than `tol` for `n_iter_no_change` epochs.
     verbose : bool
         A line after the fit.
     warm_start : bool

@@ -99,6 +99,12 @@ template <class T> void check_finite(const char* name, const py::array_t<T>& a) 
 constexpr int aligned = 0x0100; // NPY_ARRAY_ALIGNED
 bool is_aligned(const py::array& a) { return (a.flags() & aligned) != 0; }
 
+// Nearly every array of a type shares one dtype object; others may be equal to it, which implies
+// native byte order.
+template <class T> bool has_type(const py::array& a) {
+    return a.dtype().is(py::dtype::of<T>()) || py::array_t<T>::check_(a);
+}
+
 template <class T> bool is_ready(py::handle object) {
     const auto* const ndarray = py::detail::npy_api::get().PyArray_Type_;
     // Exactly an ndarray: a subclass may mean its numbers differently.
@@ -107,9 +113,7 @@ template <class T> bool is_ready(py::handle object) {
     }
     const auto a = py::reinterpret_borrow<py::array>(object);
     constexpr int wanted = py::array::c_style | aligned;
-    // Nearly every array of a type shares one dtype object; others may be equal to it.
-    return (a.flags() & wanted) == wanted &&
-           (a.dtype().is(py::dtype::of<T>()) || py::array_t<T>::check_(object));
+    return (a.flags() & wanted) == wanted && has_type<T>(a);
 }
 
 bool is_real(char kind) { return std::string("biuf").find(kind) != std::string::npos; }
@@ -128,10 +132,14 @@ bool holds_numbers(py::handle object) {
     return true;
 }
 
+bool is_masked(py::handle object) {
+    return py::isinstance(object, py::module_::import("numpy").attr("ma").attr("MaskedArray"));
+}
+
 // An array of real numbers, of any type and layout, aligned.
 py::array as_real(const char* name, py::handle object) {
     const py::module_ numpy = py::module_::import("numpy");
-    if (py::isinstance(object, numpy.attr("ma").attr("MaskedArray"))) {
+    if (is_masked(object)) {
         throw py::type_error(std::string(name) +
                              " is a masked array, expected one without masked values");
     }
@@ -153,6 +161,42 @@ py::array as_real(const char* name, py::handle object) {
                              ", expected real numbers");
     }
     return is_aligned(a) ? a : py::array(a.attr("copy")());
+}
+
+// The addresses from the first byte to behind the last, whatever the strides.
+struct Extent {
+    std::uintptr_t begin, end;
+};
+
+Extent extent_of(const py::array& a) {
+    const auto first = reinterpret_cast<std::uintptr_t>(a.data());
+    if (a.size() == 0) {
+        return {.begin = first, .end = first};
+    }
+    Extent e{.begin = first, .end = first + static_cast<std::uintptr_t>(a.itemsize())};
+    for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+        const py::ssize_t reach = (a.shape(i) - 1) * a.strides(i);
+        (reach < 0 ? e.begin : e.end) += static_cast<std::uintptr_t>(reach);
+    }
+    return e;
+}
+
+// What an argument's numbers lie in: an array, or what wraps one (a table, a buffer).
+bool shares_memory(const py::array& out, py::handle argument) {
+    if (argument.is_none() || py::isinstance<py::list>(argument) ||
+        py::isinstance<py::tuple>(argument)) {
+        return false;
+    }
+    const auto numpy = [](const char* name) { return py::module_::import("numpy").attr(name); };
+    const auto a = py::isinstance<py::array>(argument) ? py::reinterpret_borrow<py::array>(argument)
+                                                       : py::array(numpy("asarray")(argument));
+    const Extent mine = extent_of(out), its = extent_of(a);
+    if (mine.begin == mine.end || its.begin == its.end || mine.end <= its.begin ||
+        its.end <= mine.begin) {
+        return false;
+    }
+    // With gaps between its numbers, `out` may lie in one of them.
+    return (a.flags() & py::array::c_style) != 0 || numpy("shares_memory")(out, a).cast<bool>();
 }
 
 // The targets are probabilities.
@@ -405,6 +449,46 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
     return py::array_t<T>(shape);
 }
 
+template <class T>
+py::array_t<T> as_out(const Weights<T>& w, std::vector<py::ssize_t> shape, py::handle out,
+                      std::initializer_list<Argument> arguments) {
+    if (!py::isinstance<py::array>(out)) {
+        throw py::type_error("out is of type " + std::string(Py_TYPE(out.ptr())->tp_name) +
+                             ", expected a NumPy array");
+    }
+    // Other subclasses, such as numpy.memmap, are their memory.
+    if (Py_TYPE(out.ptr()) != py::detail::npy_api::get().PyArray_Type_ && is_masked(out)) {
+        throw py::type_error("out is a masked array, expected one without a mask");
+    }
+    const auto a = py::reinterpret_borrow<py::array>(out);
+    if (!has_type<T>(a)) {
+        throw py::type_error("out has dtype " + std::string(py::str(a.dtype())) + ", expected " +
+                             std::string(py::str(py::dtype::of<T>())));
+    }
+    if (w.is_ensemble) {
+        shape.insert(shape.begin(), w.networks);
+    }
+    if (!has_shape(a, shape)) {
+        bad_shape("out", a, expected_shape({shape.begin(), shape.end()}, 0));
+    }
+    const auto require = [](bool is_so, const std::string& property) {
+        if (!is_so) {
+            throw py::value_error("out is not " + property +
+                                  ", expected a C-contiguous, aligned and writeable array");
+        }
+    };
+    require((a.flags() & py::array::c_style) != 0, "C-contiguous");
+    require(is_aligned(a), "aligned");
+    require(a.writeable(), "writeable");
+    for (const Argument& argument : arguments) {
+        if (shares_memory(a, argument.object)) {
+            throw py::value_error("out shares memory with " + std::string(argument.name) +
+                                  ", expected an array of its own");
+        }
+    }
+    return py::reinterpret_borrow<py::array_t<T>>(out);
+}
+
 #define MLPCORE_INSTANTIATE(T)                                                                     \
     template py::array_t<T> as_array<T>(const char*, py::handle);                                  \
     template Weights<T> as_weights<T>(const Network&, py::handle);                                 \
@@ -415,7 +499,10 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
     template Extra<T> as_extra<T>(const char*, const Weights<T>&, py::handle,                      \
                                   const std::vector<index>&);                                      \
     template Directions<T> as_directions<T>(const Network&, const Weights<T>&, py::handle);        \
-    template py::array_t<T> new_array<T>(const char*, const Weights<T>&, std::vector<py::ssize_t>);
+    template py::array_t<T> new_array<T>(const char*, const Weights<T>&,                           \
+                                         std::vector<py::ssize_t>);                                \
+    template py::array_t<T> as_out<T>(const Weights<T>&, std::vector<py::ssize_t>, py::handle,     \
+                                      std::initializer_list<Argument>);
 MLPCORE_INSTANTIATE(double)
 MLPCORE_INSTANTIATE(float)
 #undef MLPCORE_INSTANTIATE

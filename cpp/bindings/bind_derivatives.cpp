@@ -8,13 +8,14 @@ namespace mlpcore::bindings {
 
 namespace {
 
-py::array py_forward(const Network& net, py::handle w, py::handle x, bool logits) {
+py::array py_forward(py::handle out, const Network& net, py::handle w, py::handle x, bool logits) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index size = all.samples.n * all.net.n_outputs;
-        auto y = new_array<T>("forward", weights, {all.samples.n, all.net.n_outputs});
+        auto y = result_array<T>("forward", weights, {all.samples.n, all.net.n_outputs}, out,
+                                 {{"w", w}, {"X", x}});
         T* const to = y.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::forward, interrupt, [&](index s, Interrupt* i) {
@@ -50,15 +51,16 @@ py::object py_error(const Network& net, py::handle w, py::handle x, py::handle t
     });
 }
 
-std::pair<py::object, py::array> errors_and_gradients(const Network& net, py::handle w,
-                                                      py::handle x, py::handle t,
+std::pair<py::object, py::array> errors_and_gradients(py::handle out, const Network& net,
+                                                      py::handle w, py::handle x, py::handle t,
                                                       py::handle sample_weight) {
     return with_type(net, [&]<class T>(T) -> std::pair<py::object, py::array> {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         std::vector<double> errors(static_cast<std::size_t>(all.size));
-        auto g = new_array<T>("gradient", weights, {all.net.n_weights});
+        auto g = result_array<T>("gradient", weights, {all.net.n_weights}, out,
+                                 {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = g.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::gradient, interrupt, [&](index s, Interrupt* i) {
@@ -70,24 +72,24 @@ std::pair<py::object, py::array> errors_and_gradients(const Network& net, py::ha
     });
 }
 
-py::tuple py_error_and_gradient(const Network& net, py::handle w, py::handle x, py::handle t,
-                                py::handle sample_weight) {
-    auto [errors, gradients] = errors_and_gradients(net, w, x, t, sample_weight);
+py::tuple py_error_and_gradient(py::handle out, const Network& net, py::handle w, py::handle x,
+                                py::handle t, py::handle sample_weight) {
+    auto [errors, gradients] = errors_and_gradients(out, net, w, x, t, sample_weight);
     return py::make_tuple(errors, gradients);
 }
 
-py::array py_gradient(const Network& net, py::handle w, py::handle x, py::handle t,
+py::array py_gradient(py::handle out, const Network& net, py::handle w, py::handle x, py::handle t,
                       py::handle sample_weight) {
-    return errors_and_gradients(net, w, x, t, sample_weight).second;
+    return errors_and_gradients(out, net, w, x, t, sample_weight).second;
 }
 
-py::array py_jacobian(const Network& net, py::handle w, py::handle x) {
+py::array py_jacobian(py::handle out, const Network& net, py::handle w, py::handle x) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
-        auto j = new_array<T>("jacobian", weights, {n, k, d});
+        auto j = result_array<T>("jacobian", weights, {n, k, d}, out, {{"w", w}, {"X", x}});
         T* const to = j.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::jacobian, interrupt, [&](index s, Interrupt* i) {
@@ -98,13 +100,14 @@ py::array py_jacobian(const Network& net, py::handle w, py::handle x) {
     });
 }
 
-py::array py_weight_jacobian(const Network& net, py::handle w, py::handle x) {
+py::array py_weight_jacobian(py::handle out, const Network& net, py::handle w, py::handle x) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, k = all.net.n_outputs;
-        auto j = new_array<T>("weight_jacobian", weights, {n, k, all.net.n_weights});
+        auto j = result_array<T>("weight_jacobian", weights, {n, k, all.net.n_weights}, out,
+                                 {{"w", w}, {"X", x}});
         T* const to = j.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::weight_jacobian, interrupt, [&](index s, Interrupt* i) {
@@ -116,13 +119,15 @@ py::array py_weight_jacobian(const Network& net, py::handle w, py::handle x) {
     });
 }
 
-py::array py_per_sample_gradient(const Network& net, py::handle w, py::handle x, py::handle t) {
+py::array py_per_sample_gradient(py::handle out, const Network& net, py::handle w, py::handle x,
+                                 py::handle t) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, weights, x, t, py::none());
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n;
-        auto g = new_array<T>("per_sample_gradient", weights, {n, all.net.n_weights});
+        auto g = result_array<T>("per_sample_gradient", weights, {n, all.net.n_weights}, out,
+                                 {{"w", w}, {"X", x}, {"T", t}});
         T* const to = g.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::per_sample_gradient, interrupt,
@@ -135,8 +140,8 @@ py::array py_per_sample_gradient(const Network& net, py::handle w, py::handle x,
     });
 }
 
-py::array py_hessian_diagonal(const Network& net, py::handle w, py::handle x, py::handle t,
-                              py::handle sample_weight, const std::string& kind) {
+py::array py_hessian_diagonal(py::handle out, const Network& net, py::handle w, py::handle x,
+                              py::handle t, py::handle sample_weight, const std::string& kind) {
     const auto curvature = static_cast<Curvature>(as_choice("kind", curvature_names, kind));
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
@@ -144,7 +149,8 @@ py::array py_hessian_diagonal(const Network& net, py::handle w, py::handle x, py
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         check_memory("the working memory of hessian_diagonal",
                      scratch_bytes<T>(all.net, Quantity::hessian_diagonal, all.samples.n));
-        auto d = new_array<T>("hessian_diagonal", weights, {all.net.n_weights});
+        auto d = result_array<T>("hessian_diagonal", weights, {all.net.n_weights}, out,
+                                 {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = d.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::hessian_diagonal, interrupt,
@@ -162,14 +168,15 @@ py::array py_hessian_diagonal(const Network& net, py::handle w, py::handle x, py
 void bind_derivatives(py::module_& m) {
     const auto net = py::arg("net"), w = py::arg("w"), x = py::arg("X"), t = py::arg("T"),
                weight = py::arg("sample_weight");
-    m.def("forward", &py_forward, net, w, x, py::arg("logits"));
+    def_with_out<&py_forward>(m, "forward", net, w, x, py::arg("logits"));
     m.def("error", &py_error, net, w, x, t, weight);
-    m.def("gradient", &py_gradient, net, w, x, t, weight);
-    m.def("error_and_gradient", &py_error_and_gradient, net, w, x, t, weight);
-    m.def("jacobian", &py_jacobian, net, w, x);
-    m.def("weight_jacobian", &py_weight_jacobian, net, w, x);
-    m.def("per_sample_gradient", &py_per_sample_gradient, net, w, x, t);
-    m.def("hessian_diagonal", &py_hessian_diagonal, net, w, x, t, weight, py::arg("kind"));
+    def_with_out<&py_gradient>(m, "gradient", net, w, x, t, weight);
+    def_with_out<&py_error_and_gradient>(m, "error_and_gradient", net, w, x, t, weight);
+    def_with_out<&py_jacobian>(m, "jacobian", net, w, x);
+    def_with_out<&py_weight_jacobian>(m, "weight_jacobian", net, w, x);
+    def_with_out<&py_per_sample_gradient>(m, "per_sample_gradient", net, w, x, t);
+    def_with_out<&py_hessian_diagonal>(m, "hessian_diagonal", net, w, x, t, weight,
+                                       py::arg("kind"));
 }
 
 } // namespace mlpcore::bindings

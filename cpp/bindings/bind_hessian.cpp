@@ -8,7 +8,7 @@ namespace mlpcore::bindings {
 
 namespace {
 
-py::array py_hessian(const Network& net, py::handle w, py::handle x, py::handle t,
+py::array py_hessian(py::handle out, const Network& net, py::handle w, py::handle x, py::handle t,
                      py::handle sample_weight, const std::string& name) {
     const auto kind = static_cast<HessianKind>(as_choice("kind", hessian_names, name));
     return with_type(net, [&]<class T>(T) -> py::array {
@@ -16,7 +16,8 @@ py::array py_hessian(const Network& net, py::handle w, py::handle x, py::handle 
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index size = all.net.n_weights;
-        auto h = new_array<T>("hessian", weights, {size, size});
+        auto h = result_array<T>("hessian", weights, {size, size}, out,
+                                 {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         check_memory("the working memory of hessian",
                      hessian_scratch_bytes<T>(all.net, all.samples.n));
         T* const to = h.mutable_data();
@@ -73,7 +74,7 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
 void bind_hessian(py::module_& m) {
     const auto net = py::arg("net"), w = py::arg("w"), x = py::arg("X"), t = py::arg("T"),
                weight = py::arg("sample_weight"), kind = py::arg("kind");
-    m.def("hessian", &py_hessian, net, w, x, t, weight, kind);
+    def_with_out<&py_hessian>(m, "hessian", net, w, x, t, weight, kind);
     m.def("hessian_blocks", &py_hessian_blocks, net, w, x, t, weight, kind);
 }
 

@@ -9,8 +9,8 @@ namespace mlpcore::bindings {
 
 namespace {
 
-py::array py_hessian_vector_product(const Network& net, py::handle w, py::handle v, py::handle x,
-                                    py::handle t, py::handle sample_weight,
+py::array py_hessian_vector_product(py::handle out, const Network& net, py::handle w, py::handle v,
+                                    py::handle x, py::handle t, py::handle sample_weight,
                                     const std::string& kind) {
     const auto product_kind = static_cast<ProductKind>(as_choice("kind", product_kind_names, kind));
     return with_type(net, [&]<class T>(T) -> py::array {
@@ -27,7 +27,9 @@ py::array py_hessian_vector_product(const Network& net, py::handle w, py::handle
         if (directions.is_block) {
             shape.insert(shape.begin(), m);
         }
-        auto product = new_array<T>("hessian_vector_product", weights, shape);
+        auto product = result_array<T>(
+            "hessian_vector_product", weights, shape, out,
+            {{"w", w}, {"v", v}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = product.mutable_data();
         const T* const from = directions.array.data();
         without_gil([&](Interrupt* interrupt) {
@@ -151,8 +153,8 @@ py::array py_weight_vjp(const Network& net, py::handle w, py::handle x, py::hand
 void bind_products(py::module_& m) {
     const auto net = py::arg("net"), w = py::arg("w"), x = py::arg("X"), t = py::arg("T"),
                weight = py::arg("sample_weight"), v = py::arg("v");
-    m.def("hessian_vector_product", &py_hessian_vector_product, net, w, v, x, t, weight,
-          py::arg("kind"));
+    def_with_out<&py_hessian_vector_product>(m, "hessian_vector_product", net, w, v, x, t, weight,
+                                             py::arg("kind"));
     m.def("output_hessian", &py_output_hessian, net, w, x);
     m.def("jvp", &py_jvp, net, w, x, py::arg("dX"));
     m.def("vjp", &py_vjp, net, w, x, py::arg("dY"));

@@ -34,18 +34,52 @@ class Network:
     def n_weights(self) -> int: ...
 
 def forward(net: Network, w: ArrayLike, X: ArrayLike, logits: bool) -> NDArray[Any]: ...
+def forward_into(
+    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, logits: bool
+) -> NDArray[Any]: ...
 def error(
     net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
 ) -> Any: ...
 def gradient(
-    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> NDArray[Any]: ...
+def gradient_into(
+    out: NDArray[Any],
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
 ) -> NDArray[Any]: ...
 def error_and_gradient(
-    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+) -> tuple[Any, NDArray[Any]]: ...
+def error_and_gradient_into(
+    out: NDArray[Any],
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
 ) -> tuple[Any, NDArray[Any]]: ...
 def jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
+def jacobian_into(out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
 def weight_jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
+def weight_jacobian_into(
+    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike
+) -> NDArray[Any]: ...
 def per_sample_gradient(net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> NDArray[Any]: ...
+def per_sample_gradient_into(
+    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike
+) -> NDArray[Any]: ...
 def hessian_diagonal(
     net: Network,
     w: ArrayLike,
@@ -54,7 +88,25 @@ def hessian_diagonal(
     sample_weight: ArrayLike | None,
     kind: str,
 ) -> NDArray[Any]: ...
+def hessian_diagonal_into(
+    out: NDArray[Any],
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
 def hessian(
+    net: Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
+def hessian_into(
+    out: NDArray[Any],
     net: Network,
     w: ArrayLike,
     X: ArrayLike,
@@ -71,6 +123,16 @@ def hessian_blocks(
     kind: str,
 ) -> list[NDArray[Any]]: ...
 def hessian_vector_product(
+    net: Network,
+    w: ArrayLike,
+    v: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    kind: str,
+) -> NDArray[Any]: ...
+def hessian_vector_product_into(
+    out: NDArray[Any],
     net: Network,
     w: ArrayLike,
     v: ArrayLike,

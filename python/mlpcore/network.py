@@ -63,6 +63,13 @@ class Network:
     that is not finite or a target out of range is a ValueError, a dtype that is not real numbers
     a TypeError; both name the argument, what came and what was expected.
 
+    ``out``, where a method has it, is an array for the result (of error_and_gradient: for the
+    gradient), which is returned: exactly of the result's shape and dtype, C-contiguous, aligned and
+    writeable, and sharing memory with no other argument. Anything else is a ValueError or a
+    TypeError, before anything is written. A large result is had more quickly in memory that was
+    used before. What `out` holds after an exception from the computation itself, such as
+    KeyboardInterrupt, is not defined.
+
     The ensemble axis: with weights of shape (S, W) every method computes S networks at once, all
     on the same data or, with arrays that have S in front of their shape, each on its own. Results
     get S in front of their shape, E(w) becomes (S,), and each has the bits that its network has
@@ -258,9 +265,13 @@ class Network:
 
     # Values and derivatives
 
-    def forward(self, w: ArrayLike, X: ArrayLike, logits: bool = False) -> Array:
+    def forward(
+        self, w: ArrayLike, X: ArrayLike, logits: bool = False, out: Array | None = None
+    ) -> Array:
         """The outputs y, (N, K); with ``logits=True`` the z^L before the output function."""
-        return _core.forward(self._core, w, X, flag("logits", logits))
+        if out is None:
+            return _core.forward(self._core, w, X, flag("logits", logits))
+        return _core.forward_into(out, self._core, w, X, flag("logits", logits))
 
     def error(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
@@ -269,22 +280,38 @@ class Network:
         return _core.error(self._core, w, X, T, sample_weight)
 
     def gradient(
-        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        out: Array | None = None,
     ) -> Array:
         """dE/dw, (W,), by error backpropagation (PRML 5.53 to 5.56)."""
-        return _core.gradient(self._core, w, X, T, sample_weight)
+        if out is None:
+            return _core.gradient(self._core, w, X, T, sample_weight)
+        return _core.gradient_into(out, self._core, w, X, T, sample_weight)
 
     def error_and_gradient(
-        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        out: Array | None = None,
     ) -> tuple[Any, Array]:
         """E(w) and dE/dw for the price of the gradient."""
-        return _core.error_and_gradient(self._core, w, X, T, sample_weight)
+        if out is None:
+            return _core.error_and_gradient(self._core, w, X, T, sample_weight)
+        return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
 
-    def jacobian(self, w: ArrayLike, X: ArrayLike) -> Array:
+    def jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
         """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76)."""
-        return _core.jacobian(self._core, w, X)
+        if out is None:
+            return _core.jacobian(self._core, w, X)
+        return _core.jacobian_into(out, self._core, w, X)
 
-    def weight_jacobian(self, w: ArrayLike, X: ArrayLike) -> Array:
+    def weight_jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
         """dy_k/dw, (N, K, W), of the outputs after the output function.
 
         Raises
@@ -292,9 +319,13 @@ class Network:
         MemoryError
             If the result is larger than the memory available; the message states its size.
         """
-        return _core.weight_jacobian(self._core, w, X)
+        if out is None:
+            return _core.weight_jacobian(self._core, w, X)
+        return _core.weight_jacobian_into(out, self._core, w, X)
 
-    def per_sample_gradient(self, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> Array:
+    def per_sample_gradient(
+        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, out: Array | None = None
+    ) -> Array:
         """dE_n/dw, (N, W): the terms of the gradient.
 
         Raises
@@ -302,7 +333,9 @@ class Network:
         MemoryError
             If the result is larger than the memory available; the message states its size.
         """
-        return _core.per_sample_gradient(self._core, w, X, T)
+        if out is None:
+            return _core.per_sample_gradient(self._core, w, X, T)
+        return _core.per_sample_gradient_into(out, self._core, w, X, T)
 
     def hessian_diagonal(
         self,
@@ -311,6 +344,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: CurvatureKind = "exact",
+        out: Array | None = None,
     ) -> Array:
         """The diagonal of the Hessian, d2E/dw2, (W,).
 
@@ -327,7 +361,9 @@ class Network:
         N sum_l n_l n_{l+1} (n_l + n_{l+1}) multiply-adds.
         """
         choice("kind", kind, _core.curvatures)
-        return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+        if out is None:
+            return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+        return _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
 
     def hessian(
         self,
@@ -336,6 +372,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: HessianKind = "exact",
+        out: Array | None = None,
     ) -> Array:
         """The Hessian d2E/dw2, (W, W), symmetric to the last bit.
 
@@ -363,7 +400,9 @@ class Network:
         same: the permutation between the two is the identity.
         """
         choice("kind", kind, _core.hessian_kinds)
-        return _core.hessian(self._core, w, X, T, sample_weight, kind)
+        if out is None:
+            return _core.hessian(self._core, w, X, T, sample_weight, kind)
+        return _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
 
     def hessian_blocks(
         self,
@@ -393,6 +432,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: ProductKind = "exact",
+        out: Array | None = None,
     ) -> Array:
         """The Hessian times v, without the Hessian: by the R-operator (PRML 5.96 to 5.109).
 
@@ -419,7 +459,9 @@ class Network:
         Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
         """
         choice("kind", kind, _core.product_kinds)
-        return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
+        if out is None:
+            return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
+        return _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
 
     def hessian_operator(
         self,

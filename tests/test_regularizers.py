@@ -366,3 +366,44 @@ def test_what_a_regularizer_gives_back_is_checked():
 
     with pytest.raises(ValueError, match=r"the regularizer's result has 3 numbers, expected 53"):
         fit(regularizer=Short(L1(1)))
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_every_quantity_sees_them(own, ensemble):
+    regularizer = REGULARIZERS["sum"]
+    used = Own(regularizer) if own else regularizer
+    X, T = data()
+    w = np.stack([weights(seed=s) for s in range(3)]) if ensemble else weights()
+    v = np.random.default_rng(0).standard_normal((*w.shape[:-1], 2, NET.n_weights))
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if own else {"rtol": 1e-12, "atol": 1e-12}
+    with_r = {"regularizer": used}
+    R, g = regularizer.value(NET, w), regularizer.gradient(NET, w)
+    d = regularizer.hessian_diagonal(NET, w)
+    D = d[..., None] * np.eye(NET.n_weights)
+    for _ in range(2):  # nothing stays behind from a call
+        np.testing.assert_allclose(NET.error(w, X, T, **with_r), NET.error(w, X, T) + R)
+        E, both = NET.error_and_gradient(w, X, T, **with_r)
+        np.testing.assert_allclose(E, NET.error(w, X, T) + R)
+        np.testing.assert_allclose(both, NET.gradient(w, X, T) + g)
+    np.testing.assert_allclose(NET.gradient(w, X, T, **with_r), NET.gradient(w, X, T) + g)
+    for kind in ("exact", "gauss_newton"):
+        plain_diagonal = NET.hessian_diagonal(w, X, T, kind=kind)
+        diagonal = NET.hessian_diagonal(w, X, T, kind=kind, **with_r)
+        np.testing.assert_allclose(diagonal, plain_diagonal + d, **tolerance)
+        H = NET.hessian(w, X, T, kind=kind, **with_r)
+        np.testing.assert_allclose(H, NET.hessian(w, X, T, kind=kind) + D, **tolerance)
+        assert_same_bits(H, np.swapaxes(H, -1, -2))
+        blocks = NET.hessian_blocks(w, X, T, kind=kind, **with_r)
+        end = 0
+        for block in blocks:
+            rows = slice(end, end := end + block.shape[-1])
+            np.testing.assert_allclose(block, H[..., rows, rows], rtol=1e-9, atol=1e-6)
+        product = NET.hessian_vector_product(w, v, X, T, kind=kind, **with_r)
+        np.testing.assert_allclose(product, v @ H, rtol=1e-4, atol=1e-4)
+    if not ensemble:
+        out = np.empty(NET.n_weights)
+        assert NET.gradient(w, X, T, out=out, **with_r) is out
+        np.testing.assert_allclose(out, NET.gradient(w, X, T) + g)
+    with pytest.raises(TypeError, match="regularizer is a int"):
+        NET.hessian(w, X, T, regularizer=1)

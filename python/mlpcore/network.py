@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpcore import _core
 from mlpcore.checks import choice, flag, whole_number
+
+if TYPE_CHECKING:
+    from mlpcore.regularizers import Regularizer, Terms
 
 __all__ = ["Network"]
 
@@ -69,6 +72,9 @@ class Network:
     TypeError, before anything is written. A large result is had more quickly in memory that was
     used before. What `out` holds after an exception from the computation itself, such as
     KeyboardInterrupt, is not defined.
+
+    With a ``regularizer`` (`mlpcore.regularizers`) the error is E(w) + R(w), and every derivative
+    has that of R added; R's second derivatives are exact whatever the ``kind``.
 
     The ensemble axis: with weights of shape (S, W) every method computes S networks at once, all
     on the same data or, with arrays that have S in front of their shape, each on its own. Results
@@ -274,10 +280,16 @@ class Network:
         return _core.forward_into(out, self._core, w, X, flag("logits", logits))
 
     def error(
-        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        w: ArrayLike,
+        X: ArrayLike,
+        T: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        regularizer: Regularizer | None = None,
     ) -> Any:
         """The error E(w), a float: a sum over the samples (PRML 5.11, 5.23, 5.24)."""
-        return _core.error(self._core, w, X, T, sample_weight)
+        E = _core.error(self._core, w, X, T, sample_weight)
+        return E if regularizer is None else E + _terms(self, w, regularizer).value()
 
     def gradient(
         self,
@@ -286,11 +298,14 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         out: Array | None = None,
+        regularizer: Regularizer | None = None,
     ) -> Array:
         """dE/dw, (W,), by error backpropagation (PRML 5.53 to 5.56)."""
         if out is None:
-            return _core.gradient(self._core, w, X, T, sample_weight)
-        return _core.gradient_into(out, self._core, w, X, T, sample_weight)
+            g = _core.gradient(self._core, w, X, T, sample_weight)
+        else:
+            g = _core.gradient_into(out, self._core, w, X, T, sample_weight)
+        return g if regularizer is None else _terms(self, w, regularizer).add_gradient(g)
 
     def error_and_gradient(
         self,
@@ -299,11 +314,17 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         out: Array | None = None,
+        regularizer: Regularizer | None = None,
     ) -> tuple[Any, Array]:
         """E(w) and dE/dw for the price of the gradient."""
         if out is None:
-            return _core.error_and_gradient(self._core, w, X, T, sample_weight)
-        return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
+            E, g = _core.error_and_gradient(self._core, w, X, T, sample_weight)
+        else:
+            E, g = _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
+        if regularizer is None:
+            return E, g
+        terms = _terms(self, w, regularizer)
+        return E + terms.value(), terms.add_gradient(g)
 
     def jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
         """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76)."""
@@ -345,6 +366,7 @@ class Network:
         sample_weight: ArrayLike | None = None,
         kind: CurvatureKind = "exact",
         out: Array | None = None,
+        regularizer: Regularizer | None = None,
     ) -> Array:
         """The diagonal of the Hessian, d2E/dw2, (W,).
 
@@ -362,8 +384,10 @@ class Network:
         """
         choice("kind", kind, _core.curvatures)
         if out is None:
-            return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
-        return _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
+            h = _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+        else:
+            h = _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
+        return h if regularizer is None else _terms(self, w, regularizer).add_diagonal(h)
 
     def hessian(
         self,
@@ -373,6 +397,7 @@ class Network:
         sample_weight: ArrayLike | None = None,
         kind: HessianKind = "exact",
         out: Array | None = None,
+        regularizer: Regularizer | None = None,
     ) -> Array:
         """The Hessian d2E/dw2, (W, W), symmetric to the last bit.
 
@@ -401,8 +426,10 @@ class Network:
         """
         choice("kind", kind, _core.hessian_kinds)
         if out is None:
-            return _core.hessian(self._core, w, X, T, sample_weight, kind)
-        return _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
+            H = _core.hessian(self._core, w, X, T, sample_weight, kind)
+        else:
+            H = _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
+        return H if regularizer is None else _terms(self, w, regularizer).add_hessian(H)
 
     def hessian_blocks(
         self,
@@ -411,6 +438,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: HessianKind = "exact",
+        regularizer: Regularizer | None = None,
     ) -> list[Array]:
         """The diagonal blocks of the Hessian by layer, a list of (W_l, W_l).
 
@@ -422,7 +450,8 @@ class Network:
             If the blocks are larger than the memory available; the message states their size.
         """
         choice("kind", kind, _core.hessian_kinds)
-        return _core.hessian_blocks(self._core, w, X, T, sample_weight, kind)
+        blocks = _core.hessian_blocks(self._core, w, X, T, sample_weight, kind)
+        return blocks if regularizer is None else _terms(self, w, regularizer).add_blocks(blocks)
 
     def hessian_vector_product(
         self,
@@ -433,6 +462,7 @@ class Network:
         sample_weight: ArrayLike | None = None,
         kind: ProductKind = "exact",
         out: Array | None = None,
+        regularizer: Regularizer | None = None,
     ) -> Array:
         """The Hessian times v, without the Hessian: by the R-operator (PRML 5.96 to 5.109).
 
@@ -460,8 +490,10 @@ class Network:
         """
         choice("kind", kind, _core.product_kinds)
         if out is None:
-            return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
-        return _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
+            p = _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
+        else:
+            p = _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
+        return p if regularizer is None else _terms(self, w, regularizer).add_product(p, v)
 
     def hessian_operator(
         self,
@@ -470,6 +502,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: ProductKind = "exact",
+        regularizer: Regularizer | None = None,
     ) -> Any:
         """The Hessian as a symmetric ``scipy.sparse.linalg.LinearOperator`` (W, W).
 
@@ -487,7 +520,9 @@ class Network:
             raise ImportError("net.hessian_operator needs SciPy: pip install scipy") from error
 
         def product(v: Array) -> Array:
-            return self.hessian_vector_product(w, v, X, T, sample_weight, kind)
+            return self.hessian_vector_product(
+                w, v, X, T, sample_weight, kind, regularizer=regularizer
+            )
 
         if product(np.zeros(self.n_weights)).ndim != 1:  # checks the arguments now, not in a solver
             raise ValueError(f"w has shape {np.shape(w)}, expected ({self.n_weights},)")
@@ -545,6 +580,13 @@ class Network:
         gradient.
         """
         return _core.weight_vjp(self._core, w, X, dY)
+
+
+def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:
+    # Regularizers know networks, so a network meets them only here.
+    from mlpcore.regularizers import Terms
+
+    return Terms(net, w, regularizer)
 
 
 def _layer_sizes(layers: Sequence[int]) -> tuple[int, ...]:

@@ -149,7 +149,8 @@ def sgd(momentum: float) -> Step:
     def advance(w: Array, g: Array, rate: float) -> Array:
         nonlocal v
         v = momentum * v - rate * g
-        return w + v
+        new: Array = w + v
+        return new
 
     return advance
 

@@ -359,10 +359,6 @@ class _Sum(SeparableRegularizer):
     def __hash__(self) -> int:
         return hash(self.parts)
 
-    @property
-    def is_separable(self) -> bool:
-        return all(isinstance(part, SeparableRegularizer) for part in self.parts)
-
     def coefficients(self, net: Network) -> Coefficients:
         alpha: Array = np.zeros(net.n_weights)
         absolutes: list[tuple[Array, float]] = []
@@ -400,6 +396,73 @@ def _parts(regularizer: Regularizer) -> tuple[Regularizer, ...]:
     return regularizer.parts if isinstance(regularizer, _Sum) else (regularizer,)
 
 
+class Terms:
+    """R(w) and its derivatives, added to those of the error, for one network or an ensemble."""
+
+    def __init__(self, net: Network, w: ArrayLike, regularizer: Regularizer) -> None:
+        check_regularizer(regularizer)
+        self._net, self._w, self._regularizer = net, _weights(net, w), regularizer
+        self._is_ensemble = self._w.ndim == 2
+
+    def value(self) -> Any:
+        """R(w), (S,) for an ensemble."""
+        values = [self._regularizer.value(self._net, one) for one in np.atleast_2d(self._w)]
+        return np.array(values) if self._is_ensemble else values[0]
+
+    def add_gradient(self, g: Array) -> Array:
+        """g, of the shape of w, with dR/dw added."""
+        for to, one in zip(np.atleast_2d(g), np.atleast_2d(self._w), strict=True):
+            to += self._regularizer.gradient(self._net, one)
+        return g
+
+    def add_diagonal(self, h: Array) -> Array:
+        """h, of the shape of w, with d2R/dw_i^2 added."""
+        for to, one in zip(np.atleast_2d(h), np.atleast_2d(self._w), strict=True):
+            to += self._regularizer.hessian_diagonal(self._net, one)
+        return h
+
+    def add_hessian(self, H: Array) -> Array:
+        """H (W, W) or (S, W, W) with d2R/dw2 added."""
+        for to, one in zip(H.reshape(-1, *H.shape[-2:]), np.atleast_2d(self._w), strict=True):
+            if _is_separable(self._regularizer):
+                np.einsum("ii->i", to)[:] += self._regularizer.hessian_diagonal(self._net, one)
+            else:
+                second = self._matrix(one)
+                to += 0.5 * (second + second.T)
+        return H
+
+    def add_blocks(self, blocks: list[Array]) -> list[Array]:
+        """The blocks by layer with those of d2R/dw2 added."""
+        ends = np.cumsum([block.shape[-1] for block in blocks])
+        for s, one in enumerate(np.atleast_2d(self._w)):
+            if _is_separable(self._regularizer):
+                second = np.diag(self._regularizer.hessian_diagonal(self._net, one))
+            else:
+                second = self._matrix(one)
+            for block, end in zip(blocks, ends, strict=True):
+                rows = slice(end - block.shape[-1], end)
+                block.reshape(-1, *block.shape[-2:])[s] += second[rows, rows]
+        return blocks
+
+    def add_product(self, p: Array, v: ArrayLike) -> Array:
+        """p, of the shape of v, with (d2R/dw2) v added."""
+        v = np.asarray(v, self._net.dtype)
+        if not self._is_ensemble:
+            p += self._regularizer.hessian_vector_product(self._net, self._w, v)
+            return p
+        for to, one, along in zip(p, self._w, v, strict=True):
+            to += self._regularizer.hessian_vector_product(self._net, one, along)
+        return p
+
+    def _matrix(self, w: Array) -> Array:
+        unit = np.eye(self._net.n_weights, dtype=w.dtype)
+        return self._regularizer.hessian_vector_product(self._net, w, unit)
+
+
+def _is_separable(regularizer: Regularizer) -> bool:
+    return all(isinstance(part, SeparableRegularizer) for part in _parts(regularizer))
+
+
 class _Computer:
     """A regularizer of a user, as the native loops call it; its results are checked there."""
 
@@ -426,9 +489,8 @@ def as_penalty(
     if regularizer is None:
         return weight_decay, None
     check_regularizer(regularizer)
-    parts = _parts(regularizer)
-    if all(isinstance(part, SeparableRegularizer) for part in parts):
-        alpha, absolutes = _Sum(parts).coefficients(net)
+    if _is_separable(regularizer):
+        alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
         return weight_decay, (alpha.astype(net.dtype), absolutes)
     if ensemble:
         raise ValueError(

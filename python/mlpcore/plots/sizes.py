@@ -91,6 +91,11 @@ def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
     )
     if errors[finite].min() > 0 and errors[finite].max() > 10 * errors[finite].min():
         ax.set_yscale("log")
+    # Room for the legend above the dots, which may be anywhere.
+    transform = ax.yaxis.get_transform()
+    low, high = transform.transform(ax.get_ylim())
+    ax.set_ylim(top=transform.inverted().transform([high + 0.1 * (high - low)])[0])
+    if ax.get_yscale() == "log":
         plain_log_ticks(ax)
     # Of many sizes, or of long names, only some have room for a label.
     labels = [size_name(size) for size in result.hidden]
@@ -102,6 +107,14 @@ def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
     one_layer = all(len(size) == 1 for size in result.hidden)
     ax.set_xlabel("number of hidden units $M$" if one_layer else "hidden units of each layer")
     ax.set_ylabel(f"mean {kind} error per sample")
-    ax.legend(fontsize="small", edgecolor="none", framealpha=0.8, loc="best", handletextpad=0.4)
+    ax.legend(
+        frameon=False,
+        fontsize="small",
+        loc="upper center",
+        ncol=3,
+        borderaxespad=0.0,
+        columnspacing=1.2,
+        handletextpad=0.4,
+    )
     open_frame(ax)
     return ax

@@ -31,16 +31,22 @@ def run_without(modules, code, *arguments, cwd):
 COMMAND = "import runpy; runpy.run_module('mlpcore', run_name='__main__', alter_sys=True)"
 
 
-@pytest.mark.parametrize("function", ["figure", "learning_curves", "predicted_against_true"])
+@pytest.mark.parametrize("function", plots.__all__)
 def test_plots_without_matplotlib(monkeypatch, function):
+    x, net = np.linspace(0, 1, 4)[:, None], mlpcore.Network((1, 2, 1))
+    swept = mlpcore.sweep(x, x, hidden=(1,), starts=1, seed=0, epochs=1)
     for name in list(sys.modules):
         if name.split(".")[0] == "matplotlib":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     arguments = {
+        "decision_regions": (lambda X: X, [[0.0, 1.0]], [0]),
         "figure": (),
         "learning_curves": (SimpleNamespace(history={}, best_epoch=0),),
         "predicted_against_true": ([1.0], [1.0]),
+        "sensitivities": ([[1.0]],),
+        "sweep": (swept,),
+        "weights": (net, net.init(seed=0)),
     }[function]
     with pytest.raises(ImportError) as caught:
         getattr(plots, function)(*arguments)

@@ -1,17 +1,16 @@
 """PRML section 5.5.1: a prior is consistent if a change of units does not change the fit.
 
+python examples/consistent_priors.py [output folder]
+
 A network is trained on data and on a linear transform of them, x -> a x + b, t -> c t + d, from
-equivalent weights. With one precision for each layer and free biases, both become the same function;
-with one precision for all weights and biases they do not, whatever that precision is.
+equivalent weights. With one precision for each layer and free biases, both become the same
+function; with one precision for all weights and biases they do not, whatever that precision is.
 """
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import save
 
 import mlpcore
 from mlpcore.plots import figure
@@ -36,7 +35,7 @@ def fit(net: mlpcore.Network, w: Any, X: Any, T: Any, regularizer: Regularizer) 
     ).w
 
 
-def main(folder: str = "docs/gallery") -> Path:
+def main() -> None:
     random = np.random.default_rng(0)
     X = random.uniform(-1, 1, (30, 1))
     T = np.sin(3 * X) + 0.2 * random.standard_normal(X.shape)
@@ -63,11 +62,8 @@ def main(folder: str = "docs/gallery") -> Path:
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("$t$, $y$")
     axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    file = Path(folder) / "consistent_priors.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(file, dpi=150)
-    return file
+    save(fig, "consistent_priors")
 
 
 if __name__ == "__main__":
-    print(main(*sys.argv[1:]))
+    main()

@@ -3,6 +3,8 @@
 python examples/zero_weights.py [output folder]
 """
 
+import warnings
+
 import numpy as np
 from common import save
 
@@ -28,10 +30,14 @@ def main() -> None:
     starts = (("zero weights, equal biases", equal), ("random weights", net.init(seed=3)))
     for ax, (name, w) in zip(axes, starts, strict=True):
         course = [w]
-        result = mlpcore.train(
-            net, w, X, t, optimizer="adam", epochs=EPOCHS, seed=0,
-            callback=lambda epoch, error, validation, w, kept=course: kept.append(w),
-        )  # fmt: skip
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            result = mlpcore.train(
+                net, w, X, t, optimizer="adam", epochs=EPOCHS, seed=0,
+                callback=lambda epoch, error, validation, w, kept=course: kept.append(w),
+            )  # fmt: skip
+        for warning in warned:
+            print(f"train warns: {warning.message}")
         first_layer = np.array([net.unpack(w)[0][0][:, 0] for w in course[1:]])
         apart = np.ptp(first_layer, axis=1).max()
         rmse = np.sqrt(2 * result.history["training_error"][-1])

@@ -31,8 +31,8 @@ FUNCTIONS = {
     "tanh": (-INF, INF, 2, 2),
     "sigmoid": (-INF, INF, 2, 2),
     "softplus": (-INF, INF, 2, 2),
-    "normal_density": (-INF, INF, 3.5, 3.5),
-    "normal_distribution": (-INF, INF, 5, 5.5),
+    "normal_density": (-INF, INF, 1.5, 1.5),
+    "normal_distribution": (-INF, INF, 2, 2),
 }
 BOUND = {
     (name, dtype): row[2 + i]

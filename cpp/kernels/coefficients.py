@@ -49,15 +49,10 @@ def log_tail(z: mp.mpf) -> mp.mpf:
     return (2 * mp.atanh(s) / s - 2) / z
 
 
-def scaled_erfcx(q: mp.mpf) -> mp.mpf:
-    """(1 + 2 t) exp(t^2) erfc(t) with q = (t - 4) / (t + 4)."""
-    if q == 1:
-        return 2 / mp.sqrt(mp.pi)
-    t = 4 * (1 + q) / (1 - q)
-    if t > 1000:
-        series = 1 - 1 / (2 * t**2) + 3 / (4 * t**4) - 15 / (8 * t**6)
-        return (1 + 2 * t) * series / (t * mp.sqrt(mp.pi))
-    return (1 + 2 * t) * mp.exp(t * t) * mp.erfc(t)
+def normal_tail(q: mp.mpf) -> mp.mpf:
+    """(1 + x) Phi(-x) / exp(-x^2/2) with q = (x - 4) / (x + 4)."""
+    x = 4 * (1 + q) / (1 - q)
+    return (1 + x) * mp.exp(x * x / 2) * mp.erfc(x / mp.sqrt(2)) / 2
 
 
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0001")
@@ -74,13 +69,13 @@ TABLES = {
         3,
         "(2 atanh(s)/s - 2) / s^2 in s^2",
     ),
-    "erfcx": (
-        scaled_erfcx,
+    "normal_tail": (
+        normal_tail,
         mp.mpf(-1),
-        mp.mpf(1),
-        25,
-        12,
-        "(1 + 2t) e^(t^2) erfc(t) in (t - 4)/(t + 4)",
+        mp.mpf(36) / 44,  # x = 40, beyond which Phi(-x) underflows
+        24,
+        11,
+        "(1 + x) Phi(-x) e^(x^2/2) in (x - 4)/(x + 4), 0 <= x <= 40",
     ),
 }
 

@@ -25,7 +25,7 @@ template <> struct Constants<double> {
     static constexpr std::int64_t upper_half_mask = ~std::int64_t{0x7ffffff};
     static constexpr auto& exp_tail = coefficients::exp_tail_double;
     static constexpr auto& log_tail = coefficients::log_tail_double;
-    static constexpr auto& erfcx = coefficients::erfcx_double;
+    static constexpr auto& normal_tail = coefficients::normal_tail_double;
 };
 
 template <> struct Constants<float> {
@@ -41,34 +41,35 @@ template <> struct Constants<float> {
     static constexpr std::int32_t upper_half_mask = ~std::int32_t{0xfff};
     static constexpr auto& exp_tail = coefficients::exp_tail_float;
     static constexpr auto& log_tail = coefficients::log_tail_float;
-    static constexpr auto& erfcx = coefficients::erfcx_float;
+    static constexpr auto& normal_tail = coefficients::normal_tail_float;
 };
 
-template <class T, int N> MLPCORE_INLINE Vec<T> horner(Vec<T> x, const T (&coefficient)[N]) {
-    Vec<T> y = broadcast(coefficient[N - 1]);
-#pragma GCC unroll 32
-    for (int i = N - 2; i >= 0; --i) {
-        y = y * x + coefficient[i];
-    }
-    return y;
-}
-
-// Even and odd powers apart: two chains of half the length, for a core waits four cycles for each
-// link of a chain but could begin two a cycle.
-template <class T, int N>
-MLPCORE_INLINE Vec<T> polynomial(Vec<T> x, const T (&coefficient)[N]) {
+// The sum of c_i x^(i - First) over i >= First. Even and odd powers apart: two chains of half the
+// length, for a core waits four cycles for each link of a chain but could begin two a cycle.
+template <int First, class T, int N>
+MLPCORE_INLINE Vec<T> polynomial_from(Vec<T> x, const T (&coefficient)[N]) {
     const Vec<T> square = x * x;
-    constexpr int last_even = (N - 1) / 2 * 2, last_odd = N / 2 * 2 - 1;
+    constexpr int degree = N - 1 - First, last_even = First + degree / 2 * 2,
+                  last_odd = First + (degree - 1) / 2 * 2 + 1;
     Vec<T> even = broadcast(coefficient[last_even]), odd = broadcast(coefficient[last_odd]);
 #pragma GCC unroll 32
-    for (int i = last_even - 2; i >= 0; i -= 2) {
+    for (int i = last_even - 2; i >= First; i -= 2) {
         even = even * square + coefficient[i];
     }
 #pragma GCC unroll 32
-    for (int i = last_odd - 2; i >= 1; i -= 2) {
+    for (int i = last_odd - 2; i > First; i -= 2) {
         odd = odd * square + coefficient[i];
     }
     return odd * x + even;
+}
+template <class T, int N>
+MLPCORE_INLINE Vec<T> polynomial(Vec<T> x, const T (&coefficient)[N]) {
+    return polynomial_from<0, T>(x, coefficient);
+}
+
+// The number with the lower half of its significant bits cleared; the square of that is exact.
+template <class T> MLPCORE_INLINE Vec<T> upper_half(Vec<T> x) {
+    return (Vec<T>)((IntVec<T>)x & Constants<T>::upper_half_mask);
 }
 
 // 2^n * (1 + expm1_r) = exp(x), |r| <= ln(2)/2.
@@ -77,18 +78,32 @@ template <class T> struct ReducedExp {
     Vec<T> expm1_r;
 };
 
+// Adding the magic number to x / ln(2) rounds it to an integer n and leaves that in the low bits,
+// with the bias of the exponent: a shift makes 2^n of them. Then exp(high - low) is what is left.
+template <class T>
+MLPCORE_INLINE ReducedExp<T> exp_of_rest(Vec<T> shifted, Vec<T> high, Vec<T> low) {
+    using C = Constants<T>;
+    const Vec<T> r = high - low;
+    const Vec<T> rounding_of_r = (high - r) - low;
+    const Vec<T> expm1_r = r + (r * r * polynomial<T>(r, C::exp_tail) + rounding_of_r);
+    return {(Vec<T>)((IntVec<T>)shifted << C::mantissa_bits), expm1_r};
+}
+
 // x must lie where 2^n is a normal number (or be a NaN).
 template <class T> MLPCORE_INLINE ReducedExp<T> reduced_exp(Vec<T> x) {
     using C = Constants<T>;
-    // Adding the magic number rounds to an integer and leaves it in the low bits, with the bias of
-    // the exponent: a shift makes 2^n of them.
     const Vec<T> shifted = x * C::log2e + C::round_magic;
     const Vec<T> n = shifted - C::round_magic;
-    const Vec<T> high = x - n * C::ln2_hi;
-    const Vec<T> r = high - n * C::ln2_lo;
-    const Vec<T> rounding_of_r = (high - r) - n * C::ln2_lo;
-    const Vec<T> expm1_r = r + (r * r * polynomial<T>(r, C::exp_tail) + rounding_of_r);
-    return {(Vec<T>)((IntVec<T>)shifted << C::mantissa_bits), expm1_r};
+    return exp_of_rest<T>(shifted, x - n * C::ln2_hi, n * C::ln2_lo);
+}
+
+// The same of x - less, whose rounding would be magnified by its size; `less` is small beside x,
+// or both are.
+template <class T> MLPCORE_INLINE ReducedExp<T> reduced_exp(Vec<T> x, Vec<T> less) {
+    using C = Constants<T>;
+    const Vec<T> shifted = (x - less) * C::log2e + C::round_magic;
+    const Vec<T> n = shifted - C::round_magic;
+    return exp_of_rest<T>(shifted, x - n * C::ln2_hi, n * C::ln2_lo + less);
 }
 
 // exp(x) for x <= 0. Results below the smallest normal number are 0.
@@ -183,7 +198,9 @@ template <class T> MLPCORE_INLINE Vec<T> softplus(Vec<T> x) {
 }
 
 // The standard normal distribution: density and distribution function, both with small relative
-// error in the tails. Phi(-|x|) = phi(x) sqrt(pi/2) erfcx(|x|/sqrt(2)).
+// error in the tails. Phi(-x) = exp(-x^2/2) p(x) / (1 + x) with a p that is nearly constant, so
+// that its argument's rounding hardly counts; that of each further step is carried along until the
+// last.
 template <class T> struct Normal {
     Vec<T> density;
     Vec<T> distribution;
@@ -191,18 +208,34 @@ template <class T> struct Normal {
 
 template <class T> MLPCORE_INLINE Normal<T> normal(Vec<T> x) {
     using C = Constants<T>;
-    // x^2/2 in two parts, the first exact: otherwise its rounding is magnified by x^2/2.
     const Vec<T> size = minimum<T>(absolute<T>(x), broadcast(T(sizeof(T) == 8 ? 40.0 : 16.0)));
-    const Vec<T> head = (Vec<T>)((IntVec<T>)size & C::upper_half_mask);
-    const Vec<T> rest = T(0.5) * (size - head) * (size + head);
-    const Vec<T> correction =
-        T(1) - rest * (T(1) - rest * (T(0.5) - rest * (T(1.0 / 6) - rest * T(1.0 / 24))));
-    const Vec<T> gauss = exp_nonpositive<T>(T(-0.5) * head * head) * correction;
-    const Vec<T> t = T(0.70710678118654752440) * size;
-    // By Horner's scheme, which makes the distribution 1/2 in every bit at 0.
-    const Vec<T> erfcx = horner<T>((t - T(4)) / (t + T(4)), C::erfcx) / (T(1) + T(2) * t);
-    const Vec<T> tail = T(0.5) * gauss * erfcx;
-    return {C::inv_sqrt_2pi * gauss, select<T>(x > Vec<T>{}, T(1) - tail, tail)};
+    // x^2/2 in two parts, the first exact.
+    const Vec<T> head = upper_half<T>(size);
+    const Vec<T> exponent = T(-0.5) * head * head;
+    const Vec<T> less = T(0.5) * (size - head) * (size + head);
+    const IntVec<T> underflow = exponent < broadcast(C::exp_low);
+    const ReducedExp<T> e =
+        reduced_exp<T>(select<T>(underflow, broadcast(C::exp_low), exponent), less);
+    const Vec<T> two_to_n = select<T>(underflow, Vec<T>{}, e.two_to_n);
+
+    const Vec<T> q = (size - T(4)) / (size + T(4));
+    const Vec<T> variation = q * polynomial_from<1, T>(q, C::normal_tail);
+    const Vec<T> p = C::normal_tail[0] + variation;
+    const Vec<T> p_lost = variation - (p - C::normal_tail[0]);
+    const Vec<T> growth = p * e.expm1_r + p_lost;
+    const Vec<T> numerator = p + growth;
+    const Vec<T> numerator_lost = growth - (numerator - p);
+    const Vec<T> denominator = size + T(1);
+    const Vec<T> denominator_head = upper_half<T>(denominator);
+    const Vec<T> denominator_rest = (T(1) - denominator_head) + size;
+    const Vec<T> inverse = reciprocal<T>(denominator);
+    // With half the bits in each factor the products are exact, without fused multiply-add too.
+    const Vec<T> quotient = upper_half<T>(numerator * inverse);
+    const Vec<T> remainder =
+        ((numerator - quotient * denominator_head) - quotient * denominator_rest) + numerator_lost;
+    const Vec<T> tail = two_to_n * (quotient + remainder * inverse);
+    return {two_to_n * (C::inv_sqrt_2pi * e.expm1_r + C::inv_sqrt_2pi),
+            select<T>(x > Vec<T>{}, T(1) - tail, tail)};
 }
 
 } // namespace mlpcore::MLPCORE_ISA

@@ -59,6 +59,21 @@ def test_one_version():
     assert f'\nversion = "{mlpcore.__version__}"\n' in pyproject
 
 
+def test_what_the_import_leaves_for_later():
+    """Half of the time to import mlpcore was for modules that most programs never use."""
+    program = (
+        "import sys, numpy; before = set(sys.modules); "
+        "import mlpcore; print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "mlpcore.network" in loaded
+    assert loaded & {"importlib.metadata", "zipfile", "secrets", "matplotlib", "scipy"} == set()
+    with pytest.raises(AttributeError, match="module 'mlpcore' has no attribute '__versoin__'"):
+        _ = mlpcore.__versoin__
+
+
 def test_the_package_says_that_it_is_typed():
     assert (PACKAGE / "py.typed").exists()
 
@@ -164,6 +179,12 @@ def test_the_benchmark_puts_builds_side_by_side():
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout.count("gradient  1-10-1") == 2, done.stderr
     assert "got slower" in done.stdout
+
+
+def test_the_benchmark_of_imports():
+    done = bench("import_time.py", "--processes", "1")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["ms"] * 3
 
 
 def test_the_benchmark_draws(saved_run, tmp_path):

@@ -4,7 +4,7 @@ A `Network` describes y(x, w) and holds no weights; everything acts on the flat 
 functions in plain NumPy, with their equation numbers, are in `mlpcore.reference`.
 """
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
 from mlpcore.checking import DerivativeCheck, check_derivatives, check_gradient
 from mlpcore.config import available_isas, get_num_threads, set_num_threads, show_config
@@ -30,7 +30,19 @@ from mlpcore.retraining import (
 from mlpcore.stochastic import DiagonalEstimate, stochastic_diagonal
 from mlpcore.training import EnsembleTrainResult, TrainResult, train
 
-__version__ = _version("mlpcore")
+__version__: str
+
+if not TYPE_CHECKING:  # there it would make a str of every misspelt name
+
+    def __getattr__(name):
+        # On demand, for importlib.metadata takes longer to import than all of mlpcore.
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        globals()[name] = version("mlpcore")
+        return globals()[name]
+
 
 __all__ = [
     "CholeskyFactor",

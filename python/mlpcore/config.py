@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
 
 import numpy as np
 
@@ -45,8 +44,10 @@ def set_num_threads(n: int | None) -> None:
 
 def show_config() -> None:
     """Print the version, the kernels in use, the threads and the build."""
+    from mlpcore import __version__  # not at the top: it takes long to find out
+
     rows = {
-        "mlpcore": version("mlpcore"),
+        "mlpcore": __version__,
         "kernels": f"{_core.isa()} (this machine runs {', '.join(available_isas())})",
         "threads": str(get_num_threads()),
         "compiler": _core.compiler,

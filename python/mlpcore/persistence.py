@@ -33,13 +33,10 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import json
 import math
 import os
 import re
-import secrets
 import stat
-import zipfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -140,6 +137,9 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
             members[f"extras/{name}.npy"] = _npy(array)
         else:
             values[name] = _checked_value(name, extra, 0)
+    import json  # these two not at the top, where they would cost 7 ms of each import of mlpcore
+    import zipfile
+
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -271,7 +271,7 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise IsADirectoryError(f"{os.fsdecode(path)}: is a directory")
     if old_mode is not None and not stat.S_ISREG(old_mode):
         raise ValueError(f"path: {os.fsdecode(path)} is not a regular file")
-    temporary = os.path.join(folder, f".mlpcore-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".mlpcore-{os.urandom(8).hex()}.tmp")
     # Not the tempfile module: its files are 0o600, and a model deserves what open() gives.
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
     try:
@@ -303,6 +303,8 @@ def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _read(file: BinaryIO) -> SavedModel:
+    import zipfile
+
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         members: dict[str, zipfile.ZipInfo] = {}
@@ -362,6 +364,8 @@ def _parsed_header(text: bytes) -> dict[str, Any]:
         if len(digits) > 400:
             raise ModelFileError(f"an integer of {len(digits)} digits in 'header.json'")
         return int(digits)
+
+    import json
 
     try:
         header = json.loads(text.decode("ascii"), object_pairs_hook=unique, parse_int=integer)

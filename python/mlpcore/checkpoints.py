@@ -7,7 +7,6 @@ checkpoint that is good.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any, NamedTuple
 
@@ -100,6 +99,8 @@ def read_checkpoint(
 
 def digest(*arrays: Any) -> str:
     """A number that is the same for the same arrays."""
+    import hashlib  # takes some milliseconds to import
+
     total = hashlib.sha256()
     for array in arrays:
         if array is not None:

@@ -41,7 +41,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         capsys.readouterr()
-        status = cli.main(["--no-plot", *arguments])
+        status = cli.main([*arguments, "--no-plot"])
         return (status, *capsys.readouterr())
 
     return run
@@ -198,7 +198,16 @@ def test_same_seed_same_result(run, tmp_path):
 def test_a_linear_table_is_learned(run, csv, target):
     """A network without hidden layer recovers t = 3 x - 2 z + 1."""
     status, out, err = run(
-        csv(), "--target", target, "--hidden", "0", "--weight-decay", "0", "--optimizer", "lbfgs"
+        "train",
+        csv(),
+        "--target",
+        target,
+        "--hidden",
+        "0",
+        "--weight-decay",
+        "0",
+        "--optimizer",
+        "lbfgs",
     )
     assert (status, err) == (0, "")
     assert "regression of t on 2 inputs" in out
@@ -225,19 +234,21 @@ def test_a_linear_table_is_learned(run, csv, target):
 def test_every_make_of_file_gives_the_same_network(run, csv, tmp_path, text):
     weights = []
     for content in (table_text(), text):
-        status, _, err = run(csv(content), "--target", "2", "--epochs", "3", "--hidden", "4")
+        status, _, err = run(
+            "train", csv(content), "--target", "2", "--epochs", "3", "--hidden", "4"
+        )
         assert (status, err) == (0, "")
         weights.append(mlpcore.load(tmp_path / "my.npz").w)
     np.testing.assert_array_equal(*weights)
 
 
 def test_the_last_column_is_the_target_by_default(run, csv):
-    assert "regression of z on" in run(csv(), "--epochs", "2")[1]
+    assert "regression of z on" in run("train", csv(), "--epochs", "2")[1]
 
 
 def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
     status, out, err = run(
-        *(csv(), "--hidden", "5,4", "--activation", "relu,softplus", "--epochs", "4"),
+        *("train", csv(), "--hidden", "5,4", "--activation", "relu,softplus", "--epochs", "4"),
         *("--patience", "2", "--test-fraction", "0.25", "--validation-fraction", "0"),
         *("--optimizer", "sgd", "--learning-rate", "0.001", "-o", "results/here"),
     )
@@ -253,7 +264,7 @@ def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
 def test_columns_that_say_nothing_are_left_out(run, csv, tmp_path):
     lines = table_text(header=None).splitlines()
     text = ",x,t,z,same\n" + "".join(f"{i},{line},7\n" for i, line in enumerate(lines))
-    status, out, err = run(csv(text), "--target", "t", "--epochs", "2")
+    status, out, err = run("train", csv(text), "--target", "t", "--epochs", "2")
     assert (status, err) == (0, "")
     assert "left out: column 1, which has no name and counts the rows" in out
     assert "left out, constant in the training part: same" in out
@@ -264,7 +275,7 @@ def test_huge_and_tiny_units(run, csv):
     x, z = np.random.default_rng(0).normal(size=(2, 50))
     rows = zip((1e12 * x).tolist(), (1e-12 * z).tolist(), (1e100 * (x + z)).tolist(), strict=True)
     text = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rows)
-    status, out, err = run(csv(text), "--hidden", "3", "--epochs", "20")
+    status, out, err = run("train", csv(text), "--hidden", "3", "--epochs", "20")
     assert (status, err) == (0, "")
     assert "nan" not in out
     assert "inf" not in out.replace("information", "")
@@ -274,7 +285,7 @@ def test_a_picture_for_a_file(tmp_path, csv, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     name = csv(header="x,$t_1,z", name="my data.csv")
-    assert cli.main([name, "--target", "$t_1", "--epochs", "2"]) == 0
+    assert cli.main(["train", name, "--target", "$t_1", "--epochs", "2"]) == 0
     assert "Picture   my data.png" in capsys.readouterr().out
     assert (tmp_path / "my data.png").exists()
 
@@ -282,7 +293,7 @@ def test_a_picture_for_a_file(tmp_path, csv, monkeypatch, capsys):
 def test_names_that_the_terminal_can_not_show(tmp_path, csv):
     csv(header="größe,τ,z")
     done = command(
-        *("my.csv", "--epochs", "2", "--no-plot"),
+        *("train", "my.csv", "--epochs", "2", "--no-plot"),
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
@@ -324,8 +335,8 @@ def one_error(result):
         (["--test-fraction", "0.6", "--validation-fraction", "0.4"], "fewer than 2 for training"),
         (["--target", "age"], "--target is for a file"),
         (["--nonsense"], "--nonsense"),
-        (["none.csv"], "none.csv: No such file"),
-        (["."], ".: Is a directory"),
+        (["train", "none.csv"], "none.csv: No such file"),
+        (["train", "."], ".: Is a directory"),
         (["--hidden", "1000000000"], "--hidden or --activation"),
     ],
 )
@@ -356,19 +367,19 @@ def test_wrong_arguments(run, arguments, words):
     ],
 )
 def test_wrong_files(run, csv, text, arguments, words):
-    assert words in one_error(run(csv(text), *arguments))
+    assert words in one_error(run("train", csv(text), *arguments))
 
 
 def test_the_target_can_be_constant_in_the_training_part(run, csv):
     text = "x,t\n" + "".join(f"{i},{int(i == 0)}\n" for i in range(20))
-    messages = [run(csv(text), "--seed", str(seed), "--epochs", "2") for seed in range(10)]
+    messages = [run("train", csv(text), "--seed", str(seed), "--epochs", "2") for seed in range(10)]
     assert any("constant in the training part" in err for _, _, err in messages)
     assert all(status in (0, 2) for status, _, _ in messages)
 
 
 def test_the_input_is_never_overwritten(run, csv, tmp_path):
     before = (tmp_path / csv(name="my.npz")).read_bytes()
-    assert "my.npz is the input and would be overwritten" in one_error(run("my.npz"))
+    assert "my.npz is the input and would be overwritten" in one_error(run("train", "my.npz"))
     assert (tmp_path / "my.npz").read_bytes() == before
 
 
@@ -376,25 +387,25 @@ def test_the_input_is_never_overwritten(run, csv, tmp_path):
 def test_pipes_and_devices_are_refused(run, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "/dev/zero"):
-        assert f"{name}: not a regular file" in one_error(run(name))
+        assert f"{name}: not a regular file" in one_error(run("train", name))
 
 
 @posix
 def test_the_table_can_come_through_standard_input(tmp_path):
     done = command(
-        *("/dev/stdin", "--target", "t", "--epochs", "2", "--no-plot"),
+        *("train", "/dev/stdin", "--target", "t", "--epochs", "2", "--no-plot"),
         cwd=tmp_path,
         input=table_text(),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "regression of t on 2 inputs" in done.stdout
     with open("/dev/zero") as zero:
-        done = command("/dev/stdin", cwd=tmp_path, stdin=zero)
+        done = command("train", "/dev/stdin", cwd=tmp_path, stdin=zero)
     assert "not a regular file" in one_error((done.returncode, done.stdout, done.stderr))
 
 
 def test_errors_of_a_process_have_no_traceback(tmp_path):
-    done = command("none.csv", cwd=tmp_path)
+    done = command("train", "none.csv", cwd=tmp_path)
     assert one_error((done.returncode, done.stdout, done.stderr)).endswith(
         "none.csv: No such file or directory\n"
     )
@@ -427,9 +438,9 @@ def test_divergence(run, tmp_path):
 
 
 def test_help_explains_itself(tmp_path):
-    done = command("--help", cwd=tmp_path)
+    done = command("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "python -m mlpcore my.csv --target strength --hidden 50" in done.stdout
+    assert "python -m mlpcore train my.csv --target strength --hidden 50" in done.stdout
     for option in (
         *("--hidden", "--activation", "--optimizer", "--epochs", "--patience", "--weight-decay"),
         *("--seed", "--test-fraction", "--validation-fraction", "--no-plot", "--output-dir"),
@@ -490,7 +501,7 @@ def test_interrupt_before_anything_was_fitted(run, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "train", interrupted)
+    monkeypatch.setattr("mlpcore.cli.train.train", interrupted)
     status, _, err = run()
     assert (status, err) == (130, "mlpcore: interrupted\n")
     assert not list(tmp_path.iterdir())
@@ -530,7 +541,7 @@ def test_interrupt_before_the_first_epoch(run, tmp_path, monkeypatch):
             optimizer="adam",
         )
 
-    monkeypatch.setattr(cli, "train", callback_train)
+    monkeypatch.setattr("mlpcore.cli.train.train", callback_train)
     status, _, err = run()
     assert status == 130
     assert "nothing was saved" in err
@@ -558,11 +569,11 @@ def test_a_progress_bar_on_a_terminal(tmp_path):
 def test_scaling_comes_from_the_training_part_alone(run, csv, tmp_path):
     """A test row far away changes nothing but the test error."""
     text = table_text(n=50)
-    assert run(csv(text), "--target", "t", "--epochs", "3")[0] == 0
+    assert run("train", csv(text), "--target", "t", "--epochs", "3")[0] == 0
     before = mlpcore.load(tmp_path / "my.npz")
     lines = text.splitlines()
     lines[1 + before.extras["test_rows"][0]] = "1000.0,7.0,-1000.0"
-    assert run(csv("\n".join(lines)), "--target", "t", "--epochs", "3")[0] == 0
+    assert run("train", csv("\n".join(lines)), "--target", "t", "--epochs", "3")[0] == 0
     after = mlpcore.load(tmp_path / "my.npz")
     np.testing.assert_array_equal(after.w, before.w)
     table = np.array([line.split(",") for line in text.splitlines()[1:]], dtype=float)

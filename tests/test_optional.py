@@ -12,7 +12,17 @@ import pytest
 import mlpcore
 from mlpcore import plots
 
-OPTIONAL = ("matplotlib", "pandas", "tqdm", "sklearn", "scipy", "torch", "hypothesis", "mpmath")
+OPTIONAL = (
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "tqdm",
+    "sklearn",
+    "scipy",
+    "torch",
+    "hypothesis",
+    "mpmath",
+)
 
 
 def run_without(modules, code, *arguments, cwd):

@@ -1,0 +1,5 @@
+import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    raise NotImplementedError

@@ -17,6 +17,7 @@ __all__ = ["PROGRAM", "SUBCOMMANDS", "delimiter", "make_parser"]
 PROGRAM = "python -m mlpcore"
 SUBCOMMANDS = ("train", "predict", "sweep")
 _MOST_SIZES = 1000
+_MOST_STARTS = 10_000  # of a size: all of them are in memory at once
 
 _DESCRIPTION = f"""\
 Fit a small neural network to a table, say how good it is and what matters, and use it.
@@ -187,7 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--starts",
-        type=_at_least_1,
+        type=_starts,
         default=30,
         metavar="N",
         help="networks of each size (default: %(default)s)",
@@ -364,6 +365,13 @@ def _at_least_0(text: str) -> int:
 
 def _at_least_1(text: str) -> int:
     return _integer(text, 1)
+
+
+def _starts(text: str) -> int:
+    value = _integer(text, 1)
+    if value > _MOST_STARTS:
+        raise argparse.ArgumentTypeError(f"expected at most {_MOST_STARTS}, got {text!r}")
+    return value
 
 
 def _integer(text: str, least: int) -> int:

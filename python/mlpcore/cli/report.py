@@ -38,7 +38,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width + 3) for cell, width in zip(others, widths[1:], strict=True)]
-        say("  " + first.ljust(widths[0]) + "".join(cells))
+        say(("  " + first.ljust(widths[0]) + "".join(cells)).rstrip())
 
 
 def number(x: float) -> str:

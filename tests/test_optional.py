@@ -83,6 +83,17 @@ def test_command_with_numpy_alone(tmp_path):
     assert (tmp_path / "concrete.npz").exists()
 
 
+def test_parquet_without_pyarrow(tmp_path):
+    (tmp_path / "my.parquet").write_bytes(b"PAR1")
+    for arguments in (["train", "my.parquet"], ["predict", "m.npz", "x.csv", "-o", "y.parquet"]):
+        done = run_without(["pyarrow"], COMMAND, *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"mlpcore: error: {arguments[-1]}: a Parquet file needs pyarrow: "
+            f'pip install "mlpcore[table]"\n'
+        )
+
+
 def test_import_and_fit_with_numpy_alone(tmp_path):
     code = (
         "import mlpcore, mlpcore.plots, mlpcore.datasets, mlpcore.persistence, mlpcore.cli\n"

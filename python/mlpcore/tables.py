@@ -280,7 +280,7 @@ class CsvColumns:
         numbers = sum(
             _is_number(cell) or _DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells
         )
-        if numbers == 0 and any(cell.lower() not in _MISSING for cell in cells):
+        if numbers == 0 and any(cell.lower() not in _MISSING_LABELS for cell in cells):
             return "text"
         words = numbers + sum(cell.lower() in _MISSING for cell in cells) < len(cells)
         return "mixed" if words else "numbers"

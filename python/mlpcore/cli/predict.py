@@ -83,8 +83,8 @@ def _find(table: Columns, model: Model, ignore_others: bool) -> _Found:
         others.insert(0, table.names[0])
     if others and not ignore_others:
         raise UserError(
-            f"{table.source}: {_listed(others)}: no input and no target of the model; to let other "
-            f"columns be, say --ignore-others"
+            f"{table.source}: {_listed(others)}: neither input nor target of the model; to let "
+            f"other columns be, say --ignore-others"
         )
     return _Found([names[name] for name in model.input_names], names.get(model.target))
 

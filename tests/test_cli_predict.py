@@ -169,6 +169,18 @@ def test_wrong_tables(run, fitted, csv, text, words):
     assert words in one_error(run("predict", "my.npz", csv(text, name="new.csv")))
 
 
+def test_far_from_the_data(run, fitted, csv):
+    """What is too large for a number is an error, not a warning of NumPy's and inf in a file."""
+    rows = [line.split(",") for line in table_text(header=None).splitlines()]
+    text = "x,z,t\n" + "".join(f"{x}e-140,{z},{t}e140\n" for x, t, z in rows if "e" not in x + t)
+    fitted(text, "--activation", "relu")
+    assert run("predict", "my.npz", "my.csv", "--jacobian")[0] == 0
+    name = csv("x,z\n0,0\n1e100,1\n", name="new.csv")
+    assert "new.csv, data row 2: 'predicted t' is too large" in one_error(
+        run("predict", "my.npz", name)
+    )
+
+
 def test_other_columns_can_be_ignored(run, fitted, csv):
     fitted(None, "--target", "t")
     name = csv("name,x,z\nA,1,2\nB,3,4\n", name="new.csv")

@@ -19,7 +19,7 @@ from mlpcore.tables import (
     unique_names,
 )
 
-__all__ = ["ParquetColumns", "write_parquet"]
+__all__ = ["ParquetColumns", "need_pyarrow", "write_parquet"]
 
 
 class ParquetColumns:

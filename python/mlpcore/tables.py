@@ -39,6 +39,8 @@ from numpy.typing import NDArray
 __all__ = [
     "Columns",
     "CsvColumns",
+    "Kind",
+    "Label",
     "Table",
     "TableError",
     "find_column",

@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from mlpcore.cli import predict, sweep, train
 from mlpcore.cli.files import discard_stdout, os_error
 from mlpcore.cli.options import PROGRAM, SUBCOMMANDS, make_parser
-from mlpcore.cli.report import UserError, complain
+from mlpcore.cli.report import INTERRUPTED, UserError, complain
 from mlpcore.persistence import ModelFileError
 from mlpcore.tables import TableError
 
 __all__ = ["main"]
-
-_INTERRUPTED = 130  # as shells report a death by SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         complain("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     except (UserError, TableError, ModelFileError) as error:
         complain(f"error: {error}")
     except OSError as error:

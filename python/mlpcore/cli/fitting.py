@@ -16,7 +16,18 @@ from mlpcore.network import Network
 from mlpcore.scaling import Standardizer
 from mlpcore.training import TrainResult
 
-__all__ = ["Scaled", "activations", "describe_data", "report_fit", "scale"]
+__all__ = [
+    "Scaled",
+    "activations",
+    "confusion",
+    "describe_data",
+    "describe_training",
+    "first_network",
+    "nothing_learned",
+    "report_fit",
+    "rmse",
+    "scale",
+]
 
 _MOST_CLASSES = 12  # of a confusion table that is printed
 _MOST_LABEL = 14  # characters of a class in it
@@ -240,10 +251,11 @@ def _percent(share: float) -> str:
 
 def _report_sensitivities(problem: Problem, model: Model) -> None:
     total = np.zeros(len(problem.inputs))
-    for J in model.jacobians(problem.X):
-        total += np.abs(J).mean(axis=1).sum(axis=0)
-    plain = total / len(problem.X)
-    scaled = plain * model.inputs.scale
+    with np.errstate(over="ignore", invalid="ignore"):  # of units as far apart as 1e150 and 1e-150
+        for J in model.jacobians(problem.X):
+            total += np.abs(J).mean(axis=1).sum(axis=0)
+        plain = total / len(problem.X)
+        scaled = plain * model.inputs.scale
     y, what = "y", ""
     if problem.labels:
         y, what = "P", "the probabilities of "

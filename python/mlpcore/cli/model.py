@@ -72,15 +72,17 @@ class Model:
         """The target (N, 1), or the probability of each class (N, K), for inputs of the table."""
         y = self.net.forward(self.w, self.inputs.transform(X))
         if self.targets is not None:
-            return self.targets.inverse(y)
+            with np.errstate(over="ignore"):  # far from the data; predict looks at what comes out
+                return self.targets.inverse(y)
         return np.hstack([1 - y, y]) if len(self.labels) == 2 else y
 
     def jacobian(self, X: Array) -> Array:
         """d target/d input (N, 1, D), or that of each probability (N, K, D), in their units."""
         J = self.net.jacobian(self.w, self.inputs.transform(X))
-        if self.targets is not None:
-            return unscale_jacobian(J, self.inputs, self.targets)
-        J = J / self.inputs.scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.targets is not None:
+                return unscale_jacobian(J, self.inputs, self.targets)
+            J = J / self.inputs.scale
         return np.concatenate([-J, J], axis=1) if len(self.labels) == 2 else J
 
     def jacobians(self, X: Array) -> Iterator[Array]:

@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
     y = model.predict(X)
     columns = _columns(model, X, y, options.jacobian)
+    _check_finite(columns, options.file)
     if output is None:
         _to_stdout(columns)
     else:
@@ -153,6 +154,16 @@ def _columns(model: Model, X: Array, y: Array, jacobian: bool) -> dict[str, Any]
             unique += "'"
         columns[unique] = values
     return columns
+
+
+def _check_finite(columns: dict[str, Any], source: str) -> None:
+    for name, values in columns.items():
+        if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise UserError(
+                f"{source}, data row {row + 1}: {name!r} is too large for a number; are the "
+                f"inputs in the units of the model?"
+            )
 
 
 def _check_output(output: Path) -> None:

@@ -6,7 +6,20 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["UserError", "complain", "number", "one_line", "say", "table", "watched"]
+__all__ = [
+    "INTERRUPTED",
+    "UserError",
+    "complain",
+    "count",
+    "number",
+    "one_line",
+    "say",
+    "short",
+    "table",
+    "watched",
+]
+
+INTERRUPTED = 130  # the exit status, as shells report a death by SIGINT
 
 Item = TypeVar("Item")
 

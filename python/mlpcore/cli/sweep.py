@@ -23,15 +23,23 @@ from mlpcore.cli.fitting import (
 from mlpcore.cli.model import Model, save_model
 from mlpcore.cli.pictures import save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
-from mlpcore.cli.report import UserError, complain, count, number, one_line, say, table, watched
+from mlpcore.cli.report import (
+    INTERRUPTED,
+    UserError,
+    complain,
+    count,
+    number,
+    one_line,
+    say,
+    table,
+    watched,
+)
 from mlpcore.multistart import SweepResult, sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["run"]
-
-_INTERRUPTED = 130
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,11 +70,11 @@ def run(options: argparse.Namespace) -> int:
     )
     if result is None:
         complain("interrupted before the first size was done; nothing was saved")
-        return _INTERRUPTED
+        return INTERRUPTED
     net, best = result.best()
     if nothing_learned(best):
         complain("interrupted before anything was learned; nothing was saved")
-        return _INTERRUPTED
+        return INTERRUPTED
     if len(result.hidden) < len(options.hidden):
         complain(f"interrupted after {len(result.hidden)} of {sizes}")
     errors = _shown_errors(problem, scaled, result)

@@ -24,7 +24,7 @@ from mlpcore.cli.fitting import (
 from mlpcore.cli.model import Model, save_model
 from mlpcore.cli.pictures import draw_confusion, save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
-from mlpcore.cli.report import UserError, complain, one_line, say
+from mlpcore.cli.report import INTERRUPTED, UserError, complain, one_line, say
 from mlpcore.network import Network
 from mlpcore.training import TrainResult, train
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["run"]
-
-_INTERRUPTED = 130
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     result = _fit(net, w, scaled, split, options, patience)
     if nothing_learned(result):
         complain("interrupted before anything was learned; nothing was saved")
-        return _INTERRUPTED
+        return INTERRUPTED
     if result.stopped == "diverged":
         complain(f"warning: {result.message}")
     say(f"Stopped   {one_line(result.message)}")

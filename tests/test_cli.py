@@ -11,62 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import COMMAND, classes_text, command, one_error, table_text
 
 import mlpcore
 from mlpcore import cli
 from mlpcore.datasets import load_concrete
 from mlpcore.scaling import Standardizer
 
-COMMAND = [sys.executable, "-m", "mlpcore"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and terminals of POSIX")
-
-
-def command(*arguments, cwd, **options):
-    """Run ``python -m mlpcore`` in a process of its own."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run it in this process: ``status, stdout, stderr = run(argument, ...)``."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        status = cli.main(["--no-plot", *arguments])
-        return (status, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def csv(tmp_path):
-    """Write a CSV file of 40 rows of t = 3 x - 2 z + 1, or the text given."""
-
-    def csv(text=None, name="my.csv", **options):
-        if text is None:
-            text = table_text(**options)
-        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return name
-
-    return csv
-
-
-def table_text(n=40, header="x,t,z", delimiter=",", seed=0):
-    x, z = np.random.default_rng(seed).normal(size=(2, n))
-    rows = [header] if header else []
-    rows += [
-        f"{a!r},{3 * a - 2 * b + 1!r},{b!r}" for a, b in zip(x.tolist(), z.tolist(), strict=True)
-    ]
-    return "\n".join(rows).replace(",", delimiter) + "\n"
 
 
 def errors(stdout, model="network"):
@@ -198,7 +150,16 @@ def test_same_seed_same_result(run, tmp_path):
 def test_a_linear_table_is_learned(run, csv, target):
     """A network without hidden layer recovers t = 3 x - 2 z + 1."""
     status, out, err = run(
-        csv(), "--target", target, "--hidden", "0", "--weight-decay", "0", "--optimizer", "lbfgs"
+        "train",
+        csv(),
+        "--target",
+        target,
+        "--hidden",
+        "0",
+        "--weight-decay",
+        "0",
+        "--optimizer",
+        "lbfgs",
     )
     assert (status, err) == (0, "")
     assert "regression of t on 2 inputs" in out
@@ -225,19 +186,21 @@ def test_a_linear_table_is_learned(run, csv, target):
 def test_every_make_of_file_gives_the_same_network(run, csv, tmp_path, text):
     weights = []
     for content in (table_text(), text):
-        status, _, err = run(csv(content), "--target", "2", "--epochs", "3", "--hidden", "4")
+        status, _, err = run(
+            "train", csv(content), "--target", "2", "--epochs", "3", "--hidden", "4"
+        )
         assert (status, err) == (0, "")
         weights.append(mlpcore.load(tmp_path / "my.npz").w)
     np.testing.assert_array_equal(*weights)
 
 
 def test_the_last_column_is_the_target_by_default(run, csv):
-    assert "regression of z on" in run(csv(), "--epochs", "2")[1]
+    assert "regression of z on" in run("train", csv(), "--epochs", "2")[1]
 
 
 def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
     status, out, err = run(
-        *(csv(), "--hidden", "5,4", "--activation", "relu,softplus", "--epochs", "4"),
+        *("train", csv(), "--hidden", "5,4", "--activation", "relu,softplus", "--epochs", "4"),
         *("--patience", "2", "--test-fraction", "0.25", "--validation-fraction", "0"),
         *("--optimizer", "sgd", "--learning-rate", "0.001", "-o", "results/here"),
     )
@@ -253,7 +216,7 @@ def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
 def test_columns_that_say_nothing_are_left_out(run, csv, tmp_path):
     lines = table_text(header=None).splitlines()
     text = ",x,t,z,same\n" + "".join(f"{i},{line},7\n" for i, line in enumerate(lines))
-    status, out, err = run(csv(text), "--target", "t", "--epochs", "2")
+    status, out, err = run("train", csv(text), "--target", "t", "--epochs", "2")
     assert (status, err) == (0, "")
     assert "left out: column 1, which has no name and counts the rows" in out
     assert "left out, constant in the training part: same" in out
@@ -264,7 +227,7 @@ def test_huge_and_tiny_units(run, csv):
     x, z = np.random.default_rng(0).normal(size=(2, 50))
     rows = zip((1e12 * x).tolist(), (1e-12 * z).tolist(), (1e100 * (x + z)).tolist(), strict=True)
     text = "".join(f"{a!r},{b!r},{c!r}\n" for a, b, c in rows)
-    status, out, err = run(csv(text), "--hidden", "3", "--epochs", "20")
+    status, out, err = run("train", csv(text), "--hidden", "3", "--epochs", "20")
     assert (status, err) == (0, "")
     assert "nan" not in out
     assert "inf" not in out.replace("information", "")
@@ -274,7 +237,7 @@ def test_a_picture_for_a_file(tmp_path, csv, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     name = csv(header="x,$t_1,z", name="my data.csv")
-    assert cli.main([name, "--target", "$t_1", "--epochs", "2"]) == 0
+    assert cli.main(["train", name, "--target", "$t_1", "--epochs", "2"]) == 0
     assert "Picture   my data.png" in capsys.readouterr().out
     assert (tmp_path / "my data.png").exists()
 
@@ -282,7 +245,7 @@ def test_a_picture_for_a_file(tmp_path, csv, monkeypatch, capsys):
 def test_names_that_the_terminal_can_not_show(tmp_path, csv):
     csv(header="größe,τ,z")
     done = command(
-        *("my.csv", "--epochs", "2", "--no-plot"),
+        *("train", "my.csv", "--epochs", "2", "--no-plot"),
         cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
@@ -290,16 +253,184 @@ def test_names_that_the_terminal_can_not_show(tmp_path, csv):
     assert "gr??e" in done.stdout
 
 
+# Classes
+
+
+def lines_after(stdout, beginning):
+    """The lines of the table below a heading."""
+    lines = stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(beginning))
+    return lines[start : start + 8]
+
+
+def test_classes_are_learned(run, csv, tmp_path):
+    status, out, err = run("train", csv(classes_text(n=90)), "--hidden", "4")
+    assert (status, err) == (0, "")
+    assert "classification of kind on 2 inputs" in out
+    assert "Classes   3: high (30), low (30), mid (30)" in out
+    assert re.search(r"network +100.0 % +100.0 % +100.0 %", out)
+    assert re.search(r"most frequent class \(high\) +33.3 % +33.3 % +33.3 %", out)
+    assert [line.split() for line in lines_after(out, "Rows of the test")[2:6]] == [
+        ["high", "low", "mid"],
+        ["high", "6", "0", "0"],
+        ["low", "0", "6", "0"],
+        ["mid", "0", "0", "6"],
+    ]
+    table = sensitivities(out)
+    assert list(table) == ["x", "z"]
+    model = mlpcore.load(tmp_path / "my.npz")
+    assert (model.net.output, model.net.layers) == ("softmax", (2, 4, 3))
+    assert model.extras["class_labels"] == ["high", "low", "mid"]
+    assert "target_mean" not in model.extras
+
+
+def test_what_is_printed_of_classes_is_right(run, csv, tmp_path):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(120, 2))
+    t = X[:, 0] + rng.normal(size=120) > 0.8
+    rows = [f"{a!r},{b!r},{'no' if c else 'yes'}" for (a, b), c in zip(X.tolist(), t, strict=True)]
+    status, out, err = run("train", csv("a,b,t\n" + "\n".join(rows)), "--epochs", "20")
+    assert (status, err) == (0, "")
+    net, w, extras = mlpcore.load(tmp_path / "my.npz")
+    assert net.output == "sigmoid"
+    y = net.forward(w, (X - extras["input_mean"]) / extras["input_scale"])[:, 0]
+    labels = extras["class_labels"]
+    assert labels == ["no", "yes"]
+    c = (~t).astype(int)
+    for part in ("training", "validation", "test"):
+        rows = extras[f"{part}_rows"]
+        entropy = -np.log(np.where(c[rows], y[rows], 1 - y[rows])).mean()
+        assert extras["cross_entropy"][part] == pytest.approx(entropy)
+        assert extras["accuracy"][part] == np.mean((y[rows] > 0.5) == c[rows])
+    share = np.mean(c[extras["test_rows"]])  # "yes" is the most frequent
+    assert re.search(rf"most frequent class \(yes\) .* {100 * share:.1f} %$", out, re.M)
+    # Every part has its share of the classes.
+    for part in ("training", "validation", "test"):
+        assert np.mean(t[extras[f"{part}_rows"]]) == pytest.approx(t.mean(), abs=0.06)
+
+
+def test_whole_numbers_are_classes_on_demand(run, csv, tmp_path):
+    text = csv(classes_text(labels=["10", "9"]))
+    assert "regression of kind" in run("train", text, "--epochs", "2")[1]
+    status, out, err = run("train", text, "--epochs", "2", "--classes")
+    assert (status, err) == (0, "")
+    assert "Classes   2: 9 (30), 10 (30)" in out
+    assert mlpcore.load(tmp_path / "my.npz").extras["class_labels"] == [9, 10]
+
+
+@pytest.mark.parametrize("labels", [("none", "-"), ("true", "false"), ("3a", "Größe $x^2$")])
+def test_classes_of_all_kinds(run, csv, tmp_path, labels):
+    for header in ("x,z,kind", None):
+        text = classes_text(n=40, labels=labels, header=header)
+        status, _, err = run("train", csv(text), "--epochs", "2", "--hidden", "0")
+        assert (status, err) == (0, "")
+        assert mlpcore.load(tmp_path / "my.npz").extras["class_labels"] == sorted(labels)
+
+
+def test_many_classes_are_printed_in_short(run, csv):
+    labels = [f"class {i}" for i in range(20)]
+    status, out, err = run("train", csv(classes_text(n=200, labels=labels)), "--epochs", "2")
+    assert (status, err) == (0, "")
+    assert "The most frequent mistakes in the test" in out
+    assert max(map(len, out.splitlines())) < 400
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("$a", "b^", "c_"), [f"v{i}" for i in range(50)]])
+def test_a_picture_of_classes(tmp_path, csv, monkeypatch, capsys, labels):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    name = csv(classes_text(n=300, labels=labels, header="x,z,$k_1"))
+    assert cli.main(["train", name, "--epochs", "2"]) == 0
+    assert "Picture   my.png" in capsys.readouterr().out
+    assert (tmp_path / "my.png").read_bytes().startswith(b"\x89PNG")
+
+
+# Parquet
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    """Write columns to a Parquet file."""
+    pyarrow = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+
+    def parquet(name="my.parquet", **columns):
+        pq.write_table(pyarrow.table(columns), tmp_path / name)
+        return name
+
+    return parquet
+
+
+def columns_of(text):
+    header, *rows = (line.split(",") for line in text.splitlines())
+    return dict(zip(header, zip(*rows, strict=True), strict=True))
+
+
+def test_parquet_gives_the_same_network(run, csv, parquet, tmp_path):
+    columns = {name: np.array(c, dtype=float) for name, c in columns_of(table_text()).items()}
+    weights = []
+    for name in (csv(), parquet(**columns)):
+        status, _, err = run("train", name, "--target", "t", "--epochs", "3", "--hidden", "4")
+        assert (status, err) == (0, "")
+        weights.append(mlpcore.load(tmp_path / "my.npz").w)
+    np.testing.assert_array_equal(*weights)
+
+
+def test_booleans_and_dictionaries_of_parquet_are_classes(run, parquet, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    x = np.linspace(-1, 1, 40)
+    for t, labels in (
+        (x > 0, [False, True]),
+        (pyarrow.array(["ab"[v > 0] for v in x.tolist()]).dictionary_encode(), ["a", "b"]),
+    ):
+        status, _, err = run("train", parquet(x=x, t=t), "--epochs", "2")
+        assert (status, err) == (0, "")
+        assert mlpcore.load(tmp_path / "my.npz").extras["class_labels"] == labels
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (
+            {"x": [None, *range(19)], "t": range(20)},
+            "data row 1, column 1 ('x'): the value is miss",
+        ),
+        (
+            {"x": [0.0, np.nan] * 10, "t": range(20)},
+            "data row 2, column 1 ('x'): the value is missi",
+        ),
+        ({"x": [0.0, np.inf] * 10, "t": range(20)}, "data row 2, column 1 ('x'): the value is not"),
+        (
+            {"x": list("ab") * 10, "t": range(20)},
+            "column 1 ('x'): 'a' is no number: the column hol",
+        ),
+        ({"x": [True, False] * 10, "t": range(20)}, "True is no number: the column holds bool"),
+        ({"x": range(20), "t": [None, *"ab" * 9, "a"]}, "data row 1, column 2 ('t'): the value is"),
+        ({"x": range(20), "t": [[1.0]] * 20}, "[1.0] is neither a number nor text"),
+        ({"x": range(5), "t": range(5)}, "5 rows of data: at least 10"),
+        ({"x": [1.0][:0]}, "0 rows: nothing to read"),
+    ],
+)
+def test_wrong_parquet(run, parquet, columns, words):
+    assert words in one_error(run("train", parquet(**{k: list(v) for k, v in columns.items()})))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"PAR1" + bytes(range(256)) + b"PAR1", b"a,b\n1,2"]
+)
+def test_no_parquet(run, tmp_path, content):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "my.parquet").write_bytes(content)
+    assert "my.parquet: " in one_error(run("train", "my.parquet"))
+
+
+def test_parquet_has_neither_delimiter_nor_header(run, parquet):
+    name = parquet(x=[1.0], t=[2.0])
+    assert "has its names and no header" in one_error(run("train", name, "--header"))
+    assert "and no delimiter" in one_error(run("train", name, "--delimiter", ";"))
+
+
 # Errors
-
-
-def one_error(result):
-    status, out, err = result
-    assert status == 2, out
-    assert "Traceback" not in err
-    assert err.startswith("mlpcore: error: ")
-    assert err.count("\n") == 1
-    return err
 
 
 @pytest.mark.parametrize(
@@ -324,8 +455,18 @@ def one_error(result):
         (["--test-fraction", "0.6", "--validation-fraction", "0.4"], "fewer than 2 for training"),
         (["--target", "age"], "--target is for a file"),
         (["--nonsense"], "--nonsense"),
-        (["none.csv"], "none.csv: No such file"),
-        (["."], ".: Is a directory"),
+        (
+            ["my.csv"],
+            "is not a subcommand (train, predict, sweep); to fit a table: python -m mlpcore ",
+        ),
+        (["my.csv"], "python -m mlpcore train my.csv"),
+        (
+            ["--epochs", "2", "my.csv"],
+            "no subcommand; to fit a table: python -m mlpcore train my.csv",
+        ),
+        (["train", "--classes"], "--classes is for a file"),
+        (["train", "none.csv"], "none.csv: No such file"),
+        (["train", "."], ".: Is a directory"),
         (["--hidden", "1000000000"], "--hidden or --activation"),
     ],
 )
@@ -353,22 +494,36 @@ def test_wrong_arguments(run, arguments, words):
         (table_text(), ["--delimiter", "ab"], "--delimiter: expected one character"),
         (table_text(), ["--delimiter", ";"], "my.csv"),
         (table_text(), ["-o", "my.csv"], "can't write to my.csv"),
+        (table_text(), ["--classes"], "no whole number below 2^53, as --classes expects"),
+        (classes_text(n=4), [], "4 rows of data: at least 10"),
+        (classes_text(labels=["one"]), [], "the target 'kind' is constant ('one')"),
+        (classes_text(n=20, labels=[f"v{i}" for i in range(10)]), [], "10 different values in 20"),
+        (
+            classes_text() + "1,2,odd\n",
+            [],
+            "line 62 (data row 61), column 3 ('kind'): the class 'o",
+        ),
+        (classes_text() + "1,2,\n", [], "line 62 (data row 61), column 3 ('kind'): the value is"),
+        (classes_text() + "1,x,low\n", [], "line 62 (data row 61), column 2 ('z'): 'x' is not a n"),
+        (classes_text() + "1,2,3\n", [], "to take the target for classes, say --classes"),
+        (classes_text() + "1e200,2,low\n", [], "numbers beyond 1e150"),
+        (classes_text(), ["--target", "1", "--header"], "column 3 ('kind'): 'low' is not a number"),
     ],
 )
 def test_wrong_files(run, csv, text, arguments, words):
-    assert words in one_error(run(csv(text), *arguments))
+    assert words in one_error(run("train", csv(text), *arguments))
 
 
 def test_the_target_can_be_constant_in_the_training_part(run, csv):
     text = "x,t\n" + "".join(f"{i},{int(i == 0)}\n" for i in range(20))
-    messages = [run(csv(text), "--seed", str(seed), "--epochs", "2") for seed in range(10)]
+    messages = [run("train", csv(text), "--seed", str(seed), "--epochs", "2") for seed in range(10)]
     assert any("constant in the training part" in err for _, _, err in messages)
     assert all(status in (0, 2) for status, _, _ in messages)
 
 
 def test_the_input_is_never_overwritten(run, csv, tmp_path):
     before = (tmp_path / csv(name="my.npz")).read_bytes()
-    assert "my.npz is the input and would be overwritten" in one_error(run("my.npz"))
+    assert "my.npz is the input and would be overwritten" in one_error(run("train", "my.npz"))
     assert (tmp_path / "my.npz").read_bytes() == before
 
 
@@ -376,25 +531,25 @@ def test_the_input_is_never_overwritten(run, csv, tmp_path):
 def test_pipes_and_devices_are_refused(run, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "/dev/zero"):
-        assert f"{name}: not a regular file" in one_error(run(name))
+        assert f"{name}: not a regular file" in one_error(run("train", name))
 
 
 @posix
 def test_the_table_can_come_through_standard_input(tmp_path):
     done = command(
-        *("/dev/stdin", "--target", "t", "--epochs", "2", "--no-plot"),
+        *("train", "/dev/stdin", "--target", "t", "--epochs", "2", "--no-plot"),
         cwd=tmp_path,
         input=table_text(),
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "regression of t on 2 inputs" in done.stdout
     with open("/dev/zero") as zero:
-        done = command("/dev/stdin", cwd=tmp_path, stdin=zero)
+        done = command("train", "/dev/stdin", cwd=tmp_path, stdin=zero)
     assert "not a regular file" in one_error((done.returncode, done.stdout, done.stderr))
 
 
 def test_errors_of_a_process_have_no_traceback(tmp_path):
-    done = command("none.csv", cwd=tmp_path)
+    done = command("train", "none.csv", cwd=tmp_path)
     assert one_error((done.returncode, done.stdout, done.stderr)).endswith(
         "none.csv: No such file or directory\n"
     )
@@ -427,9 +582,9 @@ def test_divergence(run, tmp_path):
 
 
 def test_help_explains_itself(tmp_path):
-    done = command("--help", cwd=tmp_path)
+    done = command("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "python -m mlpcore my.csv --target strength --hidden 50" in done.stdout
+    assert "python -m mlpcore train my.csv --target strength --hidden 50" in done.stdout
     for option in (
         *("--hidden", "--activation", "--optimizer", "--epochs", "--patience", "--weight-decay"),
         *("--seed", "--test-fraction", "--validation-fraction", "--no-plot", "--output-dir"),
@@ -490,7 +645,7 @@ def test_interrupt_before_anything_was_fitted(run, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "train", interrupted)
+    monkeypatch.setattr("mlpcore.cli.train.train", interrupted)
     status, _, err = run()
     assert (status, err) == (130, "mlpcore: interrupted\n")
     assert not list(tmp_path.iterdir())
@@ -530,7 +685,7 @@ def test_interrupt_before_the_first_epoch(run, tmp_path, monkeypatch):
             optimizer="adam",
         )
 
-    monkeypatch.setattr(cli, "train", callback_train)
+    monkeypatch.setattr("mlpcore.cli.train.train", callback_train)
     status, _, err = run()
     assert status == 130
     assert "nothing was saved" in err
@@ -558,11 +713,11 @@ def test_a_progress_bar_on_a_terminal(tmp_path):
 def test_scaling_comes_from_the_training_part_alone(run, csv, tmp_path):
     """A test row far away changes nothing but the test error."""
     text = table_text(n=50)
-    assert run(csv(text), "--target", "t", "--epochs", "3")[0] == 0
+    assert run("train", csv(text), "--target", "t", "--epochs", "3")[0] == 0
     before = mlpcore.load(tmp_path / "my.npz")
     lines = text.splitlines()
     lines[1 + before.extras["test_rows"][0]] = "1000.0,7.0,-1000.0"
-    assert run(csv("\n".join(lines)), "--target", "t", "--epochs", "3")[0] == 0
+    assert run("train", csv("\n".join(lines)), "--target", "t", "--epochs", "3")[0] == 0
     after = mlpcore.load(tmp_path / "my.npz")
     np.testing.assert_array_equal(after.w, before.w)
     table = np.array([line.split(",") for line in text.splitlines()[1:]], dtype=float)

@@ -12,7 +12,17 @@ import pytest
 import mlpcore
 from mlpcore import plots
 
-OPTIONAL = ("matplotlib", "pandas", "tqdm", "sklearn", "scipy", "torch", "hypothesis", "mpmath")
+OPTIONAL = (
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "tqdm",
+    "sklearn",
+    "scipy",
+    "torch",
+    "hypothesis",
+    "mpmath",
+)
 
 
 def run_without(modules, code, *arguments, cwd):
@@ -77,6 +87,17 @@ def test_command_with_numpy_alone(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert (tmp_path / "concrete.npz").exists()
+
+
+def test_parquet_without_pyarrow(tmp_path):
+    (tmp_path / "my.parquet").write_bytes(b"PAR1")
+    for arguments in (["train", "my.parquet"], ["predict", "m.npz", "x.csv", "-o", "y.parquet"]):
+        done = run_without(["pyarrow"], COMMAND, *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"mlpcore: error: {arguments[-1]}: a Parquet file needs pyarrow: "
+            f'pip install "mlpcore[table]"\n'
+        )
 
 
 def test_import_and_fit_with_numpy_alone(tmp_path):

@@ -1,4 +1,5 @@
-"""Every code block of the README runs and prints what the README says."""
+"""Every code block of the README runs and prints what the README says; so do those of the page
+about the command line."""
 
 import re
 import subprocess
@@ -36,28 +37,48 @@ def test_python_blocks(capsys):
     assert ran >= 2
 
 
-def commands():
-    shell = [text for language, text in BLOCKS if language == "sh"]
-    lines = [line.strip() for text in shell for line in text.splitlines()]
-    return [part.strip() for line in lines for part in line.split("&&")]
+def shell_blocks(page):
+    """The commands of each block; those of a block run in one folder, one after the other."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        [part.strip() for line in block.splitlines() for part in line.split("&&") if part.strip()]
+        for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+        if language == "sh"
+    ]
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(OWN_TESTS)])
-def test_shell_blocks(command, tmp_path):
+PAGES = [README, README.parent / "docs" / "command_line.md"]
+ALL_BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{i}")
+    for page in PAGES
+    for i, block in enumerate(shell_blocks(page))
+]
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS)
+def test_shell_blocks(block, tmp_path):
     rows = [f"{i},{i * i},{3 * i - 1}" for i in range(60)]
     (tmp_path / "my.csv").write_text("\n".join(["a,b,yield", *rows]))
-    assert command.startswith("python ")
-    done = subprocess.run(
-        [sys.executable, *command.split()[1:]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "new.csv").write_text("a,b\n1,2\n3,4\n")
+    flowers = [f"{i},{'rose' if i < 30 else 'tulip'}" for i in range(60)]
+    (tmp_path / "flowers.csv").write_text("\n".join(["petal,kind", *flowers]))
+    for command in block:
+        if command.startswith(OWN_TESTS):
+            continue
+        assert command.startswith("python ")
+        done = subprocess.run(
+            [sys.executable, *command.split()[1:]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
 
 
-def test_all_commands_are_known():
-    assert any(c.startswith("python -m mlpcore") for c in commands())
-    for command in commands():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_all_commands_are_known(page):
+    commands = [command for block in shell_blocks(page) for command in block]
+    assert any(c.startswith("python -m mlpcore") for c in commands)
+    for command in commands:
         assert command.startswith((*OWN_TESTS, "python -m mlpcore")), command

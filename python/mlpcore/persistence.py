@@ -153,7 +153,7 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     text = json.dumps(header, indent=1).encode("ascii")
     if len(text) > _MAX_HEADER:
         raise ValueError(f"extras: more than {_MAX_HEADER >> 20} MiB that are not arrays")
-    with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, content in {"header.json": text, **members}.items():
             # A fixed date, so that the same model makes the same bytes.
             archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), content)
@@ -259,7 +259,7 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 @contextlib.contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` when the block ends well, or vanishes."""
     target = os.path.realpath(os.fsdecode(path))  # write through a symbolic link
     folder = os.path.dirname(target)

@@ -1,18 +1,22 @@
-"""Read a CSV file into names and numbers, or say which cell is in the way.
+"""Read a CSV or Parquet file into names, numbers and classes, or say which cell is in the way.
 
-What is understood, without being told:
+What is understood of a CSV file, without being told:
 
 - the delimiter: comma, semicolon, tab, pipe, or any run of blanks;
 - a header or none: a first line without a number is a header, and one with more words than
   numbers too; one with a word among at least as many numbers is refused unless the caller says
-  which it is; without a header the columns are called ``column 1``, ``column 2``, ...;
+  which it is, unless each of its words comes again below it, as a class does; without a header
+  the columns are called ``column 1``, ``column 2``, ...;
 - quoted fields (``"a, b"``), blank lines, comment lines that begin with ``#``, a delimiter at the
   end of every line, rows of nothing but delimiters at the end of the file;
 - UTF-8, UTF-16 and UTF-32 with or without byte order mark, else Latin-1; any line ends;
 - decimal commas (``1,5``) when the delimiter is a semicolon and no number has a decimal point.
 
 What is refused, with the line and the column: a missing value (an empty cell, NA, NaN, ?, ...),
-anything else that is not a finite number, a row with more or fewer fields than the first.
+anything else that is not a finite number, a row with more or fewer fields than the first. Of a
+column of classes, text is taken as well.
+
+A file whose name ends in ``.parquet`` is read by pyarrow, see `mlpcore.parquet`.
 """
 
 from __future__ import annotations
@@ -27,12 +31,26 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Table", "TableError", "find_column", "parse_table", "read_table"]
+__all__ = [
+    "Columns",
+    "CsvColumns",
+    "Kind",
+    "Label",
+    "Table",
+    "TableError",
+    "find_column",
+    "parse_table",
+    "read_columns",
+    "read_table",
+]
+
+Label = str | int | bool
+Kind = Literal["numbers", "text", "mixed"]
 
 # In order of preference when two fit equally well; " " stands for any run of blanks.
 DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma", " ": "blanks"}
@@ -40,6 +58,8 @@ DELIMITERS = {"\t": "tab", ";": "semicolon", "|": "pipe", ",": "comma", " ": "bl
 _MISSING = frozenset(
     ["", "?", "-", "--", ".", "#n/a", "n/a", "na", "nan", "<na>", "nil", "none", "null", "missing"]
 )
+# Of classes: "none" and "-" may well be among them.
+_MISSING_LABELS = frozenset(["", "?", "#n/a", "n/a", "na", "nan", "<na>", "null"])
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SAMPLE = 200  # lines by which the delimiter is found
 # The mark of UTF-32 first: in little-endian it begins with that of UTF-16.
@@ -54,7 +74,7 @@ _OPEN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
 
 
 class TableError(ValueError):
-    """The file is not a table of numbers; the message names the file, the line and the column."""
+    """The file is no such table; the message names the file, the line and the column."""
 
 
 class Table(NamedTuple):
@@ -86,6 +106,44 @@ class _Record(NamedTuple):
     cells: list[str]
 
 
+class Columns(Protocol):
+    """A table whose cells are read column by column, as numbers or as classes."""
+
+    @property
+    def source(self) -> str:
+        """What error messages call the file."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One a column, all different."""
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the names come from the file."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of data."""
+
+    def layout(self, columns: Sequence[int]) -> str:
+        """How the file is made, for the reader."""
+
+    def kind(self, column: int) -> Kind:
+        """Whether cells that are not missing are all numbers, none of them, or some."""
+
+    def has_missing(self, column: int) -> bool:
+        """Whether a value of the column is missing."""
+
+    def place(self, row: int, column: int) -> str:
+        """The cell's file, line and column in words; ``row`` and ``column`` count from 0."""
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
+        """The columns as an (N, C) array of finite numbers, or a TableError."""
+
+    def labels(self, column: int) -> list[Label]:
+        """The cells of a column of classes, or a TableError if one is missing."""
+
+
 def read_table(
     path: str | os.PathLike[str], *, delimiter: str | None = None, header: bool | None = None
 ) -> Table:
@@ -107,50 +165,181 @@ def read_table(
     OSError
         If the file can't be read.
     """
+    return parse_table(
+        _file_bytes(path), source=os.fspath(path), delimiter=delimiter, header=header
+    )
+
+
+def read_columns(
+    path: str | os.PathLike[str], *, delimiter: str | None = None, header: bool | None = None
+) -> Columns:
+    """Open the CSV or Parquet file at ``path``, to be read column by column.
+
+    Parameters
+    ----------
+    path, delimiter, header
+        As for `read_table`; of a Parquet file neither delimiter nor header can be given.
+
+    Raises
+    ------
+    TableError
+        What is wrong.
+    OSError
+        If the file can't be read.
+    """
+    if Path(path).suffix.lower() != ".parquet":
+        return CsvColumns.parse(_file_bytes(path), os.fspath(path), delimiter, header)
+    for name, given in (("delimiter", delimiter), ("header", header)):
+        if given is not None:
+            raise TableError(f"{os.fspath(path)}: a Parquet file has its names and no {name}")
+    from mlpcore.parquet import ParquetColumns
+
+    return ParquetColumns.parse(_file_bytes(path), os.fspath(path))
+
+
+def _file_bytes(path: str | os.PathLike[str]) -> bytes:
     file = Path(path)
     mode = file.stat().st_mode
     open_pipe = _OPEN_FILE.fullmatch(str(file)) and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
     # A folder is left to the system's own words; another pipe or a device might never end.
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or open_pipe):
         raise TableError(f"{file}: not a regular file")
-    return parse_table(
-        file.read_bytes(), source=os.fspath(path), delimiter=delimiter, header=header
-    )
+    return file.read_bytes()
 
 
 def parse_table(
     data: bytes, *, source: str = "data", delimiter: str | None = None, header: bool | None = None
 ) -> Table:
     """Like `read_table`, of bytes; ``source`` is what error messages call them."""
-    lines = _lines(_decode(data, source))
-    if not lines:
-        raise TableError(f"{source}: no line of data")
-    if delimiter is None:
-        delimiter = _find_delimiter(lines[:_SAMPLE])
-    records = _records(lines, delimiter, source)
-    while records and not any(records[-1].cells):
-        records.pop()
-    if not records:
-        raise TableError(f"{source}: no line of data")
-    width = _width(records)
-    if header is None:
-        header = _is_header(records[0], width, source)
-    rows = records[1:] if header else records
-    if not rows:
-        raise TableError(f"{source}: a header (line {records[0].line}) but no row of numbers")
-    for record in records:
-        _check_width(record, width, records[0], source, delimiter)
-    names = _names(records[0].cells[:width] if header else [""] * width)
-    values, decimal = _numbers(rows, names, delimiter, source)
-    return Table(names, values, header, delimiter, decimal)
+    table = CsvColumns.parse(data, source, delimiter, header)
+    everything = range(len(table.names))
+    decimal = table.decimal(everything)
+    return Table(table.names, table.numbers(everything), table.has_header, table.delimiter, decimal)
 
 
-def find_column(table: Table, column: str | int) -> int:
+class CsvColumns:
+    """The `Columns` of a CSV file."""
+
+    def __init__(
+        self,
+        source: str,
+        names: tuple[str, ...],
+        has_header: bool,
+        delimiter: str,
+        rows: Sequence[_Record],
+    ) -> None:
+        self.source = source
+        self.names = names
+        self.has_header = has_header
+        self.delimiter = delimiter
+        self._rows = rows
+
+    @classmethod
+    def parse(
+        cls, data: bytes, source: str, delimiter: str | None = None, header: bool | None = None
+    ) -> CsvColumns:
+        """Find the rows and their fields; the arguments are those of `parse_table`."""
+        lines = _lines(_decode(data, source))
+        if not lines:
+            raise TableError(f"{source}: no line of data")
+        if delimiter is None:
+            delimiter = _find_delimiter(lines[:_SAMPLE])
+        records = _records(lines, delimiter, source)
+        while records and not any(records[-1].cells):
+            records.pop()
+        if not records:
+            raise TableError(f"{source}: no line of data")
+        width = _width(records)
+        if header is None:
+            header = _is_header(records, width, source)
+        rows = records[1:] if header else records
+        if not rows:
+            raise TableError(f"{source}: a header (line {records[0].line}) but no row of numbers")
+        for record in records:
+            _check_width(record, width, records[0], source, delimiter)
+        names = unique_names(records[0].cells[:width] if header else [""] * width)
+        return cls(source, names, header, delimiter, rows)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self._rows)
+
+    def layout(self, columns: Sequence[int]) -> str:
+        header = "header" if self.has_header else "no header"
+        delimiter = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+        decimal = ", decimal commas" if self.decimal(columns) == "," else ""
+        return f"{header}, delimiter {delimiter}{decimal}"
+
+    def decimal(self, columns: Sequence[int]) -> str:
+        """``"."``, or ``","`` where all these columns are written with decimal commas."""
+        if self.delimiter != ";":
+            return "."
+        comma = any("," in row.cells[i] for row in self._rows for i in columns)
+        return "," if comma and not self._has_point(columns) else "."
+
+    def kind(self, column: int) -> Kind:
+        cells = [row.cells[column] for row in self._rows]
+        numbers = sum(
+            _is_number(cell) or _DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells
+        )
+        if numbers == 0 and any(cell.lower() not in _MISSING_LABELS for cell in cells):
+            return "text"
+        words = numbers + sum(cell.lower() in _MISSING for cell in cells) < len(cells)
+        return "mixed" if words else "numbers"
+
+    def has_missing(self, column: int) -> bool:
+        missing = _MISSING_LABELS if self.kind(column) == "text" else _MISSING
+        return any(row.cells[column].lower() in missing for row in self._rows)
+
+    def place(self, row: int, column: int) -> str:
+        line = self._rows[row].line
+        return f"{self.source}, line {line} (data row {row + 1}), {column_name(self.names, column)}"
+
+    def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
+        comma = self.decimal(columns) == ","
+        values = np.empty((len(self._rows), len(columns)))
+        wrong = 0
+        message = ""
+        for n, row in enumerate(self._rows):
+            for k, i in enumerate(columns):
+                cell = row.cells[i]
+                text = cell.replace(",", ".", 1) if comma else cell
+                try:
+                    value = float(text)
+                except ValueError:
+                    value = np.nan
+                if "_" in text:  # 1_000 is a number to Python alone
+                    value = np.nan
+                values[n, k] = value
+                if not math.isfinite(value):
+                    wrong += 1
+                    if wrong == 1:
+                        complaint = _complaint(cell, self.delimiter, self._has_point(columns))
+                        message = f"{self.place(n, i)}: {complaint}"
+        if wrong:
+            raise TableError(message + more_such_cells(wrong))
+        return values
+
+    def labels(self, column: int) -> list[Label]:
+        cells = [row.cells[column] for row in self._rows]
+        missing = [n for n, cell in enumerate(cells) if cell.lower() in _MISSING_LABELS]
+        if missing:
+            complaint = _complaint(cells[missing[0]], self.delimiter, False)
+            raise TableError(
+                f"{self.place(missing[0], column)}: {complaint}{more_such_cells(len(missing))}"
+            )
+        return [printable(cell) for cell in cells]
+
+    def _has_point(self, columns: Sequence[int]) -> bool:
+        return any("." in row.cells[i] for row in self._rows for i in columns)
+
+
+def find_column(table: Table | Columns, column: str | int) -> int:
     """The index (from 0) of a column given by name or number.
 
     Parameters
     ----------
-    table : Table
+    table : Table or Columns
     column : str or int
         A name; or a number, counted from 1, or from the end when negative (-1 is the last).
         A column whose name is that number comes first.
@@ -288,16 +477,21 @@ def _last_filled(cells: Sequence[str]) -> int:
     return next((i for i in range(len(cells), 0, -1) if cells[i - 1]), 0)
 
 
-def _is_header(first: _Record, width: int, source: str) -> bool:
+def _is_header(records: Sequence[_Record], width: int, source: str) -> bool:
+    first = records[0]
     cells = first.cells[:width]
     numbers = [_is_number(cell) or bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells]
     words = [i for i, cell in enumerate(cells) if not numbers[i] and cell.lower() not in _MISSING]
-    if words and len(words) <= sum(numbers):
-        raise TableError(
-            f"{source}, line {first.line}, column {words[0] + 1}: {_quote(cells[words[0]])} is not "
-            f"a number as others in this line are; if the line is a header, say so (--header)"
-        )
-    return bool(words)
+    if not words or len(words) > sum(numbers):
+        return bool(words)
+    below = [{row.cells[i] for row in records[1:] if i < len(row.cells)} for i in words]
+    if all(cells[i] in cells_below for i, cells_below in zip(words, below, strict=True)):
+        return False
+    raise TableError(
+        f"{source}, line {first.line}, column {words[0] + 1}: {_quote(cells[words[0]])} is not "
+        f"a number as others in this line are; if the line is a header, say so (--header), "
+        f"or --no-header"
+    )
 
 
 def _check_width(record: _Record, width: int, first: _Record, source: str, delimiter: str) -> None:
@@ -314,12 +508,9 @@ def _check_width(record: _Record, width: int, first: _Record, source: str, delim
     )
 
 
-def _names(header: Sequence[str]) -> tuple[str, ...]:
+def unique_names(header: Sequence[str]) -> tuple[str, ...]:
     """One printable name a column, all different."""
-    clean = [
-        "".join(c for c in " ".join(name.split()) if c.isprintable()) or f"column {i}"
-        for i, name in enumerate(header, start=1)
-    ]
+    clean = [printable(name) or f"column {i}" for i, name in enumerate(header, start=1)]
     counts = Counter(clean)
     names: dict[str, None] = {}  # a set in order
     for i, name in enumerate(clean, start=1):
@@ -330,39 +521,20 @@ def _names(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _numbers(
-    rows: Sequence[_Record], names: Sequence[str], delimiter: str, source: str
-) -> tuple[NDArray[np.float64], str]:
-    width = len(names)
-    comma = any("," in cell for row in rows for cell in row.cells)
-    point = any("." in cell for row in rows for cell in row.cells)
-    decimal = "," if delimiter == ";" and comma and not point else "."
-    values = np.empty((len(rows), width))
-    wrong = 0
-    message = ""
-    for n, row in enumerate(rows):
-        for i, cell in enumerate(row.cells[:width]):
-            text = cell.replace(",", ".", 1) if decimal == "," else cell
-            try:
-                value = float(text)
-            except ValueError:
-                value = np.nan
-            if "_" in text:  # 1_000 is a number to Python alone
-                value = np.nan
-            values[n, i] = value
-            if not math.isfinite(value):
-                wrong += 1
-                if wrong == 1:
-                    column = f"column {i + 1}"
-                    column += f" ({names[i]!r})" if names[i] != column else ""
-                    message = (
-                        f"{source}, line {row.line} (data row {n + 1}), {column}: "
-                        f"{_complaint(cell, delimiter, point)}"
-                    )
-    if wrong:
-        more = f"; {wrong} such cells in all" if wrong > 1 else ""
-        raise TableError(message + more)
-    return values, decimal
+def printable(text: str) -> str:
+    """The text in one line, without control characters."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def column_name(names: Sequence[str], column: int) -> str:
+    """``column 2 ('x')``, for an error message."""
+    number = f"column {column + 1}"
+    return number + (f" ({names[column]!r})" if names[column] != number else "")
+
+
+def more_such_cells(n: int) -> str:
+    """The end of an error message that names the first of ``n`` cells."""
+    return f"; {n} such cells in all" if n > 1 else ""
 
 
 def _complaint(cell: str, delimiter: str, point: bool) -> str:

@@ -51,7 +51,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         solver: Optimizer = "lbfgs",
         alpha: float | Literal["auto", "cross_validation", "evidence"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
-        learning_rate_init: float = 0.001,
+        learning_rate_init: float = 0.01,
         max_iter: int | Literal["auto"] = "auto",
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,

@@ -1,0 +1,278 @@
+"""What train and sweep share: scaled data, and the report on a fitted network."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpcore import __version__
+from mlpcore.cli.model import Model
+from mlpcore.cli.problem import Problem, Split
+from mlpcore.cli.report import UserError, count, number, one_line, say, short, table
+from mlpcore.network import Network
+from mlpcore.scaling import Standardizer
+from mlpcore.training import TrainResult
+
+__all__ = [
+    "Scaled",
+    "activations",
+    "confusion",
+    "describe_data",
+    "describe_training",
+    "first_network",
+    "nothing_learned",
+    "report_fit",
+    "rmse",
+    "scale",
+]
+
+_MOST_CLASSES = 12  # of a confusion table that is printed
+_MOST_LABEL = 14  # characters of a class in it
+
+
+class Scaled(NamedTuple):
+    """The data as the network sees them."""
+
+    inputs: Standardizer
+    targets: Standardizer | None  # None for a classification
+    X: NDArray[np.float64]
+    T: NDArray[Any]  # (N, 1), or class labels (N,) for softmax
+
+
+def scale(problem: Problem, training: NDArray[np.intp]) -> Scaled:
+    """Standardize inputs, and the target of a regression, by the training part alone."""
+    inputs = Standardizer.fit(problem.X[training])
+    X = inputs.transform(problem.X)
+    if problem.labels:
+        T = problem.t if problem.output == "softmax" else problem.t[:, np.newaxis].astype(float)
+        return Scaled(inputs, None, X, T)
+    targets = Standardizer.fit(problem.t[training, np.newaxis])
+    return Scaled(inputs, targets, X, targets.transform(problem.t[:, np.newaxis]))
+
+
+def activations(options: argparse.Namespace, hidden: tuple[int, ...]) -> tuple[str, ...]:
+    """One name for each hidden layer."""
+    names: tuple[str, ...] = options.activation
+    if len(names) == 1:
+        names *= len(hidden)
+    if len(names) != len(hidden) and hidden:
+        raise UserError(
+            f"--activation: {len(names)} names for {len(hidden)} hidden layers "
+            f"(give one, or one a layer)"
+        )
+    return names[: len(hidden)]
+
+
+def first_network(
+    problem: Problem, options: argparse.Namespace, hidden: tuple[int, ...]
+) -> tuple[Network, NDArray[np.float64]]:
+    """The network and its first weights."""
+    n_outputs = len(problem.labels) if problem.output == "softmax" else 1
+    names = activations(options, hidden)
+    try:
+        net = Network((len(problem.inputs), *hidden, n_outputs), names, problem.output)
+        return net, net.init(seed=options.seed)
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise UserError(f"--hidden or --activation: {one_line(error)}") from error
+
+
+def describe_data(problem: Problem, split: Split, options: argparse.Namespace, what: str) -> None:
+    """Print what is fitted to what."""
+    inputs = count(len(problem.inputs), "input")
+    say(f"mlpcore {__version__}: {what} of {problem.target} on {inputs}")
+    say()
+    say(f"Data      {problem.source}")
+    for note in problem.notes:
+        say(f"          {note}")
+    if problem.labels:
+        counts = np.bincount(problem.t)
+        shown = ", ".join(
+            f"{short(str(label), _MOST_LABEL)} ({n})"
+            for label, n in zip(problem.labels[:_MOST_CLASSES], counts, strict=False)
+        )
+        more = ", ..." if len(problem.labels) > _MOST_CLASSES else ""
+        say(f"Classes   {len(problem.labels)}: {shown}{more}")
+    say(
+        f"Split     {len(split.training)} rows for training, {len(split.validation)} for "
+        f"validation, {len(split.test)} for the test (seed {options.seed})"
+    )
+
+
+def describe_training(options: argparse.Namespace, patience: int | None) -> None:
+    """Print how it is fitted."""
+    steps = f" (learning rate {options.learning_rate:g}, batches of {options.batch_size})"
+    say(
+        f"Training  {options.optimizer}{'' if options.optimizer == 'lbfgs' else steps}, "
+        f"weight decay {options.weight_decay:g},"
+    )
+    say(
+        f"          at most {options.epochs} epochs, "
+        + (f"patience {patience}" if patience else "no early stopping")
+    )
+
+
+def report_fit(
+    problem: Problem, split: Split, scaled: Scaled, model: Model
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Print errors and sensitivities; return the predictions and the errors as extras."""
+    y = model.predict(problem.X)
+    if problem.labels:
+        errors = _report_classes(problem, split, scaled, model, y)
+    else:
+        errors = _report_rmse(problem, split, scaled, y[:, 0])
+    _report_sensitivities(problem, model)
+    return y, errors
+
+
+def nothing_learned(result: TrainResult) -> bool:
+    """Whether Ctrl-C came before the first epoch; an error if it diverged in it."""
+    if result.stopped == "diverged" and result.best_epoch == 0:
+        raise UserError(f"nothing was learned: {result.message}")
+    return result.stopped == "interrupted" and result.best_epoch == 0
+
+
+def confusion(t: NDArray[np.intp], y: NDArray[np.float64]) -> NDArray[np.intp]:
+    """How many rows of each class (down) were taken for which (across)."""
+    counts = np.zeros((y.shape[1],) * 2, np.intp)
+    np.add.at(counts, (t, y.argmax(axis=1)), 1)
+    return counts
+
+
+def _parts(split: Split) -> dict[str, NDArray[np.intp]]:
+    return {part: rows for part, rows in split._asdict().items() if len(rows)}
+
+
+# Regression
+
+
+def _report_rmse(
+    problem: Problem, split: Split, scaled: Scaled, y: NDArray[np.float64]
+) -> dict[str, Any]:
+    assert scaled.targets is not None
+    linear = scaled.targets.inverse(_linear_fit(scaled.X, scaled.T, split.training))[:, 0]
+    errors = {
+        part: (rmse(problem.t[rows], y[rows]), rmse(problem.t[rows], linear[rows]))
+        for part, rows in _parts(split).items()
+    }
+    say()
+    lines = [[f"RMSE{_in(problem.unit)}", *errors]]
+    for i, model in enumerate(("network", "linear least squares")):
+        lines.append([model, *(number(pair[i]) for pair in errors.values())])
+    table(lines)
+    return {"rmse": {part: network for part, (network, _) in errors.items()}}
+
+
+def _linear_fit(
+    X: NDArray[np.float64], T: NDArray[np.float64], training: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Predictions (N, 1) of the least-squares fit to the rows on which the network was trained."""
+    A = np.column_stack([X, np.ones(len(X))])
+    coefficients = np.linalg.lstsq(A[training], T[training], rcond=None)[0]
+    predictions: NDArray[np.float64] = A @ coefficients
+    return predictions
+
+
+def rmse(t: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """The root of the mean square of the differences."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.sqrt(np.mean((y - t) ** 2)))
+
+
+# Classification
+
+
+def _report_classes(
+    problem: Problem, split: Split, scaled: Scaled, model: Model, y: NDArray[np.float64]
+) -> dict[str, Any]:
+    parts = _parts(split)
+    shares = np.bincount(problem.t[split.training], minlength=len(problem.labels))
+    shares = shares / shares.sum()
+    most = int(shares.argmax())
+    predicted = y.argmax(axis=1)
+    entropy, accuracy, by_shares, by_most = {}, {}, {}, {}
+    for part, rows in parts.items():
+        t = problem.t[rows]
+        entropy[part] = float(model.net.error(model.w, scaled.X[rows], scaled.T[rows])) / len(rows)
+        by_shares[part] = float(-np.log(shares[t]).mean())
+        accuracy[part] = float((predicted[rows] == t).mean())
+        by_most[part] = float((t == most).mean())
+    most_frequent = f"most frequent class ({short(str(problem.labels[most]), _MOST_LABEL)})"
+    width = max(len(most_frequent), len("shares of the classes"))
+    say()
+    table(
+        [
+            ["cross-entropy a row".ljust(width), *parts],
+            ["network", *map(number, entropy.values())],
+            ["shares of the classes", *map(number, by_shares.values())],
+        ]
+    )
+    say()
+    table(
+        [
+            ["accuracy".ljust(width), *parts],
+            ["network", *(_percent(share) for share in accuracy.values())],
+            [most_frequent, *(_percent(share) for share in by_most.values())],
+        ]
+    )
+    _report_confusion(problem, confusion(problem.t[split.test], y[split.test]))
+    return {"cross_entropy": entropy, "accuracy": accuracy}
+
+
+def _report_confusion(problem: Problem, counts: NDArray[np.intp]) -> None:
+    labels = [short(str(label), _MOST_LABEL) for label in problem.labels]
+    say()
+    if len(labels) <= _MOST_CLASSES:
+        say("Rows of the test by their class (down) and the class predicted (across)")
+        say()
+        lines = [["", *labels]]
+        lines += [[label, *map(str, row)] for label, row in zip(labels, counts, strict=True)]
+        table(lines)
+        return
+    wrong = counts * ~np.eye(len(labels), dtype=bool)
+    say("The most frequent mistakes in the test")
+    say()
+    lines = [["class", "predicted", "rows"]]
+    for k in np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CLASSES]:
+        i, j = divmod(int(k), len(labels))
+        if wrong[i, j]:
+            lines.append([labels[i], labels[j], str(wrong[i, j])])
+    table(lines if len(lines) > 1 else [["none"]])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+# Sensitivities
+
+
+def _report_sensitivities(problem: Problem, model: Model) -> None:
+    total = np.zeros(len(problem.inputs))
+    with np.errstate(over="ignore", invalid="ignore"):  # of units as far apart as 1e150 and 1e-150
+        for J in model.jacobians(problem.X):
+            total += np.abs(J).mean(axis=1).sum(axis=0)
+        plain = total / len(problem.X)
+        scaled = plain * model.inputs.scale
+    y, what = "y", ""
+    if problem.labels:
+        y, what = "P", "the probabilities of "
+    over = "all rows and classes" if problem.labels else "all rows"
+    say()
+    say(f"Sensitivity of {what}{problem.target} to each input, mean |d{y}/dx| over {over};")
+    say("times the standard deviation s of the input (in the training rows) to compare them")
+    say()
+    rows = [["input", f"mean |d{y}/dx|", f"times s{_in(problem.unit)}"]]
+    for i in np.argsort(-scaled, kind="stable"):
+        rows.append([problem.inputs[i], number(plain[i]), number(scaled[i])])
+        if problem.unit:
+            rows[-1].append(f"{problem.unit} per {problem.input_units[i]}")
+    if problem.unit:
+        rows[0].append("unit of dy/dx")
+    table(rows)
+
+
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""

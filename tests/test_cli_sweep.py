@@ -54,6 +54,7 @@ def test_the_table_is_that_of_mlpcore_sweep(run, csv, tmp_path):
         hidden=[1, 2, 3, (2, 2)],
         starts=3,
         seed=0,
+        optimizer="lbfgs",
         epochs=30,
         weight_decay=0.1,
         patience=200,

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mlpcore import __version__
+from mlpcore import __version__, _core
 from mlpcore.cli.report import UserError
 from mlpcore.tables import DELIMITERS
 
@@ -264,23 +264,25 @@ def _add_training(
     )
     add(
         "--optimizer",
-        choices=("adam", "sgd", "lbfgs"),
+        choices=(*_core.first_order_optimizers, *_core.methods),
         default=optimizer,
-        help="(default: %(default)s)",
+        metavar="NAME",
+        help="adam, adamw, sgd, rprop, lm, scg, cg, newton-cg, bfgs, lbfgs or gd (default: "
+        "%(default)s)",
     )
     add(
         "--learning-rate",
         type=_positive,
         default=0.003,
         metavar="R",
-        help="of adam and sgd (default: %(default)s)",
+        help="of adam, adamw, sgd and rprop (default: %(default)s)",
     )
     add(
         "--batch-size",
         type=_at_least_1,
         default=32,
         metavar="N",
-        help="rows of a step of adam and sgd (default: %(default)s)",
+        help="rows of a step of adam, adamw and sgd (default: %(default)s)",
     )
     add(
         "--epochs",

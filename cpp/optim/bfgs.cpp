@@ -2,6 +2,11 @@
 // Hessian approximation H (W, W). With s = w_{k+1} - w_k, y = g_{k+1} - g_k, rho = 1 / s.y:
 //
 //     d = -H g,    H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T         (6.17)
+//
+// H begins as 10 times the multiple of I of 6.20. That one fits the steepest directions, and a
+// network has flat ones by the dozen, where so short a step would need many iterations to grow; the
+// steep ones are learned in a few. On the problems of bench/problems.py the objective after 150
+// iterations is up to a third of what it is without, for 3 % more evaluations.
 #include "mlpcore/parallel.hpp"
 #include "optim/line_search.hpp"
 #include "optim/methods.hpp"
@@ -43,7 +48,7 @@ template <class T> class InverseHessian {
             return;
         }
         if (is_identity_) {
-            reset(sy / dot(y, y)); // 6.20
+            reset(enlargement * sy / dot(y, y));
             is_identity_ = false;
         }
         multiply(y, hy_);
@@ -59,6 +64,8 @@ template <class T> class InverseHessian {
     }
 
   private:
+    static constexpr double enlargement = 10;
+
     T* row(index i) { return h_.data() + i * n_; }
     template <class Body> void for_each_row(const Body& body) {
         constexpr index rows_of_a_piece = 64;

@@ -184,7 +184,8 @@ def cg(f: Objective, w: Array, conjugacy: str = "polak_ribiere") -> Iterator[Arr
 def bfgs(f: Objective, w: Array) -> Iterator[Array]:
     """BFGS (Algorithm 6.1), d = -H g, with s = w_{k+1} - w_k, y = g_{k+1} - g_k, rho = 1 / s.y:
 
-    H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T  (6.17), first from I s.y / y.y (6.20)
+    H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T  (6.17), first from 10 I s.y / y.y, ten times
+    6.20, for a network has many directions far flatter than the steepest.
     """
     unit = np.eye(len(w))
     g, H = f.gradient(w), None
@@ -201,7 +202,7 @@ def bfgs(f: Objective, w: Array) -> Iterator[Array]:
         s, y = step * d, f.gradient(w + step * d) - g
         w, g = w + s, g + y
         if s @ y > 0:
-            H = unit * (s @ y) / (y @ y) if H is None else H
+            H = 10 * unit * (s @ y) / (y @ y) if H is None else H
             V = unit - np.outer(y, s) / (s @ y)
             H = V.T @ H @ V + np.outer(s, s) / (s @ y)
         yield w

@@ -23,7 +23,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     (N, K), K labels that don't exclude each other, K sigmoid outputs. Class labels may be of any
     type. The error is the cross-entropy, with beta = 1; the parameters, the attributes and the
     defaults are those of `MLPRegressor`, the scaling that of the inputs. Only ``max_iter="auto"``
-    is 100 epochs of lbfgs, as the most probable class stands still long before the error, and
+    is 60 epochs of lbfgs, as the most probable class stands still long before the error, and
     ``alpha="auto"`` is 1, the prior that scikit-learn's LogisticRegression has by default.
 
     Attributes
@@ -41,7 +41,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     array(['different', 'same'], dtype='<U9')
     """
 
-    _most_epochs = 100
+    _most_epochs = 60
     _default_alpha = 1.0
 
     def partial_fit(

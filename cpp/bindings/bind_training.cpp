@@ -68,7 +68,7 @@ template <class T> class PythonObserver : public Observer {
     bool has_metric() const override { return has_metric_; }
     double metric(const void* w) override {
         double result = 0;
-        call([&] { result = py::cast<double>(callees_.metric(copy(w))); });
+        interrupt_.call([&] { result = py::cast<double>(callees_.metric(copy(w))); });
         return result;
     }
 
@@ -80,7 +80,7 @@ template <class T> class PythonObserver : public Observer {
         return true;
     }
     void checkpoint(const Archive& state, const void* best) override {
-        call([&] {
+        interrupt_.call([&] {
             const auto to_dict = [](const auto& named) {
                 py::dict all;
                 for (const auto& [name, values] : named) {
@@ -103,19 +103,6 @@ template <class T> class PythonObserver : public Observer {
     }
     py::array_t<T> copy(const void* w) const {
         return py::array_t<T>(n_weights_, static_cast<const T*>(w));
-    }
-    template <class F> void call(const F& f) {
-        const py::gil_scoped_acquire gil;
-        try {
-            f();
-        } catch (py::error_already_set& e) {
-            e.restore();
-            interrupt_.catch_pending();
-            throw Interrupted();
-        } catch (const std::exception&) {
-            interrupt_.failure = std::current_exception();
-            throw Interrupted();
-        }
     }
 
     Callees callees_;

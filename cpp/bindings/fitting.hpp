@@ -46,6 +46,21 @@ class FitInterrupt : public Interrupt {
         return true;
     }
 
+    // f() with the GIL; what it raises is kept, and ends the fit.
+    template <class F> void call(const F& f) {
+        const py::gil_scoped_acquire gil;
+        try {
+            f();
+        } catch (py::error_already_set& e) {
+            e.restore();
+            catch_pending();
+            throw Interrupted();
+        } catch (const std::exception&) {
+            failure = std::current_exception();
+            throw Interrupted();
+        }
+    }
+
     bool interrupted = false;
     std::exception_ptr failure;
 

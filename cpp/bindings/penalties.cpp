@@ -14,12 +14,12 @@ template <class T> class PythonPenalty final : public Penalty<T> {
 
     double value(const T* w) const override {
         double result = 0;
-        call([&] { result = py::cast<double>(computer_.attr("value")(copy(w))); });
+        interrupt_.call([&] { result = py::cast<double>(computer_.attr("value")(copy(w))); });
         return result;
     }
     double add_gradient(const T* w, double factor, T* g) const override {
         double result = 0;
-        call([&] {
+        interrupt_.call([&] {
             const py::array_t<T> at = copy(w);
             result = py::cast<double>(computer_.attr("value")(at));
             add(computer_.attr("gradient")(at), factor, g);
@@ -27,10 +27,10 @@ template <class T> class PythonPenalty final : public Penalty<T> {
         return result;
     }
     void add_product(const T* w, const T* v, double factor, T* product) const override {
-        call([&] { add(computer_.attr("product")(copy(w), copy(v)), factor, product); });
+        interrupt_.call([&] { add(computer_.attr("product")(copy(w), copy(v)), factor, product); });
     }
     void add_diagonal(const T* w, double factor, T* diagonal) const override {
-        call([&] { add(computer_.attr("diagonal")(copy(w)), factor, diagonal); });
+        interrupt_.call([&] { add(computer_.attr("diagonal")(copy(w)), factor, diagonal); });
     }
 
   private:
@@ -42,19 +42,6 @@ template <class T> class PythonPenalty final : public Penalty<T> {
                                   " numbers, expected " + std::to_string(n_));
         }
         kernels<T>().axpy(n_, static_cast<T>(factor), array.data(), sum);
-    }
-    template <class F> void call(const F& f) const {
-        const py::gil_scoped_acquire gil;
-        try {
-            f();
-        } catch (py::error_already_set& e) {
-            e.restore();
-            interrupt_.catch_pending();
-            throw Interrupted();
-        } catch (const std::exception&) {
-            interrupt_.failure = std::current_exception();
-            throw Interrupted();
-        }
     }
 
     py::object computer_;

@@ -297,7 +297,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             options["epochs"] = int(self.max_iter)
         elif by_iterations:
             most = min(self._most_epochs, SAMPLE_BUDGET // len(data["X"]))
-            options["epochs"] = max(100, min(EPOCHS_A_WEIGHT * self.network_.n_weights, most))
+            least = min(100, self._most_epochs)
+            options["epochs"] = max(least, min(EPOCHS_A_WEIGHT * self.network_.n_weights, most))
         else:
             options["epochs"] = 200  # as in scikit-learn
         alpha = self._alpha(len(data["X"]))

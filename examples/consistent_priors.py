@@ -4,7 +4,7 @@ python examples/consistent_priors.py [output folder]
 
 A network is trained on data and on a linear transform of them, x -> a x + b, t -> c t + d, from
 equivalent weights. With one precision for each layer and free biases, both become the same
-function; with one precision for all weights and biases they do not, whatever that precision is.
+function; with one precision for all weights and biases they do not.
 """
 
 from typing import Any

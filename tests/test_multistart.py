@@ -93,6 +93,18 @@ def test_a_sweep_that_splits():
     assert labels[rows].sum() == 4
 
 
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_a_sweep_splits_as_train_does(output):
+    labels = (X[:, 0] > 0.2).astype(int)
+    targets = np.eye(2)[labels] if output == "softmax" else labels[:, None]
+    options = {"epochs": 3, "validation_fraction": 0.3, "seed": 4}
+    swept = mlpcore.sweep(X, targets, hidden=[2], starts=1, output=output, **options)
+    net = swept.networks[0]
+    trained = mlpcore.train(net, net.init(0), X, targets, **options)
+    np.testing.assert_array_equal(swept.validation_rows, trained.validation_rows)
+    assert labels[swept.validation_rows].sum() == 6  # 15 of 50, of them 20 in the class
+
+
 @pytest.mark.parametrize(
     ("options", "exception", "message"),
     [

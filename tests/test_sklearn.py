@@ -358,7 +358,7 @@ def test_a_constant_target_and_constant_and_duplicated_columns():
     np.testing.assert_allclose(model.predict(X), 3.0, atol=1e-6)
     model = small(MLPRegressor).fit(X, np.sin(X[:, 0]))
     assert model.score(X, np.sin(X[:, 0])) > 0.9
-    assert not model.jacobian(X)[:, 0, 3].any() or np.isfinite(model.jacobian(X)).all()
+    assert np.isfinite(model.jacobian(X)).all()
 
 
 def test_one_sample_and_fewer_than_a_batch():

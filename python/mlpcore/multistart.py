@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from mlpcore.checks import whole_number
 from mlpcore.network import InitScheme, Network
 from mlpcore.results import html_table, text_table
-from mlpcore.splitting import split_off
+from mlpcore.splitting import class_labels, split_off
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, train
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = ["SweepResult", "multistart", "sweep"]
 
 Array = NDArray[Any]
 
+# An iteration of lm costs some W^2 for each sample and W^3 / 6 beside, and saves hundreds.
 MOST_WEIGHTS_FOR_LM = 200
 
 
@@ -97,7 +98,6 @@ def multistart(
 
 
 def _optimizer_for(net: Network) -> Optimizer:
-    # An iteration of lm costs some W^2 for each sample and W^3 / 6 beside, and saves hundreds.
     return "lm" if net.n_weights <= MOST_WEIGHTS_FOR_LM else "lbfgs"
 
 
@@ -255,17 +255,17 @@ def sweep(
     sizes = tuple(_layers(i, size) for i, size in enumerate(hidden))
     if not sizes:
         raise ValueError("hidden is empty, expected at least one size")
+    n_inputs, n_outputs = _n_inputs(X), _n_outputs(T, output)
     rows = None
     if validation_fraction is not None:
         if X_val is not None:
             raise ValueError("validation_fraction came with X_val, expected one of them")
-        labels = T if output == "softmax" and np.ndim(T) == 1 else None
-        kept, rows = split_off(len(np.asarray(X)), validation_fraction, seed, labels)
         X, T = np.asarray(X), np.asarray(T)
+        labels = class_labels(output, T)
+        kept, rows = split_off(len(X), validation_fraction, seed, labels)
         X, T, X_val, T_val = X[kept], T[kept], X[rows], T[rows]
         if options.get("sample_weight") is not None:
             options["sample_weight"] = np.asarray(options["sample_weight"])[kept]
-    n_inputs, n_outputs = _n_inputs(X), _n_outputs(T, output)
     networks = [Network((n_inputs, *size, n_outputs), activation, output, dtype) for size in sizes]
     results: list[EnsembleTrainResult] = []
     for net in networks:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import real_number
 
-__all__ = ["split_off"]
+__all__ = ["class_labels", "split_off"]
 
 
 def split_off(
@@ -44,6 +44,15 @@ def split_off(
         off = _stratified(np.asarray(labels), size, random)
     off = np.sort(off)
     return np.setdiff1d(np.arange(n), off), off
+
+
+def class_labels(output: str, T: NDArray[Any]) -> NDArray[Any] | None:
+    """The class (N,) of each sample, by targets for these outputs; None where there is not one."""
+    if output == "softmax":
+        return T.argmax(axis=1) if T.ndim == 2 else T
+    if output == "sigmoid" and (T.ndim == 1 or T.shape[1] == 1):
+        return T.reshape(-1)
+    return None
 
 
 def _stratified(labels: NDArray[Any], size: int, random: np.random.Generator) -> NDArray[np.intp]:

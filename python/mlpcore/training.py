@@ -22,7 +22,7 @@ from mlpcore.progress import TrainingProgress
 from mlpcore.regularizers import Regularizer, as_penalty
 from mlpcore.results import html_table, text_table
 from mlpcore.schedules import Constant, Schedule, as_native
-from mlpcore.splitting import split_off
+from mlpcore.splitting import class_labels, split_off
 
 __all__ = ["EnsembleTrainResult", "TrainResult", "train"]
 
@@ -459,12 +459,7 @@ def _split(
             f"validation_fraction came with X of shape {X.shape} and T of shape {T.shape}, "
             f"expected (N, D) and (N, K) or (N,)"
         )
-    labels = None
-    if net.output == "softmax":
-        labels = T.argmax(axis=1) if T.ndim == 2 else T
-    elif net.output == "sigmoid" and net.n_outputs == 1:
-        labels = T.reshape(-1)
-    return split_off(len(X), fraction, seed, labels)
+    return split_off(len(X), fraction, seed, class_labels(net.output, T))
 
 
 def _warn_of_symmetry(net: Network, w: ArrayLike) -> None:

@@ -17,7 +17,9 @@ Job = Callable[[], object]
 class Settings:
     samples: int = 21  # of each job
     least_samples: int = 5  # of a job that is over its budget
-    sample_time: float = 2e-3  # seconds that one sample lasts at least
+    # Seconds that one sample lasts at least. As much goes by off the clock just before: a core that
+    # was idle takes some milliseconds to reach its clock rate with wide vectors.
+    sample_time: float = 5e-3
     budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
     # Seconds before each sample. The threads of the last job must have gone to sleep: those of
     # OpenBLAS keep a core busy for some 20 ms after their work, those of OpenMP up to 200.
@@ -26,7 +28,7 @@ class Settings:
 
 LONG = 0.25  # seconds a call
 
-QUICK = Settings(samples=5, least_samples=3, sample_time=1e-3, budget=0.5, pause=0.05)
+QUICK = Settings(samples=5, least_samples=3, budget=0.5)
 
 
 @dataclass
@@ -93,8 +95,8 @@ def quickest(runs: list[Job]) -> int:
 def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
     """Time the jobs in turns, so that whatever the machine does meets all of them alike.
 
-    Each sample follows a call off the clock, which brings the job's own data and threads back,
-    unless a call is so long that this does not matter.
+    Each sample follows one off the clock, which brings the job's own data, its threads and the
+    clock rate back, unless a call is so long that this does not matter.
     """
     with no_garbage_collection():
         taken = {name: Samples(calibrate(run, settings)) for name, run in jobs.items()}
@@ -106,6 +108,6 @@ def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
                     continue
                 time.sleep(settings.pause)
                 if not samples.seconds or samples.median < LONG:
-                    run()
+                    sample(run, samples.calls)
                 samples.seconds.append(sample(run, samples.calls))
     return taken

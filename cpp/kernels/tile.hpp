@@ -53,10 +53,15 @@ template <class T> class Tile {
 
     // The weight of each sample, 0 for padding (1 row).
     void load_weights(const Batch<T>& batch, T* weights) const {
-        for (index s = 0; s < stride; ++s) {
-            weights[s] = s >= n                ? T(0)
-                         : batch.sample_weight ? batch.sample_weight[batch.rows ? batch.rows[s] : s]
-                                               : T(1);
+        const bool all_one = batch.sample_weight == nullptr;
+        for (index s = 0; all_one && s < n; ++s) {
+            weights[s] = 1;
+        }
+        for (index s = 0; !all_one && s < n; ++s) {
+            weights[s] = batch.sample_weight[batch.rows ? batch.rows[s] : s];
+        }
+        for (index s = n; s < stride; ++s) {
+            weights[s] = 0;
         }
     }
 
@@ -112,6 +117,15 @@ template <class T> class Tile {
   private:
     // Reads samples of `width` numbers into rows.
     void gather(const Batch<T>& batch, const T* from, index width, T* rows) const {
+        if (width == 1 && batch.rows == nullptr) { // a row already
+            for (index s = 0; s < n; ++s) {
+                rows[s] = from[s];
+            }
+            for (index s = n; s < stride; ++s) {
+                rows[s] = from[n - 1];
+            }
+            return;
+        }
         const auto sample = [&](index s) {
             return from + (batch.rows ? batch.rows[s] : s) * width;
         };

@@ -94,7 +94,7 @@ constexpr index chunks_wanted = 32;
 constexpr index smallest_chunk = 64;
 // Where chunks have sums of their own, clearing a sum and adding it to the others costs about what
 // ten samples cost; so a chunk has many samples if there are many.
-constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 8;
+constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 4;
 // Below this cost a thread takes longer to wake than it saves.
 constexpr double cost_per_thread = 50e3;
 

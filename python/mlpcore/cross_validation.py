@@ -24,6 +24,9 @@ Array = NDArray[Any]
 
 # The weight decays tried. The path ends where one does not lower the error.
 PATH = (100.0, 10.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
+# A step of the path ends when this many epochs did not lower the mean objective by more than a share
+# of the error on the samples left out, which tells the steps apart no better than that.
+PATIENCE, WORTHWHILE = 10, 3e-4
 # A network leaves out one sample of this many, or of as many as there are networks.
 LEAST_FOLDS = 4
 
@@ -84,30 +87,38 @@ def train_by_cross_validation(
         raise ValueError(f"X has {len(X)} samples, expected at least {n_folds}, one for each fold")
     order = np.random.default_rng(seed).permutation(len(X))
     left_out = np.stack([np.sort(order[s * size : (s + 1) * size]) for s in range(len(w))])
-    kept = np.stack([np.setdiff1d(np.arange(len(X)), rows) for rows in left_out])
-    of_path = {k: v for k, v in options.items() if k not in ("X_val", "T_val", "patience")}
+    kept = np.stack([np.delete(np.arange(len(X)), rows) for rows in left_out])
+    training = {"X": X[kept], "T": T[kept], "sample_weight": sample_weight[kept]}
+    validation = (X[left_out], T[left_out], sample_weight[left_out])
+
+    def validation_error(w: Array) -> float:
+        return float(np.sum(net.error(w, *validation)) / np.sum(validation[-1]))
+
+    own = ("X_val", "T_val", "patience", "min_delta")
+    of_path = {name: value for name, value in options.items() if name not in own}
     length = max(1, epochs // (len(PATH) + 1))
     rounds: list[EnsembleTrainResult] = []
     errors: dict[float, float] = {}
     initial, best, best_w = w, PATH[0], w
+    lowest = validation_error(w)
     collapsed = np.ones(len(w), bool)
     for weight_decay in PATH:
         result = train(
             net,
             w,
-            X[kept],
-            T[kept],
-            sample_weight=sample_weight[kept],
+            **training,
             epochs=length,
             weight_decay=weight_decay,
             seed=seed,
+            patience=PATIENCE,
+            min_delta=WORTHWHILE * lowest,
             **of_path,
         )
         rounds.append(result)
         before, w = collapsed, result.w
-        out = net.error(w, X[left_out], T[left_out], sample_weight[left_out])
-        errors[weight_decay] = float(np.sum(out) / np.sum(sample_weight[left_out]))
-        risen = errors[weight_decay] > min(errors.values())
+        errors[weight_decay] = validation_error(w)
+        lowest = min(errors.values())
+        risen = errors[weight_decay] > lowest
         if (risen and not before.all()) or _interrupted(result):
             break
         if not risen:

@@ -37,7 +37,7 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
 std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l, index m,
                               bool slopes) {
     std::vector<HessianPiece> pieces;
-    constexpr index most_rows = 96, most_columns = 2048;
+    constexpr index most_rows = 96;
     const Layer& lower = net.layers[l];
     const Layer& upper = net.layers[m];
     const index units = slopes ? upper.n_in : upper.n_out;
@@ -45,12 +45,20 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
                               kind != HessianKind::empirical_fisher;
     const bool diagonal = slopes ? l + 1 == m : top_diagonal;
     const index rows = diagonal ? lower.n_out : lower.n_out * units;
+    // At least four pieces of each row, unless they are short: the threads share few rows as well.
+    const auto columns_of = [&](index i) {
+        return l == m ? i + 1 : slopes ? upper.n_out : upper.n_in + 1;
+    };
+    index all_columns = 0;
+    for (index i = 0; i <= lower.n_in; ++i) {
+        all_columns += columns_of(i);
+    }
+    const index most_columns = std::clamp<index>(all_columns / 4, 128, 1024);
     const index together = l == m ? 2 * most_rows : most_rows; // half of the pairs are left out
     for (index i = 0; i <= lower.n_in;) {
         index end = i, columns = 0;
         while (end <= lower.n_in && (end == i || columns < most_columns)) {
-            columns += l == m ? end + 1 : (slopes ? upper.n_out : upper.n_in + 1);
-            ++end;
+            columns += columns_of(end++);
         }
         for (index row = 0; row < rows; row += together) {
             pieces.push_back({.l = l,

@@ -11,7 +11,7 @@
 //
 // Several directions go side by side. They are stacked layer by layer: V^l of all directions one
 // below the other, then v_b^l of all; a row of a layer's block is a unit of one of the directions.
-// So V^l a^{l-1} and R{delta^l} a^{l-1}T are one product for all of them.
+// So R{delta^l} a^{l-1}T is one product for all of them.
 #pragma once
 
 #include "backward.hpp"
@@ -33,27 +33,20 @@ template <class T> struct StoreBent {
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 
-// What R{z^l} becomes, where it is stored: R{a^l}, and h'' * back^l * R{z^l} in its own place.
-// Row r is unit r % units.
+// Where R{z^l} of one direction goes: as R{a^l}, and as h'' * back^l * R{z^l}.
 template <class T> struct Pushed {
     T *rz, *ra;
-    const T *d1, *curved; // d1 null: R{z^l} is kept; curved null: not wanted
-    index units, stride;
-    void rows(index first, index count) const {
+    const T *d1, *curved; // d1 null: R{z^l} itself, to rz; curved null: R{a^l} alone
+    index stride;
+    MLPCORE_INLINE void put(index i, index column, Vec<T> z) const {
+        const index at = i * stride + column;
         if (d1 == nullptr) {
+            store(rz + at, z);
             return;
         }
-        for (index r = first; r < first + count; ++r) {
-            const T* const slope = d1 + r % units * stride;
-            for (index s = 0; s < stride; s += lanes<T>) {
-                store(ra + r * stride + s, load(slope + s) * load(rz + r * stride + s));
-            }
-            if (curved != nullptr) {
-                const T* const c = curved + r % units * stride;
-                for (index s = 0; s < stride; s += lanes<T>) {
-                    store(rz + r * stride + s, load(c + s) * load(rz + r * stride + s));
-                }
-            }
+        store(ra + at, load(d1 + at) * z);
+        if (curved != nullptr) {
+            store(rz + at, load(curved + at) * z);
         }
     }
 };
@@ -65,13 +58,13 @@ template <class T> struct StartTangent {
     bool complete;
     MLPCORE_INLINE Vec<T> start(index i) const { return broadcast(bias[i]); }
     MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        store(to.rz + i * to.stride + column, sum);
-    }
-    void finish_rows(index first, index count) const {
         if (complete) {
-            to.rows(first, count);
+            to.put(i, column, sum);
+        } else {
+            store(to.rz + i * to.stride + column, sum);
         }
     }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 
 // R{z^l} += W^l R{a^{l-1}}.
@@ -79,10 +72,9 @@ template <class T> struct CompleteTangent {
     Pushed<T> to;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
     MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        T* const p = to.rz + i * to.stride + column;
-        store(p, load(p) + sum);
+        to.put(i, column, load(to.rz + i * to.stride + column) + sum);
     }
-    void finish_rows(index first, index count) const { to.rows(first, count); }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 
 // R{delta^l} from W^{l+1}T R{delta^{l+1}}.
@@ -124,23 +116,24 @@ inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m
     for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
         const bool last = l + 1 == net.layers + net.depth;
         const index at = m * (l->row - net.n_inputs) * stride;
-        const detail::Pushed<T> to{.rz = last ? rz_output : tangents.rz + at,
-                                   .ra = tangents.ra + at,
-                                   .d1 = last ? nullptr : slopes.d1_of(*l, stride),
-                                   .curved = curved ? curved + l->row * stride : nullptr,
-                                   .units = l->n_out,
-                                   .stride = stride};
-        product(m * l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights, l->n_in},
-                tile.activations_below(*l), stride,
-                detail::StartTangent<T>{v + m * l->biases, to, ra_below == nullptr});
-        for (index i = 0; ra_below != nullptr && i < m; ++i) {
-            detail::Pushed<T> mine = to;
-            mine.rz += i * l->n_out * stride;
-            mine.ra += i * l->n_out * stride;
-            product(l->n_out, l->n_in, stride, Plain<T>{w + l->weights, l->n_in},
-                    ra_below + i * l->n_in * stride, stride, detail::CompleteTangent<T>{mine});
+        for (index i = 0; i < m; ++i) {
+            const index shift = at + i * l->n_out * stride, size = l->n_out * l->n_in;
+            const detail::Pushed<T> to{.rz = last ? rz_output + i * l->n_out * stride
+                                                  : tangents.rz + shift,
+                                       .ra = tangents.ra + shift,
+                                       .d1 = last ? nullptr : slopes.d1_of(*l, stride),
+                                       .curved = curved ? curved + l->row * stride : nullptr,
+                                       .stride = stride};
+            product(l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights + i * size, l->n_in},
+                    tile.activations_below(*l), stride,
+                    detail::StartTangent<T>{v + m * l->biases + i * l->n_out, to,
+                                            ra_below == nullptr});
+            if (ra_below != nullptr) {
+                product(l->n_out, l->n_in, stride, Plain<T>{w + l->weights, l->n_in},
+                        ra_below + i * l->n_in * stride, stride, detail::CompleteTangent<T>{to});
+            }
         }
-        ra_below = to.ra;
+        ra_below = tangents.ra + at;
     }
 }
 

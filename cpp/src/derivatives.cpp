@@ -89,7 +89,7 @@ index fewest_vectors(const NetworkView& net, Quantity quantity) {
 // A chunk is long enough to pay for being handed out, and short enough to share the work evenly
 // and to notice an interrupt.
 constexpr double smallest_chunk_cost = 25e3;
-constexpr double largest_chunk_cost = 2e8;
+constexpr double largest_chunk_cost = 1e9;
 constexpr index chunks_wanted = 32;
 constexpr index smallest_chunk = 64;
 // Where chunks have sums of their own, clearing a sum and adding it to the others costs about what

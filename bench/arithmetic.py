@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from bench.cases import Case, EnsembleCase
+from bench.cases import VECTORS, Case, EnsembleCase
 
 
 def multiply_adds(quantity: str, case: Case | EnsembleCase) -> int:
@@ -29,7 +29,8 @@ def numbers_moved(quantity: str, case: Case | EnsembleCase) -> int:
         assert case.training is not None
         return n * (d + k) + 6 * w * case.training.steps(n)  # Adam reads and writes w, m and v
     targets = 0 if quantity in ("jacobian", "weight_jacobian") else n * k
-    return n * d + targets + w + math.prod(case.result_shape(quantity))
+    vectors = {"hessian_vector_product": w, "hessian_vector_products": VECTORS * w}
+    return n * d + targets + w + vectors.get(quantity, 0) + math.prod(case.result_shape(quantity))
 
 
 def products(case: Case) -> list[int]:
@@ -87,6 +88,30 @@ def hessian_diagonal(case: Case) -> int:
     return count
 
 
+def hessian(case: Case) -> int:
+    """One triangle of a plain product of N numbers for each entry: a measure, not the least.
+
+    Where layers meet themselves the pairs of units and the pairs of inputs are symmetric each, and
+    a quarter of those entries would do.
+    """
+    return case.n_weights**2 // 2
+
+
+def hessian_vector_products(case: Case, vectors: int = VECTORS) -> int:
+    """By the R-operator: forward and the errors back once, R{.} of both for each vector.
+
+    Of the lowest layer R{a^0} = 0, and nothing is passed down to the inputs. A vector takes W R{a}
+    and V a forward, W^T R{delta} and V^T delta back, and R{delta} a^T and delta R{a}^T.
+    """
+    P = products(case)
+    above = sum(P[1:])
+    return sum(P) + above + vectors * (2 * sum(P) + 4 * above)
+
+
+def hessian_vector_product(case: Case) -> int:
+    return hessian_vector_products(case, 1)
+
+
 A_SAMPLE = {
     "gradient": gradient,
     "per_sample_gradient": gradient,
@@ -94,4 +119,8 @@ A_SAMPLE = {
     "jacobian": jacobian,
     "weight_jacobian": weight_jacobian,
     "hessian_diagonal": hessian_diagonal,
+    "hessian": hessian,
+    "gauss_newton": hessian,
+    "hessian_vector_product": hessian_vector_product,
+    "hessian_vector_products": hessian_vector_products,
 }

@@ -20,6 +20,10 @@ QUANTITIES = (
     "gradient",
     "jacobian",
     "hessian_diagonal",
+    "hessian",
+    "gauss_newton",
+    "hessian_vector_product",
+    "hessian_vector_products",
     "weight_jacobian",
     "per_sample_gradient",
     "train",
@@ -35,6 +39,15 @@ LARGEST_RESULT = 96 * 2**20  # bytes in float64
 
 # BackPACK takes 1.5 s on 16-64-64-64-4 already; the widest network would take minutes.
 LARGEST_HESSIAN_DIAGONAL = 50_000  # weights
+
+# W^2 numbers: 800 MB. The widest network's would be 440 GB.
+LARGEST_HESSIAN = 10_000  # weights
+
+# Multiply-adds of J^T J, N K W^2 / 2, above which a peer takes 20 s and more a call.
+LARGEST_HESSIAN_BY_PEERS = 2e11
+
+# Of a block of Hessian-vector products.
+VECTORS = 50
 
 
 @dataclass(frozen=True)
@@ -81,16 +94,26 @@ class Case:
             return quantity == "train" and self.training is not None
         if quantity == "hessian_diagonal":
             return self.n_weights <= LARGEST_HESSIAN_DIAGONAL
+        if quantity in ("hessian", "gauss_newton"):
+            return self.n_weights <= LARGEST_HESSIAN
         if quantity == "weight_jacobian":
             return 8 * self.n_samples * self.layers[-1] * self.n_weights <= LARGEST_RESULT
         if quantity == "per_sample_gradient":
             return 8 * self.n_samples * self.n_weights <= LARGEST_RESULT
         return True
 
+    def measures_peers(self, quantity: str) -> bool:
+        """Whether their time is bearable. Where it isn't, ours are checked and timed alone."""
+        by_rows = self.n_samples * self.layers[-1] * self.n_weights**2 / 2
+        return quantity not in ("hessian", "gauss_newton") or by_rows <= LARGEST_HESSIAN_BY_PEERS
+
     def result_shape(self, quantity: str) -> tuple[int, ...]:
         n, k, d, w = self.n_samples, self.layers[-1], self.layers[0], self.n_weights
         shapes: dict[str, tuple[int, ...]] = {
             "jacobian": (n, k, d),
+            "hessian": (w, w),
+            "gauss_newton": (w, w),
+            "hessian_vector_products": (VECTORS, w),
             "weight_jacobian": (n, k, w),
             "per_sample_gradient": (n, w),
         }
@@ -128,6 +151,9 @@ class EnsembleCase:
 
     def measures(self, quantity: str) -> bool:
         return quantity == "train_ensemble"
+
+    def measures_peers(self, quantity: str) -> bool:
+        return True
 
     def result_shape(self, quantity: str) -> tuple[int, ...]:
         return (self.starts * sum(case.n_weights for case in self.members),)
@@ -192,6 +218,11 @@ class Problem:
         """The same numbers (rounded to this problem's dtype) held in float64."""
         w, X, T = (a.astype("float64") for a in (self.w, self.X, self.T))
         return Problem(self.case, "float64", w, X, T, self.labels)
+
+    def vectors(self, m: int = VECTORS) -> Array:
+        """(m, W), to be multiplied by the Hessian: the same numbers in both types."""
+        rng = np.random.default_rng(1994)
+        return rng.normal(size=(m, self.case.n_weights)).astype("float32").astype(self.dtype)
 
     def unpack(self, w: Array | None = None) -> list[tuple[Array, Array]]:
         """[(W1, b1), (W2, b2), ...] as views; W is (..., n_out, n_in)."""

@@ -24,6 +24,7 @@ from bench.contestants import MODULES, Contestant, Idiom, NotOffered, load, nump
 from mlpcore import _core
 
 JUDGE = numpy_reference.make()  # in float64
+JUDGE.patient = True
 AnyCase = Case | EnsembleCase
 AnyProblem = Problem | EnsembleProblem
 

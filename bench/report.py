@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.cases import VECTORS
+
 SCHEMA = 2
 OURS = "mlpcore"
 Facts = dict[str, Any]
@@ -165,6 +167,24 @@ def jacobians_against_arithmetic(rows: list[Row], facts: Facts) -> str:
     )
 
 
+def products_against_others(rows: list[Row]) -> str:
+    """A Hessian-vector product in gradients, and a block of them in single products, in this run.
+
+    The ideal of the block is below 1, for the passes of the network itself are shared.
+    """
+    seconds = {row.key: e.seconds for row in rows if (e := row.entry(OURS)) and e.seconds}
+    lines = []
+    for (quantity, case, dtype), taken in seconds.items():
+        gradient = seconds.get(("gradient", case, dtype))
+        product = seconds.get(("hessian_vector_product", case, dtype))
+        if quantity == "hessian_vector_product" and gradient:
+            lines.append(f"{quantity} of {case} {dtype}: {taken / gradient:.2f} gradients")
+        if quantity == "hessian_vector_products" and product:
+            share = taken / (VECTORS * product)
+            lines.append(f"{quantity} of {case} {dtype}: {share:.2f} of {VECTORS} single products")
+    return "\n".join(lines)
+
+
 def of_the_machine(facts: Facts) -> str:
     lines = []
     if peak := facts.get("fma_peak"):
@@ -190,6 +210,7 @@ def everything(rows: list[Row], contestants: list[str], facts: Facts) -> str:
         table_of_copies(rows),
         geometric_means(rows),
         jacobians_against_arithmetic(rows, facts),
+        products_against_others(rows),
         of_the_machine(facts),
         remarks(rows),
     ]

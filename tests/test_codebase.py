@@ -216,6 +216,11 @@ def test_the_arithmetic_of_the_benchmark_by_counting(hidden_layers, output):
     assert arithmetic.multiply_adds("jacobian", case) >= 10 * products * (output == "softmax")
     # A sum over the outputs of what the gradient does for one.
     assert arithmetic.multiply_adds("weight_jacobian", case) <= 2 * gradient
+    # R{.} of a product is two, but R{x} = 0; the outer products themselves aren't needed.
+    lowest = 10 * layers[0] * layers[1]
+    along, network = 2 * (gradient - lowest), gradient - 10 * products
+    assert arithmetic.multiply_adds("hessian_vector_product", case) == network + along
+    assert arithmetic.multiply_adds("hessian_vector_products", case) == network + 50 * along
     diagonal = arithmetic.multiply_adds("hessian_diagonal", case)
     bound = sum(a * b * (a + b) for a, b in itertools.pairwise(layers[1:]))
     assert diagonal <= 10 * (4 * products + bound)

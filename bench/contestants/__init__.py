@@ -37,6 +37,7 @@ class Contestant:
 
     name: str
     thorough: bool = True  # also offer the idioms that take many seconds to get ready
+    patient: bool = False  # also do what takes a peer minutes
 
     def versions(self) -> dict[str, str]:
         """The packages in use and their versions."""
@@ -49,6 +50,8 @@ class Contestant:
         method = getattr(self, quantity, None)
         if method is None:
             raise NotOffered("not offered")
+        if not self.patient and not problem.case.measures_peers(quantity):
+            raise NotOffered("not measured, takes minutes")
         return method(problem)
 
 

@@ -19,6 +19,13 @@ HIDDEN = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu}
 # Multiply-adds of W Hessian-vector products above which a call takes a second and more.
 LARGEST_DIAGONAL_BY_PRODUCTS = 1e10
 
+# Numbers of one hidden layer's activations for all W columns of a Hessian at once, of which XLA
+# holds several.
+LARGEST_AT_ONCE = 1e8
+
+# Weights above which a Hessian takes some 20 s by any idiom: by the leanest alone.
+LARGEST_HESSIAN_BY_MANY = 5000
+
 Params = list[tuple[jax.Array, jax.Array]]
 State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # w, m, v, step of Adam
 
@@ -45,6 +52,25 @@ def error(p: Problem, params: Params, X: jax.Array, T: jax.Array) -> jax.Array:
     if p.case.output == "softmax":
         return -jnp.sum(T * jax.nn.log_softmax(z))
     return 0.5 * jnp.sum((z - T) ** 2)
+
+
+def error_of_flat(p: Problem, w: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
+    return error(p, unpack(p, w), X, T)
+
+
+def product(p: Problem, w: jax.Array, v: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
+    """The Hessian times v, forward over reverse."""
+    return jax.jvp(lambda w: jax.grad(partial(error_of_flat, p))(w, X, T), (w,), (v,))[1]
+
+
+def product_by_layer(p: Problem, w: Params, v: Params, X: jax.Array, T: jax.Array) -> Params:
+    return jax.jvp(lambda w: jax.grad(partial(error, p))(w, X, T), (w,), (v,))[1]
+
+
+def product_in_reverse(
+    p: Problem, w: jax.Array, v: jax.Array, X: jax.Array, T: jax.Array
+) -> jax.Array:
+    return jax.grad(lambda w: jax.grad(partial(error_of_flat, p))(w, X, T) @ v)(w)
 
 
 def start(w: jax.Array) -> State:
@@ -196,6 +222,86 @@ class Jax(Contestant):
         return [
             timed(f"jit(map(hvp)), {size} at once", partial(diagonal, size), w, X, T)
             for size in (1, 16)
+        ]
+
+    def hessian(self, p: Problem) -> list[Idiom]:
+        w, X, T = on_device(p)
+
+        def columns(size: int, w: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
+            def column(i: jax.Array) -> jax.Array:
+                return product(p, w, jnp.zeros_like(w).at[i].set(1), X, T)
+
+            return jax.lax.map(column, jnp.arange(w.size), batch_size=size)
+
+        sizes = (1, 4, 16) if w.size <= LARGEST_HESSIAN_BY_MANY else (1,)
+        idioms = [
+            timed(f"jit(map(hvp)), {size} at once", partial(columns, size), w, X, T)
+            for size in sizes
+        ]
+        if w.size * len(X) * max(p.case.layers[1:-1]) <= LARGEST_AT_ONCE:
+            f = partial(error_of_flat, p)
+            idioms += [
+                timed("jit(hessian)", jax.hessian(f), w, X, T),
+                timed("jit(jacfwd(grad))", jax.jacfwd(jax.grad(f)), w, X, T),
+                timed("jit(jacrev(grad))", jax.jacrev(jax.grad(f)), w, X, T),
+            ]
+        return idioms
+
+    def gauss_newton(self, p: Problem) -> list[Idiom]:
+        """J^T J, J = dy/dw; with softmax J over sqrt(y), for dy/dz is B = B diag(1/y) B."""
+        w, X, _ = on_device(p)
+
+        def by_rows(w: jax.Array, X: jax.Array) -> jax.Array:
+            def one(w: jax.Array, x: jax.Array) -> jax.Array:
+                return outputs(p, unpack(p, w), x)
+
+            J = jax.vmap(jax.jacrev(one), (None, 0))(w, X)
+            if p.case.output == "softmax":
+                J = J / jnp.sqrt(outputs(p, unpack(p, w), X))[:, :, None]
+            J = J.reshape(-1, w.size)
+            return J.T @ J
+
+        return [timed("jit(J.T @ J), J by vmap(jacrev)", by_rows, w, X)]
+
+    def hessian_vector_product(self, p: Problem) -> list[Idiom]:
+        (w, X, T), v = on_device(p), jax.device_put(p.vectors(1)[0])
+        layers = jax.block_until_ready([unpack(p, w.copy()), unpack(p, v.copy())])
+        return [
+            timed("jit(jvp(grad)), flat w", partial(product, p), w, v, X, T),
+            timed("jit(grad(grad @ v)), flat w", partial(product_in_reverse, p), w, v, X, T),
+            timed(
+                "jit(jvp(grad)), w by layer",
+                partial(product_by_layer, p),
+                *layers,
+                X,
+                T,
+                collect=flatten,
+            ),
+        ]
+
+    def hessian_vector_products(self, p: Problem) -> list[Idiom]:
+        (w, X, T), V = on_device(p), jax.device_put(p.vectors())
+        layers = jax.block_until_ready([unpack(p, w.copy()), unpack(p, V.copy())])
+        axes = (None, 0, None, None)
+
+        def one_by_one(w: jax.Array, V: jax.Array, X: jax.Array, T: jax.Array) -> jax.Array:
+            return jax.lax.map(lambda v: product(p, w, v, X, T), V)
+
+        def collect(tree: Any) -> Array:
+            leaves = [np.asarray(leaf).reshape(len(V), -1) for leaf in jax.tree.leaves(tree)]
+            return np.concatenate(leaves, axis=-1)
+
+        return [
+            timed("jit(vmap(jvp(grad))), flat w", jax.vmap(partial(product, p), axes), w, V, X, T),
+            timed("jit(map(jvp(grad))), flat w", one_by_one, w, V, X, T),
+            timed(
+                "jit(vmap(jvp(grad))), w by layer",
+                jax.vmap(partial(product_by_layer, p), axes),
+                *layers,
+                X,
+                T,
+                collect=collect,
+            ),
         ]
 
     def train(self, p: Problem) -> list[Idiom]:

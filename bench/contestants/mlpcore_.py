@@ -11,6 +11,7 @@ from bench.contestants import Contestant, Idiom
 
 class Mlpcore(Contestant):
     name = "mlpcore"
+    patient = True  # we do not take that long
 
     def versions(self) -> dict[str, str]:
         return {"mlpcore": mlpcore.__version__}
@@ -41,6 +42,24 @@ class Mlpcore(Contestant):
         return [
             Idiom("hessian_diagonal", lambda: net.hessian_diagonal(p.w, p.X, p.T, kind="exact"))
         ]
+
+    def hessian(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("hessian", lambda: net.hessian(p.w, p.X, p.T, kind="exact"))]
+
+    def gauss_newton(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("hessian", lambda: net.hessian(p.w, p.X, p.T, kind="gauss_newton"))]
+
+    def hessian_vector_product(self, p: Problem) -> list[Idiom]:
+        net, v = self.network(p), p.vectors(1)[0]
+        product = net.hessian_vector_product
+        return [Idiom("hessian_vector_product", lambda: product(p.w, v, p.X, p.T, kind="exact"))]
+
+    def hessian_vector_products(self, p: Problem) -> list[Idiom]:
+        net, V = self.network(p), p.vectors()
+        product = net.hessian_vector_product
+        return [Idiom("hessian_vector_product", lambda: product(p.w, V, p.X, p.T, kind="exact"))]
 
     def per_sample_gradient(self, p: Problem) -> list[Idiom]:
         net = self.network(p)

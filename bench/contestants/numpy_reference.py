@@ -1,6 +1,7 @@
 """`mlpcore.reference`: the same functions in plain NumPy, the baseline.
 
-Its results in float64 are also what every contestant is checked against.
+Its results in float64 are also what every contestant is checked against. The Gauss-Newton matrix is
+also made as one does without `hessian`: by BLAS of our own `weight_jacobian`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 
 from bench.cases import Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom
-from mlpcore import reference
+from mlpcore import Network, reference
 
 
 def diagonal_one_hidden_layer(p: Problem) -> Array:
@@ -98,6 +99,36 @@ class NumpyReference(Contestant):
         if len(net.layers) == 3 and net.hidden == ("tanh",) and net.output in ("linear", "softmax"):
             idioms.append(Idiom("closed form", lambda: diagonal_one_hidden_layer(p)))
         return idioms
+
+    def hessian(self, p: Problem) -> list[Idiom]:
+        net = self.network(p)
+        return [Idiom("reference", lambda: reference.hessian(net, p.w, p.X, p.T, kind="exact"))]
+
+    def gauss_newton(self, p: Problem) -> list[Idiom]:
+        net, ours = self.network(p), Network(p.case.layers, p.case.hidden, p.case.output, p.dtype)
+
+        def by_reference() -> Array:
+            return reference.hessian(net, p.w, p.X, p.T, kind="gauss_newton")
+
+        def by_rows() -> Array:
+            """J^T J, J = dy/dw; with softmax J over sqrt(y), for dy/dz is B = B diag(1/y) B."""
+            J = ours.weight_jacobian(p.w, p.X)
+            if p.case.output == "softmax":
+                J /= np.sqrt(ours.forward(p.w, p.X))[:, :, None]
+            J = J.reshape(-1, p.case.n_weights)
+            return J.T @ J  # NumPy sees the symmetry and calls syrk
+
+        return [Idiom("reference", by_reference), Idiom("our J, J.T @ J", by_rows)]
+
+    def hessian_vector_product(self, p: Problem) -> list[Idiom]:
+        return [self.products(p, p.vectors(1)[0])]
+
+    def hessian_vector_products(self, p: Problem) -> list[Idiom]:
+        return [self.products(p, p.vectors())]
+
+    def products(self, p: Problem, v: Array) -> Idiom:
+        net = self.network(p)
+        return Idiom("reference", lambda: reference.hessian_vector_product(net, p.w, v, p.X, p.T))
 
     def train(self, p: Problem) -> list[Idiom]:
         """Adam (Kingma and Ba, 2015, algorithm 1) on the reference's gradient."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.func import grad, jacfwd, jacrev, jvp, vmap
+from torch.autograd import functional
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from bench.cases import Array, EnsembleProblem, Problem
 from bench.contestants import Contestant, Idiom, NotOffered
@@ -36,6 +38,13 @@ MODULES = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.
 
 # Multiply-adds of W Hessian-vector products above which a call takes a second and more.
 LARGEST_DIAGONAL_BY_PRODUCTS = 1e10
+
+# Numbers of one hidden layer's activations for all W columns of a Hessian at once, of which
+# several are held.
+LARGEST_AT_ONCE = 1e8
+
+# Weights above which a Hessian takes half a minute.
+LARGEST_QUICK_HESSIAN = 5000
 
 Params = list[torch.Tensor]  # W1, b1, W2, b2, ...
 
@@ -68,6 +77,25 @@ def parameters(p: Problem, requires_grad: bool = False) -> Params:
 
 def data(p: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(p.X), torch.tensor(p.T if p.labels is None else p.labels)
+
+
+def product(p: Problem, params: Params, v: Params, X: torch.Tensor, T: torch.Tensor) -> Params:
+    """The Hessian times v, forward over reverse."""
+    return jvp(grad(lambda params: error(p, params, X, T)), (params,), (v,))[1]
+
+
+def flat_error(p: Problem, X: torch.Tensor, T: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The error as a function of w (W,)."""
+    layers = p.case.layers
+    sizes = [s for a, b in pairwise(layers) for s in (a * b, b)]
+    shapes = [s for a, b in pairwise(layers) for s in ((b, a), (b,))]
+
+    def of_flat(w: torch.Tensor) -> torch.Tensor:
+        parts = torch.split(w, sizes)
+        params = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+        return error(p, params, X, T)
+
+    return of_flat
 
 
 def flatten(tensors: Any) -> Array:
@@ -210,20 +238,107 @@ class Torch(Contestant):
     @staticmethod
     def diagonal_by_products(p: Problem) -> Idiom:
         """e_i^T H e_i for every weight i, forward over reverse, 16 at a time."""
-        w, (X, T), layers = torch.tensor(p.w), data(p), p.case.layers
-        sizes = [s for a, b in pairwise(layers) for s in (a * b, b)]
-        shapes = [s for a, b in pairwise(layers) for s in ((b, a), (b,))]
-
-        def flat_error(w: torch.Tensor) -> torch.Tensor:
-            parts = torch.split(w, sizes)
-            params = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-            return error(p, params, X, T)
+        w, f = torch.tensor(p.w), flat_error(p, *data(p))
 
         def curvature(e: torch.Tensor) -> torch.Tensor:
-            return e @ jvp(grad(flat_error), (w,), (e,))[1]
+            return e @ jvp(grad(f), (w,), (e,))[1]
 
         basis, batched = torch.eye(len(w), dtype=w.dtype), vmap(curvature, chunk_size=16)
         return Idiom("vmap(hvp)", lambda: batched(basis))
+
+    def hessian(self, p: Problem) -> list[Idiom]:
+        if p.case.n_weights > LARGEST_QUICK_HESSIAN and not self.thorough:
+            raise NotOffered("takes half a minute a call, left out by --quick")
+        w, f = torch.tensor(p.w), flat_error(p, *data(p))
+        by_chunks = jacrev(grad(f), chunk_size=16)
+        idioms = [
+            Idiom("autograd.functional.hessian", lambda: functional.hessian(f, w)),
+            Idiom("jacrev(grad), 16 at once", lambda: by_chunks(w)),
+        ]
+        if len(w) * p.case.n_samples * max(p.case.layers[1:-1]) <= LARGEST_AT_ONCE:
+            whole = hessian(f)
+            idioms.append(Idiom("func.hessian", lambda: whole(w)))
+        return idioms
+
+    def gauss_newton(self, p: Problem) -> list[Idiom]:
+        """J^T J, J = dy/dw; with softmax J over sqrt(y), for dy/dz is B = B diag(1/y) B."""
+        params, (X, _), k = parameters(p), data(p), p.case.layers[-1]
+
+        def one(params: Params, x: torch.Tensor) -> torch.Tensor:
+            return outputs(p, params, x)
+
+        every = vmap(jacrev(one), in_dims=(None, 0))
+        if k == 1:
+            every = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
+
+        def run() -> torch.Tensor:
+            J = torch.cat([part.reshape(len(X) * k, -1) for part in every(params, X)], 1)
+            if p.case.output == "softmax":
+                J /= outputs(p, params, X).sqrt().reshape(-1, 1)
+            return J.T @ J
+
+        return [Idiom(f"J.T @ J, J by vmap({'grad' if k == 1 else 'jacrev'})", run)]
+
+    def hessian_vector_product(self, p: Problem) -> list[Idiom]:
+        params, (X, T) = parameters(p), data(p)
+        leaves = parameters(p, requires_grad=True)
+        v = [torch.tensor(array) for pair in p.unpack(p.vectors(1)[0]) for array in pair]
+
+        def f(*params: torch.Tensor) -> torch.Tensor:
+            return error(p, list(params), X, T)
+
+        def twice() -> tuple[torch.Tensor, ...]:
+            g = torch.autograd.grad(f(*leaves), leaves, create_graph=True)
+            return torch.autograd.grad(g, leaves, v)
+
+        idioms = [
+            Idiom("autograd.grad twice", twice, flatten),
+            Idiom("jvp(grad)", lambda: product(p, params, v, X, T), flatten),
+            Idiom("hvp", lambda: functional.hvp(f, tuple(params), tuple(v))[1], flatten),
+            Idiom("vhp", lambda: functional.vhp(f, tuple(params), tuple(v))[1], flatten),
+        ]
+        if self.thorough:
+            fused = compiled(partial(product, p))
+            idioms.append(Idiom("compile(jvp(grad))", lambda: fused(params, v, X, T), flatten))
+        return idioms
+
+    def hessian_vector_products(self, p: Problem) -> list[Idiom]:
+        params, (X, T) = parameters(p), data(p)
+        leaves = parameters(p, requires_grad=True)
+        V = [torch.tensor(array) for pair in p.unpack(p.vectors()) for array in pair]
+        m = len(V[0])
+
+        def gradient() -> tuple[torch.Tensor, ...]:
+            return torch.autograd.grad(error(p, leaves, X, T), leaves, create_graph=True)
+
+        def one_by_one() -> list[tuple[torch.Tensor, ...]]:
+            g = gradient()
+            return [
+                torch.autograd.grad(g, leaves, [part[i] for part in V], retain_graph=i < m - 1)
+                for i in range(m)
+            ]
+
+        def batched() -> tuple[torch.Tensor, ...]:
+            return torch.autograd.grad(gradient(), leaves, V, is_grads_batched=True)
+
+        def collect(tensors: Any) -> Array:
+            return np.concatenate([t.numpy().reshape(m, -1) for t in tensors], axis=-1)
+
+        every = vmap(partial(product, p), in_dims=(None, 0, None, None))
+        idioms = [
+            Idiom(
+                "autograd.grad of one gradient, one by one",
+                one_by_one,
+                lambda rows: np.stack([flatten(row) for row in rows]),
+            ),
+            Idiom("autograd.grad of one gradient, batched", batched, collect),
+            Idiom("vmap(jvp(grad))", lambda: every(params, V, X, T), collect),
+        ]
+        if self.thorough:
+            fused = compiled(every)
+            name = "compile(vmap(jvp(grad)))"
+            idioms.append(Idiom(name, lambda: fused(params, V, X, T), collect))
+        return idioms
 
     def train(self, p: Problem) -> list[Idiom]:
         how, n, (X, T) = p.case.training, p.case.n_samples, data(p)

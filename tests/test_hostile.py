@@ -63,6 +63,32 @@ def test_a_sample_without_weight_may_overflow():
     assert np.isfinite(gradient).all()
 
 
+SUMS = {
+    "gradient": lambda net, w, X, T, g: net.gradient(w, X, T, g),
+    "diagonal": lambda net, w, X, T, g: net.hessian_diagonal(w, X, T, g),
+    "exact": lambda net, w, X, T, g: net.hessian(w, X, T, g),
+    "gauss_newton": lambda net, w, X, T, g: net.hessian(w, X, T, g, kind="gauss_newton"),
+    "empirical_fisher": lambda net, w, X, T, g: net.hessian(w, X, T, g, kind="empirical_fisher"),
+    "product": lambda net, w, X, T, g: net.hessian_vector_product(w, w, X, T, g),
+    "products": lambda net, w, X, T, g: net.hessian_vector_product(w, np.eye(40, 32), X, T, g),
+}
+
+
+@pytest.mark.parametrize("quantity", SUMS)
+@pytest.mark.parametrize("hidden", ["tanh", "relu", "identity"])
+def test_samples_without_weight_are_left_out_of_every_sum(quantity, hidden):
+    """To the bit, where they overflow, the last one too, which the padding repeats."""
+    rng = np.random.default_rng(0)
+    net = mlpcore.Network((3, 5, 2), hidden=hidden)
+    w = 1e3 * net.init(seed=0)
+    X, T, weight = rng.normal(size=(20, 3)), rng.normal(size=(20, 2)), np.ones(20)
+    X[[7, 19]], weight[[7, 19]] = 1e306, 0
+    kept = weight > 0
+    found = SUMS[quantity](net, w, X, T, weight)
+    assert np.array_equal(found, SUMS[quantity](net, w, X[kept], T[kept], weight[kept]))
+    assert not SUMS[quantity](net, w, X, T, 0 * weight).any()
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_gelu_far_out(dtype):
     net = mlpcore.Network((1, 1, 1), hidden="gelu", dtype=dtype)

@@ -124,10 +124,10 @@ inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m
                                        .d1 = last ? nullptr : slopes.d1_of(*l, stride),
                                        .curved = curved ? curved + l->row * stride : nullptr,
                                        .stride = stride};
-            product(l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights + i * size, l->n_in},
-                    tile.activations_below(*l), stride,
-                    detail::StartTangent<T>{v + m * l->biases + i * l->n_out, to,
-                                            ra_below == nullptr});
+            product(
+                l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights + i * size, l->n_in},
+                tile.activations_below(*l), stride,
+                detail::StartTangent<T>{v + m * l->biases + i * l->n_out, to, ra_below == nullptr});
             if (ra_below != nullptr) {
                 product(l->n_out, l->n_in, stride, Plain<T>{w + l->weights, l->n_in},
                         ra_below + i * l->n_in * stride, stride, detail::CompleteTangent<T>{to});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "counted.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
 
@@ -171,8 +172,10 @@ void map_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& data,
 // For sums over the samples: body(tile, sum, scratch) adds to a vector of `width` numbers and
 // returns a number to be added up. Each chunk has its own sum; they are added in order.
 template <class T, class Body>
-double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& data, index width,
+double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& all, index width,
                     T* result, Interrupt* interrupt, const Body& body) {
+    const Counted<T> counted(all);
+    const Batch<T>& data = counted.batch;
     const Plan plan = make_plan<T>(net, quantity, data.n);
     const auto sum_chunk = [&](index chunk, T* sum) {
         double total = 0;
@@ -329,8 +332,10 @@ template <class T> void unstack(const NetworkView& net, index m, const T* stacke
 
 template <class T>
 void hessian_vector_product(const NetworkView& net, const T* w, const T* v, index m,
-                            const Batch<T>& data, ProductKind kind, T* product,
+                            const Batch<T>& all, ProductKind kind, T* product,
                             Interrupt* interrupt) {
+    const Counted<T> counted(all);
+    const Batch<T>& data = counted.batch;
     const auto sum_over_samples = [&](Quantity quantity, index count, const T* stacked, T* sum) {
         reduce_tiles(net, quantity, data, count * net.n_weights, sum, interrupt,
                      [&](const Batch<T>& tile, T* part, T* scratch) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "counted.hpp"
 #include "mlpcore/derivatives.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
@@ -90,8 +91,10 @@ template <class T> struct Place {
     index step;
 };
 template <class T, class Block>
-void add_blocks(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind,
+void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, HessianKind kind,
                 bool diagonal_only, Interrupt* interrupt, const Block& block) {
+    const Counted<T> counted(all);
+    const Batch<T>& data = counted.batch;
     const Kernels<T>& k = kernels<T>();
     const Tiling tiling = make_tiling<T>(net, data.n);
     const index state_size = k.scratch_size(net, Quantity::hessian, tiling.size);

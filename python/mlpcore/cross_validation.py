@@ -88,7 +88,7 @@ def train_by_cross_validation(
     order = np.random.default_rng(seed).permutation(len(X))
     left_out = np.stack([np.sort(order[s * size : (s + 1) * size]) for s in range(len(w))])
     kept = np.stack([np.delete(np.arange(len(X)), rows) for rows in left_out])
-    training = {"X": X[kept], "T": T[kept], "sample_weight": sample_weight[kept]}
+    training: dict[str, Any] = {"X": X[kept], "T": T[kept], "sample_weight": sample_weight[kept]}
     validation = (X[left_out], T[left_out], sample_weight[left_out])
 
     def validation_error(w: Array) -> float:

@@ -24,8 +24,8 @@ Array = NDArray[Any]
 
 # The weight decays tried. The path ends where one does not lower the error.
 PATH = (100.0, 10.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
-# A step of the path ends when this many epochs did not lower the mean objective by more than a share
-# of the error on the samples left out, which tells the steps apart no better than that.
+# A step of the path ends when this many epochs did not lower the mean objective by more than a
+# share of the error on the samples left out, which tells the steps apart no better than that.
 PATIENCE, WORTHWHILE = 10, 3e-4
 # A network leaves out one sample of this many, or of as many as there are networks.
 LEAST_FOLDS = 4

@@ -167,18 +167,16 @@ template <class T> struct Denominator {
     }
 };
 
-// With e = exp(2 |x|) - 1: e/2 - e^2/2 / (e + 2) up to 0.55, 1 - 2 / (e + 2) beyond. Either way the
-// quotient is the smaller term, so that its rounding counts for less.
+// With e = exp(2 |x|) - 1: q = e / (e + 2), in which three roundings meet; up to 0.55 they count
+// for less in e/2 - e/2 q.
 template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
     using C = Constants<T>;
     const Vec<T> size = absolute<T>(x);
     const ReducedExp<T> r = reduced_exp<T>(minimum<T>(size + size, broadcast(T(2) * C::tanh_high)));
     const Vec<T> e = r.two_to_n * r.expm1_r + (r.two_to_n - T(1));
-    const Vec<T> e_plus_2 = r.two_to_n * r.expm1_r + (r.two_to_n + T(1));
-    const IntVec<T> large = size > broadcast(T(0.55));
+    const Vec<T> q = e / (e + T(2));
     const Vec<T> half = T(0.5) * e;
-    const Vec<T> quotient = select<T>(large, broadcast(T(2)), e * half) / e_plus_2;
-    return copy_sign<T>(select<T>(large, broadcast(T(1)), half) - quotient, x);
+    return with_sign<T>(select<T>(size > broadcast(T(0.55)), q, half - half * q), x);
 }
 
 // 1 / (1 + exp(-x)), and the slope of that.

@@ -58,19 +58,57 @@ template <class T> MLPCORE_INLINE Vec<T> select(IntVec<T> mask, Vec<T> yes, Vec<
     return mask ? yes : no;
 }
 
+// One instruction, of which GCC makes two where it is written as a conditional.
+#if defined(__x86_64__) && !defined(__clang__)
+#if MLPCORE_VECTOR_BYTES == 64
+#define MLPCORE_EXTREME(which, type, a, b)                                                         \
+    __builtin_ia32_##which##type##512_mask(a, b, b, -1, 4 /* the current rounding */)
+#elif MLPCORE_VECTOR_BYTES == 32
+#define MLPCORE_EXTREME(which, type, a, b) __builtin_ia32_##which##type##256(a, b)
+#else
+#define MLPCORE_EXTREME(which, type, a, b) __builtin_ia32_##which##type(a, b)
+#endif
+template <class T> MLPCORE_INLINE Vec<T> lesser_or_second(Vec<T> a, Vec<T> b) {
+    if constexpr (sizeof(T) == 8) {
+        return MLPCORE_EXTREME(min, pd, a, b);
+    } else {
+        return MLPCORE_EXTREME(min, ps, a, b);
+    }
+}
+template <class T> MLPCORE_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) {
+    if constexpr (sizeof(T) == 8) {
+        return MLPCORE_EXTREME(max, pd, a, b);
+    } else {
+        return MLPCORE_EXTREME(max, ps, a, b);
+    }
+}
+#undef MLPCORE_EXTREME
+#else
+template <class T> MLPCORE_INLINE Vec<T> lesser_or_second(Vec<T> a, Vec<T> b) {
+    return a < b ? a : b;
+}
+template <class T> MLPCORE_INLINE Vec<T> greater_or_second(Vec<T> a, Vec<T> b) {
+    return a > b ? a : b;
+}
+#endif
+
 // If either is a NaN, the result is a.
-template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) { return b > a ? b : a; }
-template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) { return b < a ? b : a; }
+template <class T> MLPCORE_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
+    return greater_or_second<T>(b, a);
+}
+template <class T> MLPCORE_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+    return lesser_or_second<T>(b, a);
+}
 template <class T> MLPCORE_INLINE Vec<T> absolute(Vec<T> a) {
     constexpr auto sign = static_cast<typename Simd<T>::Int>(
         sizeof(T) == 8 ? INT64_MIN : static_cast<std::int64_t>(INT32_MIN));
     return (Vec<T>)((IntVec<T>)a & ~(IntVec<T>{} + sign));
 }
-template <class T> MLPCORE_INLINE Vec<T> copy_sign(Vec<T> magnitude, Vec<T> sign_of) {
+// A magnitude that is not negative, with that sign.
+template <class T> MLPCORE_INLINE Vec<T> with_sign(Vec<T> magnitude, Vec<T> sign_of) {
     constexpr auto sign = static_cast<typename Simd<T>::Int>(
         sizeof(T) == 8 ? INT64_MIN : static_cast<std::int64_t>(INT32_MIN));
-    const IntVec<T> bits = IntVec<T>{} + sign;
-    return (Vec<T>)(((IntVec<T>)magnitude & ~bits) | ((IntVec<T>)sign_of & bits));
+    return (Vec<T>)((IntVec<T>)magnitude | ((IntVec<T>)sign_of & (IntVec<T>{} + sign)));
 }
 
 // Written over an array because compilers have no square root of a vector, but vectorize this.

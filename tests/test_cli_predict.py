@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -305,6 +306,27 @@ def test_pipes(run, fitted, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(",")[0] for line in done.stdout.splitlines()][1:] == ["größe", "τ"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize("n", [40, 40_000])
+def test_a_reader_who_leaves(fitted, csv, tmp_path, n):
+    fitted(None, "--target", "t")
+    csv(table_text(n=n), name="many.csv")
+    with subprocess.Popen(
+        [*COMMAND, "predict", "my.npz", "many.csv"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "predicted t\n"
+        process.stdout.close()
+        assert re.fullmatch(rf"mlpcore: RMSE [\d.]+ on {n} rows\n", process.stderr.read())
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk")

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from mlpcore.cli import predict, sweep, train
-from mlpcore.cli.files import discard_stdout, os_error
+from mlpcore.cli.files import os_error
 from mlpcore.cli.options import PROGRAM, SUBCOMMANDS, make_parser
-from mlpcore.cli.report import INTERRUPTED, UserError, complain
+from mlpcore.cli.report import INTERRUPTED, UserError, complain, discard
 from mlpcore.persistence import ModelFileError
 from mlpcore.tables import TableError
 
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when done, 2 after an error (one line on stderr), 130 when interrupted before anything
-        was fitted.
+        0 when done, also if the reader of stdout left before the end; 2 after an error (one line
+        on stderr), 130 when interrupted before anything was fitted.
     """
     if hasattr(sys.stdout, "reconfigure"):
         # A column's name that the terminal can't show is no reason to fail.
@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except BrokenPipeError:
-        discard_stdout()
-        return 1
+    except BrokenPipeError:  # who reads has enough
+        discard(sys.stdout)
+        return 0
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"error: {error}")
     except OSError as error:
         complain(f"error: {os_error(error)}")
-        discard_stdout()
+        discard(sys.stdout)
     except MemoryError:
         complain("error: not enough memory")
     return 2

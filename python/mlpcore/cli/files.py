@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 from mlpcore.cli.report import UserError
 
-__all__ = ["discard_stdout", "os_error", "output_folder", "refuse_to_overwrite"]
+__all__ = ["os_error", "output_folder", "refuse_to_overwrite"]
 
 
 def output_folder(name: str) -> Path:
@@ -35,13 +34,3 @@ def os_error(error: OSError) -> str:
     """The name of the file and what the system says."""
     reason = error.strerror or str(error)
     return f"{os.fsdecode(error.filename)}: {reason}" if error.filename is not None else reason
-
-
-def discard_stdout() -> None:
-    """Send what is still buffered nowhere, so that the exit of Python does not try again."""
-    try:
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(descriptor, sys.stdout.fileno())
-        os.close(descriptor)
-    except (OSError, ValueError, AttributeError):
-        pass

@@ -17,8 +17,10 @@ from mlpcore.scaling import Standardizer
 from mlpcore.training import TrainResult
 
 __all__ = [
+    "Fit",
     "Scaled",
     "activations",
+    "assess",
     "confusion",
     "describe_data",
     "describe_training",
@@ -40,6 +42,13 @@ class Scaled(NamedTuple):
     targets: Standardizer | None  # None for a classification
     X: NDArray[np.float64]
     T: NDArray[Any]  # (N, 1), or class labels (N,) for softmax
+
+
+class Fit(NamedTuple):
+    """What a model makes of the data."""
+
+    y: NDArray[np.float64]  # (N, 1), or the probability of each class (N, K)
+    errors: dict[str, dict[str, float]]  # by kind, as the model file calls it, and part
 
 
 def scale(problem: Problem, training: NDArray[np.intp]) -> Scaled:
@@ -114,17 +123,26 @@ def describe_training(options: argparse.Namespace, patience: int | None) -> None
     )
 
 
-def report_fit(
-    problem: Problem, split: Split, scaled: Scaled, model: Model
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Print errors and sensitivities; return the predictions and the errors as extras."""
+def assess(problem: Problem, split: Split, scaled: Scaled, model: Model) -> Fit:
+    """Predictions for all rows, and their errors."""
     y = model.predict(problem.X)
+    parts = _parts(split)
+    if not problem.labels:
+        return Fit(y, {"rmse": {p: rmse(problem.t[r], y[r, 0]) for p, r in parts.items()}})
+    entropy, accuracy = {}, {}
+    for part, rows in parts.items():
+        entropy[part] = float(model.net.error(model.w, scaled.X[rows], scaled.T[rows])) / len(rows)
+        accuracy[part] = float((y[rows].argmax(axis=1) == problem.t[rows]).mean())
+    return Fit(y, {"cross_entropy": entropy, "accuracy": accuracy})
+
+
+def report_fit(problem: Problem, split: Split, scaled: Scaled, model: Model, fit: Fit) -> None:
+    """Print errors and sensitivities."""
     if problem.labels:
-        errors = _report_classes(problem, split, scaled, model, y)
+        _report_classes(problem, split, fit)
     else:
-        errors = _report_rmse(problem, split, scaled, y[:, 0])
+        _report_rmse(problem, split, scaled, fit)
     _report_sensitivities(problem, model)
-    return y, errors
 
 
 def nothing_learned(result: TrainResult) -> bool:
@@ -148,21 +166,19 @@ def _parts(split: Split) -> dict[str, NDArray[np.intp]]:
 # Regression
 
 
-def _report_rmse(
-    problem: Problem, split: Split, scaled: Scaled, y: NDArray[np.float64]
-) -> dict[str, Any]:
+def _report_rmse(problem: Problem, split: Split, scaled: Scaled, fit: Fit) -> None:
     assert scaled.targets is not None
     linear = scaled.targets.inverse(_linear_fit(scaled.X, scaled.T, split.training))[:, 0]
-    errors = {
-        part: (rmse(problem.t[rows], y[rows]), rmse(problem.t[rows], linear[rows]))
-        for part, rows in _parts(split).items()
-    }
+    parts = _parts(split)
+    by_line = (rmse(problem.t[rows], linear[rows]) for rows in parts.values())
     say()
-    lines = [[f"RMSE{_in(problem.unit)}", *errors]]
-    for i, model in enumerate(("network", "linear least squares")):
-        lines.append([model, *(number(pair[i]) for pair in errors.values())])
-    table(lines)
-    return {"rmse": {part: network for part, (network, _) in errors.items()}}
+    table(
+        [
+            [f"RMSE{_in(problem.unit)}", *parts],
+            ["network", *map(number, fit.errors["rmse"].values())],
+            ["linear least squares", *map(number, by_line)],
+        ]
+    )
 
 
 def _linear_fit(
@@ -184,20 +200,15 @@ def rmse(t: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 # Classification
 
 
-def _report_classes(
-    problem: Problem, split: Split, scaled: Scaled, model: Model, y: NDArray[np.float64]
-) -> dict[str, Any]:
+def _report_classes(problem: Problem, split: Split, fit: Fit) -> None:
     parts = _parts(split)
     shares = np.bincount(problem.t[split.training], minlength=len(problem.labels))
     shares = shares / shares.sum()
     most = int(shares.argmax())
-    predicted = y.argmax(axis=1)
-    entropy, accuracy, by_shares, by_most = {}, {}, {}, {}
+    by_shares, by_most = {}, {}
     for part, rows in parts.items():
         t = problem.t[rows]
-        entropy[part] = float(model.net.error(model.w, scaled.X[rows], scaled.T[rows])) / len(rows)
         by_shares[part] = float(-np.log(shares[t]).mean())
-        accuracy[part] = float((predicted[rows] == t).mean())
         by_most[part] = float((t == most).mean())
     most_frequent = f"most frequent class ({short(str(problem.labels[most]), _MOST_LABEL)})"
     width = max(len(most_frequent), len("shares of the classes"))
@@ -205,7 +216,7 @@ def _report_classes(
     table(
         [
             ["cross-entropy a row".ljust(width), *parts],
-            ["network", *map(number, entropy.values())],
+            ["network", *map(number, fit.errors["cross_entropy"].values())],
             ["shares of the classes", *map(number, by_shares.values())],
         ]
     )
@@ -213,12 +224,11 @@ def _report_classes(
     table(
         [
             ["accuracy".ljust(width), *parts],
-            ["network", *(_percent(share) for share in accuracy.values())],
-            [most_frequent, *(_percent(share) for share in by_most.values())],
+            ["network", *map(_percent, fit.errors["accuracy"].values())],
+            [most_frequent, *map(_percent, by_most.values())],
         ]
     )
-    _report_confusion(problem, confusion(problem.t[split.test], y[split.test]))
-    return {"cross_entropy": entropy, "accuracy": accuracy}
+    _report_confusion(problem, confusion(problem.t[split.test], fit.y[split.test]))
 
 
 def _report_confusion(problem: Problem, counts: NDArray[np.intp]) -> None:

@@ -19,7 +19,7 @@ from mlpcore.cli.fitting import rmse
 from mlpcore.cli.model import Model, load_model
 from mlpcore.cli.options import delimiter
 from mlpcore.cli.problem import counts_rows
-from mlpcore.cli.report import UserError, complain, count, number, say, short
+from mlpcore.cli.report import UserError, complain, count, discard, number, say, short
 from mlpcore.parquet import need_pyarrow, write_parquet
 from mlpcore.persistence import replacing
 from mlpcore.tables import Columns, TableError, read_columns
@@ -194,7 +194,11 @@ def _to_stdout(columns: dict[str, Any]) -> None:
         raise UserError("standard output is closed: say where the predictions go (-o)")
     if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8")  # data, that others read: no letter is replaced
-    _write_csv(sys.stdout, columns)
+    try:
+        _write_csv(sys.stdout, columns)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has enough rows; how good they are is said all the same
+        discard(sys.stdout)
 
 
 def _write_csv(file: TextIO, columns: dict[str, Any]) -> None:

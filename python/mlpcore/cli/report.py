@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 __all__ = [
     "INTERRUPTED",
     "UserError",
     "complain",
     "count",
+    "discard",
     "number",
     "one_line",
     "say",
@@ -30,14 +32,32 @@ class UserError(Exception):
 
 def say(line: str = "") -> None:
     """Print a line."""
-    # Flushed line by line: training takes a while, and a reader may have gone.
-    print(line, flush=True)
+    # Flushed line by line: training takes a while, and its course is to be seen.
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # a reader has gone, as head does; the files are for others
+        discard(sys.stdout)
 
 
 def complain(message: str) -> None:
     """Print a line on stderr."""
     if sys.stderr is not None:
-        print(f"mlpcore: {one_line(message)}", file=sys.stderr, flush=True)
+        try:
+            print(f"mlpcore: {one_line(message)}", file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            discard(sys.stderr)
+
+
+def discard(stream: TextIO | None) -> None:
+    """Send nowhere what the stream has still buffered, and all that follows."""
+    if stream is None:
+        return
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+    except (OSError, ValueError, AttributeError):  # it has no descriptor
+        pass
 
 
 def one_line(message: object) -> str:

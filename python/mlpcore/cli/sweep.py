@@ -13,6 +13,7 @@ from mlpcore.cli.files import output_folder, refuse_to_overwrite
 from mlpcore.cli.fitting import (
     Scaled,
     activations,
+    assess,
     describe_data,
     describe_training,
     first_network,
@@ -78,22 +79,16 @@ def run(options: argparse.Namespace) -> int:
     if len(result.hidden) < len(options.hidden):
         complain(f"interrupted after {len(result.hidden)} of {sizes}")
     errors = _shown_errors(problem, scaled, result)
-    _report_sizes(problem, result, errors)
-    k, start = np.unravel_index(int(np.argmin(errors)), errors.shape)
-    say()
-    say(f"Chosen    {_size_name(result.hidden[k])} hidden units, start {start + 1}:")
-    say(f"          {one_line(best.message)}; best epoch {best.best_epoch}")
-
     model = Model.of(problem, net, best.w, scaled.inputs, scaled.targets)
-    _, extras = report_fit(problem, split, scaled, model)
-    save_model(
+    fit = assess(problem, split, scaled, model)
+    save_model(  # before anything else can go wrong
         model_file,
         model,
         problem,
         training_rows=split.training,
         validation_rows=split.validation,
         test_rows=split.test,
-        **extras,
+        **fit.errors,
         optimizer=options.optimizer,
         weight_decay=options.weight_decay,
         seed=options.seed,
@@ -101,6 +96,12 @@ def run(options: argparse.Namespace) -> int:
         sweep_hidden=[list(size) for size in result.hidden],
         sweep_validation_errors=errors,
     )
+    _report_sizes(problem, result, errors)
+    k, start = np.unravel_index(int(np.argmin(errors)), errors.shape)
+    say()
+    say(f"Chosen    {_size_name(result.hidden[k])} hidden units, start {start + 1}:")
+    say(f"          {one_line(best.message)}; best epoch {best.best_epoch}")
+    report_fit(problem, split, scaled, model, fit)
     say()
     say(f"Model     {model_file}")
     if not options.no_plot:

@@ -13,6 +13,7 @@ from mlpcore import plots
 from mlpcore.cli.files import output_folder, refuse_to_overwrite
 from mlpcore.cli.fitting import (
     Scaled,
+    assess,
     confusion,
     describe_data,
     describe_training,
@@ -57,6 +58,21 @@ def run(options: argparse.Namespace) -> int:
     if nothing_learned(result):
         complain("interrupted before anything was learned; nothing was saved")
         return INTERRUPTED
+    model = Model.of(problem, net, result.w, scaled.inputs, scaled.targets)
+    fit = assess(problem, split, scaled, model)
+    save_model(  # before anything else can go wrong
+        model_file,
+        model,
+        problem,
+        training_rows=split.training,
+        validation_rows=split.validation,
+        test_rows=split.test,
+        **fit.errors,
+        optimizer=options.optimizer,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+        best_epoch=int(result.best_epoch),
+    )
     if result.stopped == "diverged":
         complain(f"warning: {result.message}")
     say(f"Stopped   {one_line(result.message)}")
@@ -64,26 +80,11 @@ def run(options: argparse.Namespace) -> int:
         f"          after epoch {result.n_epochs}, {result.seconds:.1f} s; "
         f"best epoch {result.best_epoch}"
     )
-
-    model = Model.of(problem, net, result.w, scaled.inputs, scaled.targets)
-    y, errors = report_fit(problem, split, scaled, model)
-    save_model(
-        model_file,
-        model,
-        problem,
-        training_rows=split.training,
-        validation_rows=split.validation,
-        test_rows=split.test,
-        **errors,
-        optimizer=options.optimizer,
-        weight_decay=options.weight_decay,
-        seed=options.seed,
-        best_epoch=int(result.best_epoch),
-    )
+    report_fit(problem, split, scaled, model, fit)
     say()
     say(f"Model     {model_file}")
     if not options.no_plot:
-        say(f"Picture   {_picture(picture_file, problem, split, scaled, result, y)}")
+        say(f"Picture   {_picture(picture_file, problem, split, scaled, result, fit.y)}")
     return 0
 
 

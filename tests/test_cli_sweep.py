@@ -12,7 +12,7 @@ import pytest
 from command_line import COMMAND, classes_text, one_error
 
 import mlpcore
-from mlpcore import cli
+from mlpcore import cli, plots
 from mlpcore.scaling import Standardizer
 
 QUICK = ("--epochs", "30", "--starts", "3")
@@ -107,6 +107,27 @@ def test_a_picture(tmp_path, csv, monkeypatch, capsys):
     assert cli.main(["sweep", csv(curve_text()), "--hidden", "1-2", *QUICK]) == 0
     assert "Picture   my-sweep.png" in capsys.readouterr().out
     assert (tmp_path / "my-sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_the_picture_shows_what_is_printed(tmp_path, csv, monkeypatch, classes):
+    """RMSE in the unit of the data, or the cross-entropy."""
+    pytest.importorskip("matplotlib")
+    drawn = []
+
+    def kept(file, draw, **options):
+        draw(figure := plots.figure())
+        drawn.append(figure.axes[0])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mlpcore.cli.sweep.save_picture", kept)
+    text = classes_text() if classes else curve_text().replace(".", "")  # far larger numbers
+    assert cli.main(["sweep", csv(text), "--hidden", "1-2", *QUICK]) == 0
+    (ax,) = drawn
+    errors = mlpcore.load(tmp_path / "my-sweep.npz").extras["sweep_validation_errors"]
+    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 1], errors.ravel())
+    label = "cross-entropy per row" if classes else "RMSE"
+    assert ax.get_ylabel() == f"validation {label}"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,7 +51,7 @@ def test_plots_without_matplotlib(monkeypatch, function):
     arguments = {
         "decision_regions": (lambda X: X, [[0.0, 1.0]], [0]),
         "figure": (),
-        "learning_curves": (SimpleNamespace(history={}, best_epoch=0),),
+        "learning_curves": (swept.results[0],),
         "predicted_against_true": ([1.0], [1.0]),
         "sensitivities": ([[1.0]],),
         "sweep": (swept,),

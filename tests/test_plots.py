@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 import mlpcore
 from mlpcore import plots
 from mlpcore.multistart import SweepResult
+from mlpcore.training import EnsembleTrainResult, TrainResult
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -21,7 +21,10 @@ def result(training=(4.0, 2.0, 1.0, 0.5), validation=(4.0, 2.5, 2.0, 3.0), best_
         "training_error": np.array(training, dtype=float),
         "validation_error": np.array(validation, dtype=float),
     }
-    return SimpleNamespace(history=history, best_epoch=best_epoch, stopped="patience")
+    return TrainResult(
+        w=np.zeros(1), history=history, stopped="patience", message="", best_epoch=best_epoch,
+        n_epochs=len(training) - 1, seconds=0.0, optimizer="adam",
+    )  # fmt: skip
 
 
 def lines(ax):
@@ -44,6 +47,29 @@ def test_learning_curves_as_rmse():
     ax = plots.learning_curves(result(), rms_unit=3.0, unit="MPa")
     np.testing.assert_allclose(lines(ax)["training"].get_ydata()[0], 3 * np.sqrt(2 * 4.0))
     assert ax.get_ylabel() == "RMSE (MPa)"
+
+
+def test_learning_curves_of_an_ensemble():
+    others = [result((8.0, 5.0), (9.0, 7.0), 1), result((3.0, np.nan), (), 0)]
+    best = result()
+    ensemble = EnsembleTrainResult(np.zeros((3, 1)), (others[0], best, others[1]))
+    ax = plots.learning_curves(ensemble, rms_unit=1.0)
+    drawn = lines(ax)
+    assert {"training", "validation", "best of 3 networks, epoch 2"} <= set(drawn)
+    np.testing.assert_allclose(drawn["training"].get_ydata(), np.sqrt([8, 4, 2, 1]))
+    thin = [line.get_ydata() for line in ax.get_lines() if line.get_linewidth() == 0.5]
+    for line, error in zip(thin, ([8, 5], [3, np.nan], [9, 7]), strict=True):
+        np.testing.assert_allclose(line, np.sqrt(2 * np.array(error)))
+    assert legend(ax) == ["training", "validation", "best of 3 networks, epoch 2"]
+
+
+@pytest.mark.parametrize("wrong", [{}, None, mlpcore.Network((1, 1))])
+def test_learning_curves_of_something_else(wrong):
+    words = r"expected a mlpcore\.TrainResult or a mlpcore\.EnsembleTrainResult$"
+    with pytest.raises(TypeError, match=rf"^result is a {type(wrong).__name__}, {words}"):
+        plots.learning_curves(wrong)
+    with pytest.raises(ValueError, match="the ensemble has no networks"):
+        plots.learning_curves(EnsembleTrainResult(np.zeros((0, 1)), ()))
 
 
 @pytest.mark.parametrize("validation", [(), (np.nan,) * 4])
@@ -160,6 +186,22 @@ def test_sweep():
     assert legend(ax) == ["one start", "median", "lowest, 3 hidden units"]
 
 
+def test_sweep_as_rmse():
+    ax = plots.sweep(swept([[0.5, 2.0], [8.0, 18.0]]), rms_unit=3.0, unit="MPa")
+    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 1], [3, 6, 12, 18])
+    assert ax.get_ylabel() == "validation RMSE (MPa)"
+    assert plots.sweep(swept([[0.5]]), rms_unit=1.0).get_ylabel() == "validation RMSE"
+
+
+@pytest.mark.parametrize("shape", [(4.2, 3.2), (2.8, 1.8)])
+def test_the_legend_of_a_sweep_covers_no_data(shape):
+    ax = plots.figure(*shape).subplots()
+    plots.sweep(swept([[1.0, 1.0], [2.0, 2.0]]), ax)
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
+    assert ax.get_legend().get_window_extent().y1 <= ax.figure.bbox.y1
+
+
 def test_sweep_over_more_than_a_decade():
     assert plots.sweep(swept([[1.0, 0.09]])).get_yscale() == "log"
     assert plots.sweep(swept([[1.0, 0.11]])).get_yscale() == "linear"
@@ -207,6 +249,12 @@ def test_wrong_sweeps():
         plots.sweep(swept(np.zeros((0, 3))))
     with pytest.raises(ValueError, match=r"^result has no finite error"):
         plots.sweep(swept([[np.nan]]))
+    with pytest.raises(ValueError, match=r"^rms_unit is "):
+        plots.sweep(swept([[1.0]]), rms_unit=-1.0)
+    x = np.linspace(-1, 1, 12)[:, None]
+    classes = mlpcore.sweep(x, x > 0, hidden=(1,), starts=1, output="sigmoid", epochs=2)
+    with pytest.raises(ValueError, match=r"^rms_unit came for sigmoid outputs, expected it for "):
+        classes.plot(rms_unit=1.0)
 
 
 def bars(ax):
@@ -325,6 +373,60 @@ def test_decision_regions_of_a_network():
     assert len({tuple(c.get_facecolor()[0]) for c in ax.collections[-3:]}) == 3
 
 
+class Threshold:
+    """A classifier by the first input."""
+
+    classes_ = np.array(["left", "right"])
+
+    def predict_proba(self, X):
+        return np.stack([X[:, 0] < 0.5, X[:, 0] >= 0.5], axis=1).astype(float)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "names", "bools"])
+def test_labels_of_any_type(kind):
+    labels = np.array(["left", "right", "left", "right"])
+    if kind == "classifier":
+        ax = plots.decision_regions(Threshold(), CORNERS, labels, resolution=9)
+    elif kind == "names":
+        ax = plots.decision_regions(
+            Threshold().predict_proba, CORNERS, labels.astype(object),
+            class_names=["left", "right"], resolution=9,
+        )  # fmt: skip
+    else:
+        it = Threshold()
+        it.classes_ = np.array([False, True])
+        ax = plots.decision_regions(
+            it, CORNERS, labels == "right", class_names=["left", "right"], resolution=9
+        )
+    drawn = points(ax)
+    np.testing.assert_array_equal(drawn["left"], CORNERS[[0, 2]])
+    np.testing.assert_array_equal(drawn["right"], CORNERS[[1, 3]])
+
+
+def test_decision_regions_of_our_estimator():
+    estimators = pytest.importorskip("mlpcore.sklearn")
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.where(X[:, 0] > 0, "right", "left")
+    estimator = estimators.MLPClassifier(hidden_layer_sizes=(2,), max_iter=20, random_state=0)
+    with pytest.raises(TypeError, match=r"^predict is a MLPClassifier, expected .* a fitted"):
+        plots.decision_regions(estimator, X, y)
+    ax = plots.decision_regions(estimator.fit(X, y), X, y, resolution=20)
+    np.testing.assert_array_equal(points(ax)["left"], X[y == "left"])
+    with pytest.raises(TypeError, match=r"^result is a MLPClassifier, expected a mlpcore\.Train"):
+        plots.learning_curves(estimator)
+
+
+def test_unknown_labels():
+    with pytest.raises(
+        ValueError, match=r"^labels\[1\] is 'up', expected one of \['left', 'right'"
+    ):
+        plots.decision_regions(Threshold(), CORNERS[:2], ["left", "up"])
+    with pytest.raises(ValueError, match=r"^labels\[0\] is 'up', expected one of \['a', 'b'\]$"):
+        plots.decision_regions(lambda X: X, CORNERS[:1], ["up"], class_names=["a", "b"])
+    with pytest.raises(TypeError, match=r"^labels has dtype <U4, .*, or names in class_names$"):
+        plots.decision_regions(lambda X: X, CORNERS[:1], ["left"])
+
+
 def test_one_class_everywhere_has_no_border(tmp_path):
     ax = plots.decision_regions(lambda X: np.ones(len(X)), [[1.0, 2.0]], [1], resolution=2)
     assert len(ax.collections) == 3
@@ -353,7 +455,7 @@ def test_wrong_decision_regions(predict, X, labels, words):
 
 
 def test_decision_regions_of_wrong_types():
-    with pytest.raises(TypeError, match=r"^predict is a int, expected a callable$"):
+    with pytest.raises(TypeError, match=r"^predict is a int, expected a callable or a fitted"):
         plots.decision_regions(1, CORNERS, [0, 0, 0, 0])
     with pytest.raises(TypeError, match=r"^labels has dtype float64, expected integers from 0 to"):
         plots.decision_regions(lambda X: X, CORNERS, [0.0, 1.0, 0.0, 1.0])
@@ -440,14 +542,14 @@ def test_nothing_global_changes():
     """Neither the settings of matplotlib nor its backend, and pyplot is not even imported."""
     script = (
         "import sys\n"
-        "from types import SimpleNamespace\n"
         "import matplotlib\n"
         "def settings():  # to look at the backend would choose one\n"
         "    return {k: dict.__getitem__(matplotlib.rcParams, k) for k in matplotlib.rcParams}\n"
         "before = settings()\n"
         "from mlpcore import plots\n"
-        "result = SimpleNamespace(history={'training_error': [2.0, 1.0]}, best_epoch=1)\n"
-        "plots.learning_curves(result)\n"
+        "import mlpcore\n"
+        "net, x = mlpcore.Network((1, 1)), [[0.0], [1.0]]\n"
+        "plots.learning_curves(mlpcore.train(net, net.init(seed=0), x, x, epochs=2))\n"
         "plots.predicted_against_true([1.0, 2.0], [1.0, 2.0]).figure.canvas.draw()\n"
         "plots.decision_regions(lambda X: X, [[1.0, 2.0]], [0]).figure.canvas.draw()\n"
         "plots.sensitivities([[1.0, 2.0]]).figure.canvas.draw()\n"

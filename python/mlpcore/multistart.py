@@ -156,11 +156,13 @@ class SweepResult:
         size, start = self._chosen()
         return self.networks[size], self.results[size][start]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(
+        self, ax: Axes | None = None, *, rms_unit: float | None = None, unit: str | None = None
+    ) -> Axes:
         """`mlpcore.plots.sweep` of this result."""
         from mlpcore import plots
 
-        return plots.sweep(self, ax)
+        return plots.sweep(self, ax, rms_unit=rms_unit, unit=unit)
 
     def _rows(self) -> list[tuple[str, str]]:
         kind = "training" if self.validation_errors is None else "validation"

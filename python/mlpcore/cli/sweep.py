@@ -107,7 +107,12 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_plot:
 
         def draw(figure: Figure) -> None:
-            result.plot(figure.add_subplot())
+            if scaled.targets is not None:
+                scale_of_target = float(scaled.targets.scale[0])
+                result.plot(figure.add_subplot(), rms_unit=scale_of_target, unit=problem.unit)
+                return
+            ax = result.plot(figure.add_subplot())
+            ax.set_ylabel("validation cross-entropy per row")
 
         say(f"Picture   {save_picture(picture_file, draw, width=4.5)}")
     return 0

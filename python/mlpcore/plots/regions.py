@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +21,18 @@ __all__ = ["decision_regions"]
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """What is fitted by scikit-learn's rules."""
+
+    classes_: Any
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities (n, K)."""
+
+
 def decision_regions(
-    predict: Callable[[NDArray[np.float64]], Any],
+    predict: Callable[[NDArray[np.float64]], Any] | Classifier,
     X: ArrayLike,
     labels: ArrayLike,
     ax: Axes | None = None,
@@ -35,17 +45,19 @@ def decision_regions(
 
     Parameters
     ----------
-    predict : callable
+    predict : callable or classifier
         From inputs (n, 2) to the probabilities (n, K) of K classes, or to those of class 1 of
-        two: (n,) or (n, 1). ``lambda X: net.forward(w, X)``, or `predict_proba` of a classifier.
-        The border is where the two highest are equal.
+        two: (n,) or (n, 1). ``lambda X: net.forward(w, X)``. The border is where the two highest
+        are equal. Or a fitted classifier as scikit-learn has them, with `predict_proba` and
+        `classes_`.
     X : (N, 2) array_like
         Inputs; the picture reaches a little beyond them.
-    labels : (N,) array_like of int
-        The class of each, from 0 to K - 1.
+    labels : (N,) array_like
+        The class of each: one of `classes_` of a classifier, otherwise its number, from 0 to
+        K - 1, or its name in `class_names`.
     ax : matplotlib Axes, optional
     input_names, class_names : sequence of str, optional
-        Two, and K names.
+        Two, and K names; of a classifier the names are `classes_` without them.
     resolution : int
         Points along each axis at which `predict` is asked.
 
@@ -58,13 +70,22 @@ def decision_regions(
     ImportError
         If matplotlib is not installed.
     TypeError
-        If ``predict`` can't be called, or an array does not hold numbers of the right kind.
+        If ``predict`` can't be called and is no fitted classifier, or an array does not hold
+        numbers, or labels, of the right kind.
     ValueError
-        If an array has another shape, is empty or not finite, a label is out of range, or there
-        are more classes than colours (6).
+        If an array has another shape, is empty or not finite, a label is none of the classes, or
+        there are more classes than colours (6).
     """
+    own: list[Any] | None = None
+    if isinstance(predict, Classifier):
+        own = np.asarray(predict.classes_).tolist()
+        class_names = [str(label) for label in own] if class_names is None else class_names
+        predict = predict.predict_proba
     if not callable(predict):
-        raise TypeError(f"predict is a {type(predict).__name__}, expected a callable")
+        raise TypeError(
+            f"predict is a {type(predict).__name__}, expected a callable or a fitted classifier "
+            f"with predict_proba and classes_"
+        )
     points = as_float64("X", X)
     if points.ndim != 2 or points.shape[1] != 2 or points.size == 0:
         raise ValueError(f"X has shape {points.shape}, expected (N, 2) with N > 0")
@@ -77,8 +98,8 @@ def decision_regions(
     K = outputs.shape[1]
     if len(PALETTE) < K:
         raise ValueError(f"predict has {K} classes, expected at most {len(PALETTE)}, one a colour")
-    classes = _classes(labels, len(points), K)
     of_class = names("class_names", class_names, K, "class")
+    classes = _classes(labels, len(points), K, own, class_names)
     if class_names is None:
         of_class = [f"class {k}" for k in range(K)]  # as labels count
     ax = own_axes(ax, 4.2, 3.4)
@@ -158,15 +179,30 @@ def _outputs(
     return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
 
-def _classes(labels: ArrayLike, N: int, K: int) -> NDArray[np.int64]:
-    classes = np.asarray(labels)
-    if classes.dtype.kind not in "iub":
-        raise TypeError(f"labels has dtype {classes.dtype}, expected integers from 0 to {K - 1}")
-    if classes.shape not in ((N,), (N, 1)):
-        raise ValueError(f"labels has shape {classes.shape}, expected ({N},)")
-    classes = classes.ravel().astype(np.int64)
-    wrong = np.flatnonzero((classes < 0) | (classes >= K))
-    if wrong.size:
-        i = int(wrong[0])
-        raise ValueError(f"labels[{i}] is {classes[i]}, expected 0 to {K - 1}")
-    return classes
+def _classes(
+    labels: ArrayLike,
+    N: int,
+    K: int,
+    own: Sequence[Any] | None,
+    class_names: Sequence[str] | None,
+) -> NDArray[np.int64]:
+    """The number of each label: its place among a classifier's own, or the names, or itself."""
+    given = np.asarray(labels)
+    if given.shape not in ((N,), (N, 1)):
+        raise ValueError(f"labels has shape {given.shape}, expected ({N},)")
+    known, expected = own, f"one of {own}"
+    if own is None and given.dtype.kind in "iub":
+        known, expected = range(K), f"0 to {K - 1}"
+    elif own is None and class_names is not None:
+        known, expected = class_names, f"one of {[*class_names]}"
+    if known is None:
+        raise TypeError(
+            f"labels has dtype {given.dtype}, expected integers from 0 to {K - 1}, or names in "
+            f"class_names"
+        )
+    number = {label: k for k, label in enumerate(known)}
+    flat = given.ravel().tolist()
+    for i, label in enumerate(flat):
+        if label not in number:
+            raise ValueError(f"labels[{i}] is {label!r}, expected {expected}")
+    return np.array([number[label] for label in flat], np.int64)

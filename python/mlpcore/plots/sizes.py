@@ -8,6 +8,7 @@ import numpy as np
 
 from mlpcore.multistart import SweepResult, size_name
 from mlpcore.plots.style import BLUE, ORANGE, open_frame, own_axes, plain_log_ticks
+from mlpcore.plots.units import ErrorUnit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,13 @@ __all__ = ["sweep"]
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
+def sweep(
+    result: SweepResult,
+    ax: Axes | None = None,
+    *,
+    rms_unit: float | None = None,
+    unit: str | None = None,
+) -> Axes:
     """The error of each network against its number of hidden units (PRML figure 5.10).
 
     A dot is a start, moved a little to the side that dots do not hide each other; a bar is the
@@ -30,26 +37,38 @@ def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
         What `mlpcore.sweep` returned. The error is that of the validation data, or of the
         training data where there are no others. A start whose error is not finite is left out.
     ax : matplotlib Axes, optional
+    rms_unit : float, optional
+        Draw the root mean square error instead of the mean error per sample, in multiples of
+        this: 1.0, or the scale of the target to undo its standardization. Only for linear
+        outputs, where the mean error is half the mean square.
+    unit : str, optional
+        Of the root mean square error, for the label.
 
     Returns
     -------
     ax : matplotlib Axes
-        The error has a logarithmic axis where it spans more than a decade.
+        The error has a logarithmic axis where it spans more than a decade. The legend stands above
+        the axes, where there are no data.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     TypeError
-        If ``result`` is no SweepResult.
+        If ``result`` is no SweepResult, or ``rms_unit`` no number.
     ValueError
-        If no network was trained, or no error is finite.
+        If no network was trained, or no error is finite, or ``rms_unit`` is not a finite number
+        above 0, or the outputs are not linear and have none.
     """
     if not isinstance(result, SweepResult):
         raise TypeError(f"result is a {type(result).__name__}, expected a mlpcore.SweepResult")
+    shown = ErrorUnit(rms_unit, unit)
+    if rms_unit is not None and any(net.output != "linear" for net in result.networks):
+        output = result.networks[0].output
+        raise ValueError(f"rms_unit came for {output} outputs, expected it for linear ones alone")
     kind = "training" if result.validation_errors is None else "validation"
     errors = result.training_errors if kind == "training" else result.validation_errors
-    errors = np.asarray(errors, np.float64)
+    errors = shown.of(np.asarray(errors))
     if errors.size == 0:
         raise ValueError("result has no networks, expected at least one that was trained")
     finite = np.isfinite(errors)
@@ -91,11 +110,6 @@ def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
     )
     if errors[finite].min() > 0 and errors[finite].max() > 10 * errors[finite].min():
         ax.set_yscale("log")
-    # Room for the legend above the dots, which may be anywhere.
-    transform = ax.yaxis.get_transform()
-    low, high = transform.transform(ax.get_ylim())
-    ax.set_ylim(top=transform.inverted().transform([high + 0.1 * (high - low)])[0])
-    if ax.get_yscale() == "log":
         plain_log_ticks(ax)
     # Of many sizes, or of long names, only some have room for a label.
     labels = [size_name(size) for size in result.hidden]
@@ -106,13 +120,14 @@ def sweep(result: SweepResult, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.6, len(labels) - 0.4)
     one_layer = all(len(size) == 1 for size in result.hidden)
     ax.set_xlabel("number of hidden units $M$" if one_layer else "hidden units of each layer")
-    ax.set_ylabel(f"mean {kind} error per sample")
+    ax.set_ylabel(shown.label(kind))
     ax.legend(
         frameon=False,
         fontsize="small",
-        loc="upper center",
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
         ncol=3,
-        borderaxespad=0.0,
+        borderaxespad=0.2,
         columnspacing=1.2,
         handletextpad=0.4,
     )

@@ -2,6 +2,8 @@
 
 A `Network` describes y(x, w) and holds no weights; everything acts on the flat vector w. The same
 functions in plain NumPy, with their equation numbers, are in `mlpcore.reference`.
+
+Modules that not every program needs, as `mlpcore.plots`, are imported when they are first used.
 """
 
 from typing import TYPE_CHECKING
@@ -32,16 +34,44 @@ from mlpcore.training import EnsembleTrainResult, TrainResult, train
 
 __version__: str
 
-if not TYPE_CHECKING:  # there it would make a str of every misspelt name
+if TYPE_CHECKING:
+    from mlpcore import datasets as datasets
+    from mlpcore import evidence as evidence
+    from mlpcore import plots as plots
+    from mlpcore import reference as reference
+    from mlpcore import reference_optimizers as reference_optimizers
+    from mlpcore import reference_training as reference_training
+    from mlpcore import sklearn as sklearn
+else:  # a checker would make of __getattr__ that every misspelt name exists
+    _ON_DEMAND = (
+        "datasets",
+        "evidence",
+        "plots",
+        "reference",
+        "reference_optimizers",
+        "reference_training",
+        "sklearn",
+    )
 
     def __getattr__(name):
-        # On demand, for importlib.metadata takes longer to import than all of mlpcore.
+        # On demand, for each takes its time; importlib.metadata longer than all of mlpcore.
+        if name in _ON_DEMAND:
+            from importlib import import_module
+
+            return import_module(f"{__name__}.{name}")  # which makes it an attribute
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib.metadata import version
 
         globals()[name] = version("mlpcore")
         return globals()[name]
+
+    def __dir__():
+        from importlib.util import find_spec
+
+        # What walks through all the names would stumble over estimators that can't be imported.
+        without = set() if find_spec("sklearn") else {"sklearn"}
+        return sorted(globals().keys() | {"__version__", *_ON_DEMAND} - without)
 
 
 __all__ = [

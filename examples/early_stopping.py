@@ -35,6 +35,7 @@ def main() -> None:
     right.set_ylabel("$t$")
     right.legend(frameon=False, fontsize="small", loc="upper left")
     right.spines[["top", "right"]].set_visible(False)
+    right.tick_params(labelsize="small")  # as to the left
     save(figure, "early_stopping")
 
 

@@ -14,6 +14,7 @@ from common import save
 
 import mlpcore
 from mlpcore.plots import figure
+from mlpcore.plots.style import PALETTE
 from mlpcore.regularizers import LayerDecay
 
 # s_1^w, s_1^b, s_2^w, s_2^b
@@ -27,8 +28,8 @@ def main() -> None:
     axes = fig.subplots(2, 2)
     for ax, (w1, b1, w2, b2) in zip(axes.flat, DEVIATIONS, strict=True):
         prior = LayerDecay(weights=(w1**-2, w2**-2), biases=(b1**-2, b2**-2))
-        for w in prior.sample(net, 5, seed=2):
-            ax.plot(x, net.forward(w, x[:, None])[:, 0], linewidth=1.2)
+        for w, color in zip(prior.sample(net, 5, seed=2), PALETTE, strict=False):
+            ax.plot(x, net.forward(w, x[:, None])[:, 0], color=color, linewidth=1.2)
         ax.set_title(rf"$s_1^w={w1},\ s_1^b={b1},\ s_2^w={w2},\ s_2^b={b2}$", fontsize=9)
         ax.set_xlim(-1, 1)
         ax.spines[["top", "right"]].set_visible(False)

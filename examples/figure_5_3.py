@@ -41,7 +41,7 @@ def main() -> None:
         ax.spines[["top", "right"]].set_visible(False)
         if ax.get_subplotspec().is_last_row():
             ax.set_xlabel("$x$")
-    figure.suptitle(" ")  # room for the legend
+    figure.suptitle(" ", fontsize=22)  # room for the legend
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="upper center", ncol=5,
                   frameon=False)  # fmt: skip
     save(figure, "figure_5_3")

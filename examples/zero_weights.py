@@ -55,7 +55,7 @@ def main() -> None:
             )
         ax.set_title(f"from {name}\nRMSE {rmse:.2g}", fontsize="medium")
         ax.set_xlabel("epoch")
-        ax.set_xticks(range(0, EPOCHS, 1000))
+        ax.set_xticks(range(0, EPOCHS + 1, 1000))
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("weight $w_{j1}$ of hidden unit $j$")
     axes[1].legend(frameon=False, fontsize="small", loc="lower right", ncol=2)

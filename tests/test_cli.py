@@ -198,6 +198,14 @@ def test_the_last_column_is_the_target_by_default(run, csv):
     assert "regression of z on" in run("train", csv(), "--epochs", "2")[1]
 
 
+def test_layers_are_written_as_in_sweep(run, csv, tmp_path):
+    """``5x4`` is two layers here as there; commas do here as well."""
+    for hidden in ("5x4", "5,4"):
+        status, _, err = run("train", csv(), "--hidden", hidden, "--epochs", "2")
+        assert (status, err) == (0, "")
+        assert mlpcore.load(tmp_path / "my.npz").net.layers == (2, 5, 4, 1)
+
+
 def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
     status, out, err = run(
         *("train", csv(), "--hidden", "5,4", "--activation", "relu,softplus", "--epochs", "4"),
@@ -311,11 +319,23 @@ def test_what_is_printed_of_classes_is_right(run, csv, tmp_path):
 
 def test_whole_numbers_are_classes_on_demand(run, csv, tmp_path):
     text = csv(classes_text(labels=["10", "9"]))
-    assert "regression of kind" in run("train", text, "--epochs", "2")[1]
+    status, out, err = run("train", text, "--epochs", "2")
+    assert (status, err) == (0, "")
+    assert "regression of kind" in out
+    assert "'kind' has only 2 different whole numbers: for classes, say --classes" in out
     status, out, err = run("train", text, "--epochs", "2", "--classes")
     assert (status, err) == (0, "")
     assert "Classes   2: 9 (30), 10 (30)" in out
+    assert "say --classes" not in out
     assert mlpcore.load(tmp_path / "my.npz").extras["class_labels"] == [9, 10]
+
+
+@pytest.mark.parametrize("labels", [("0.5", "1"), [str(i) for i in range(11)]])
+def test_other_numbers_bring_no_note(run, csv, labels):
+    text = classes_text(n=66, labels=labels)
+    status, out, err = run("train", csv(text), "--epochs", "2")
+    assert (status, err) == (0, "")
+    assert "--classes" not in out
 
 
 @pytest.mark.parametrize("labels", [("none", "-"), ("true", "false"), ("3a", "Größe $x^2$")])
@@ -436,7 +456,9 @@ def test_parquet_has_neither_delimiter_nor_header(run, parquet):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--hidden", "x"], "--hidden: expected an integer of at least 1, got 'x'"),
+        (["--hidden", "y"], "--hidden: expected an integer of at least 1, got 'y'"),
+        (["--hidden", "5x4,3"], "--hidden: expected an integer of at least 1, got '4,3'"),
+        (["--hidden", "5x"], "--hidden: expected an integer of at least 1, got ''"),
         (["--hidden", "5,-1"], "--hidden: expected an integer of at least 1, got '-1'"),
         (["--hidden", ""], "--hidden"),
         (["--activation", "tanch"], "tanch"),

@@ -59,7 +59,7 @@ learning curves with the predictions against the truth, or the confusion matrix,
 _TRAIN_EPILOG = f"""\
 examples:
   {PROGRAM} train my.csv --target strength --hidden 50
-  {PROGRAM} train my.csv --target -1 --hidden 20,20 --activation softplus -o results
+  {PROGRAM} train my.csv --target -1 --hidden 20x20 --activation softplus -o results
   {PROGRAM} train flowers.parquet --target species
 
 {_TABLES} Columns that are
@@ -133,7 +133,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_training(
         train,
         hidden=_layers,
-        sizes=((50,), "M[,M...]", "units of each hidden layer; 0 for a linear network", "50"),
+        sizes=(
+            (50,),
+            "M[xM...]",
+            "units of each hidden layer, as 20x20 or 20,20; 0 for a linear network",
+            "50",
+        ),
         optimizer="adam",
         epochs=2000,
     )
@@ -180,7 +185,7 @@ def make_parser() -> argparse.ArgumentParser:
         sizes=(
             tuple((m,) for m in range(1, 11)),
             "SIZES",
-            "sizes: M, a range 1-10, or 8x4 for two layers, with commas between them",
+            "sizes with commas between them: M, a range 1-10, or 8x4 for two layers",
             "1-10",
         ),
         optimizer="lbfgs",
@@ -207,7 +212,8 @@ def _add_data(parser: argparse.ArgumentParser, *, validation: float, no_validati
     add(
         "--classes",
         action="store_true",
-        help="take whole numbers in the target for classes (default: text and booleans only)",
+        help="take whole numbers in the target for classes (default: text and booleans only; few "
+        "different whole numbers bring a note)",
     )
     _add_table(data)
     add(
@@ -387,9 +393,10 @@ def _integer(text: str, least: int) -> int:
 
 
 def _layers(text: str) -> tuple[int, ...]:
+    """``20,10`` or, as sweep and its report write it, ``20x10`` as ``(20, 10)``."""
     if text.strip() == "0":
         return ()
-    return tuple(_integer(size.strip(), 1) for size in text.split(","))
+    return tuple(_integer(size.strip(), 1) for size in text.split("x" if "x" in text else ","))
 
 
 def _sizes(text: str) -> tuple[tuple[int, ...], ...]:

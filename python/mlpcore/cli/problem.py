@@ -22,6 +22,7 @@ __all__ = ["Problem", "Split", "counts_rows", "read_problem", "split_rows", "wit
 
 _MIN_ROWS = 10
 _MIN_CLASS_ROWS = 3  # one for each part
+_FEW_NUMBERS = 10  # so many different whole numbers of a target may be meant as classes
 
 
 class Problem(NamedTuple):
@@ -122,6 +123,7 @@ def _from_file(options: argparse.Namespace) -> Problem:
     else:
         numeric = sorted([*keep, target])
         X, t = _numbers(table, numeric, target)
+        notes += _hint(names[target], t)
     largest = max(float(np.abs(A).max()) for A in (X, t))
     if largest > 1e150:
         raise UserError(f"{options.file}: numbers beyond 1e150, whose squares are too large")
@@ -175,6 +177,15 @@ def _numbers(
     _check_rows(len(values))
     k = list(columns).index(target)
     return np.ascontiguousarray(np.delete(values, k, axis=1)), values[:, k].copy()
+
+
+def _hint(name: str, t: NDArray[np.float64]) -> list[str]:
+    """A note if the target looks like classes: few whole numbers, each in several rows."""
+    values, counts = np.unique(t, return_counts=True)
+    whole = bool((values == np.round(values)).all())
+    if not whole or not 2 <= len(values) <= _FEW_NUMBERS or counts.min() < _MIN_CLASS_ROWS:
+        return []
+    return [f"{name!r} has only {len(values)} different whole numbers: for classes, say --classes"]
 
 
 def _classes(table: Columns, target: int) -> tuple[NDArray[np.intp], tuple[Label, ...]]:

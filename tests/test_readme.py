@@ -1,5 +1,5 @@
-"""Every code block of the README runs and prints what the README says; so do those of the page
-about the command line."""
+"""Every code block of the README runs and prints what the README says; so do those of the pages
+about the command line and the plots."""
 
 import re
 import subprocess
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from mlpcore import plots
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
@@ -16,9 +18,12 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 OWN_TESTS = ("pip install", "pytest", "python bench/run.py")
 
 
-def test_python_blocks(capsys):
+def test_python_blocks(capsys, tmp_path, monkeypatch):
     """They run one after the other, as a reader would type them; numbers may differ by 20 %,
     because a training takes another path on a machine that rounds differently."""
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)  # for the picture
     names = {}
     ran = 0
     for i, (language, text) in enumerate(BLOCKS):
@@ -34,7 +39,20 @@ def test_python_blocks(capsys):
                 [float(n) for n in NUMBER.findall(promised)], rel=0.2, abs=0.1
             )
         ran += 1
-    assert ran >= 2
+    assert ran >= 4
+    assert (tmp_path / "predicted.png").exists()
+
+
+def test_the_page_about_plots(tmp_path, monkeypatch):
+    """It has an example of each plot, which runs."""
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    text = (README.parent / "docs" / "plots.md").read_text(encoding="utf-8")
+    code = "".join(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S))
+    assert set(re.findall(r"plots\.(\w+)\(", code)) == set(plots.__all__)
+    exec(compile(code, "docs/plots.md", "exec"), {})
+    assert {p.name for p in tmp_path.iterdir()} == {"curves.png", "both.pdf"}
 
 
 def shell_blocks(page):

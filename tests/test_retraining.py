@@ -8,6 +8,14 @@ from cases import Case, assert_close
 
 import mlpcore
 from mlpcore import reference
+from mlpcore.regularizers import (
+    ARD,
+    L1,
+    ConsistentPrior,
+    LayerDecay,
+    Regularizer,
+    WeightDecay,
+)
 
 LINEAR = Case((4, 1), n=40, weighted=True)
 SMALL = {
@@ -26,13 +34,39 @@ def cases_but(*names):
     return pytest.mark.parametrize("name", [name for name in SMALL if name not in names])
 
 
+class Own(Regularizer):
+    """As a user might write one: no sum over the weights, and without second derivatives."""
+
+    def value(self, net, w):
+        return float(0.3 * np.log(np.cosh(w)).sum() + 0.2 * w.sum() ** 2)
+
+    def gradient(self, net, w):
+        return 0.3 * np.tanh(w) + 0.4 * w.sum()
+
+
+REGULARIZERS = {
+    "weight_decay": WeightDecay(ALPHA),
+    "l1": L1(0.2, epsilon=0.1),
+    "layer_decay": LayerDecay([0.6, 0.3], [0.2, 0.1]),
+    "ard": ARD([0.3, 0.6, 2.0], others=0.4, biases=0.1),
+    "consistent": ConsistentPrior([0.3, 0.2]),
+    "own": Own(),
+    "sum": Own() + L1(0.2, epsilon=0.1, biases=True) + WeightDecay(0.1),
+}
+each_regularizer = pytest.mark.parametrize("R", REGULARIZERS.values(), ids=REGULARIZERS)
+
+
 def optimum_of(case, alpha=ALPHA, **options):
     """Of random data, that lie near a function such as the network has."""
     net, (w, X, T, s) = case.network(), case.problem()
     if case.output == "linear":
         T = net.forward(w, X) + 0.1 * T
     s = None if s is None else s + 0.5
-    start = mlpcore.train(net, w, X, T, optimizer="lbfgs", weight_decay=alpha, sample_weight=s).w
+    regularizer = options.get("regularizer")
+    start = mlpcore.train(
+        net, w, X, T,
+        optimizer="lbfgs", weight_decay=alpha, sample_weight=s, regularizer=regularizer,
+    ).w  # fmt: skip
     return mlpcore.Optimum(net, start, X, T, s, weight_decay=alpha, **options)
 
 
@@ -41,6 +75,7 @@ def refit(old, X, T, s):
     fit = mlpcore.train(
         mlpcore.Network(old.net.layers, old.net.hidden, old.net.output), old.w, X, T,
         optimizer="lbfgs", weight_decay=old.weight_decay, sample_weight=s, epochs=5000,
+        regularizer=old.regularizer,
     )  # fmt: skip
     return fit.w
 
@@ -223,7 +258,7 @@ def test_the_reference(name):
     old = optimum_of(case)
     architecture = reference.Architecture(case.layers, case.hidden, case.output)
     expected = reference.leave_one_out(
-        architecture, old.w, old.X, old.T, old.sample_weight, weight_decay=ALPHA
+        architecture, old.w, old.X, old.T, old.sample_weight, penalty=ALPHA
     )
     assert_close(mlpcore.leave_one_out(old).y, expected, 1e-10)
 
@@ -301,6 +336,159 @@ def test_uncorrected_influence_is_the_derivative(name):
         assert_close(influences[n], -old.sample_weight[n] * slope, 1e-6)
 
 
+# Regularizers ------------------------------------------------------------------------------------
+
+
+def second_derivative(f, w, step=1e-4):
+    """Of the function whose gradient is f, by differences of it, (W, W)."""
+    H = np.array([(f(w + e) - f(w - e)) / (2 * step) for e in step * np.eye(w.size)])
+    return (H + H.T) / 2
+
+
+# Both its hidden units are needed: of one that is not, a regularizer of the weights alone leaves
+# the bias free.
+NEEDED = Case((3, 2, 2), n=80, weighted=True)
+
+
+def regularized(R, case=NEEDED, **options):
+    return optimum_of(case, alpha=0.0, regularizer=R, **options)
+
+
+@each_regularizer
+def test_the_optimum_is_that_of_the_regularized_error(R):
+    old = regularized(R)
+    assert old.converged
+    assert old.regularizer is R
+    net, data = old.net, (old.X, old.T, old.sample_weight)
+    gradient = net.gradient(old.w, *data) + R.gradient(net, old.w)
+    assert np.abs(gradient).max() < 1e-7
+    assert_close(old.w, refit(old, *data), 1e-5)
+    U = old._inverse_factor()
+    H = second_derivative(lambda w: net.gradient(w, *data) + R.gradient(net, w), old.w)
+    assert_close(U.T @ U @ H, np.eye(old.w.size), 1e-4)
+
+
+@each_regularizer
+def test_a_regularized_optimum_moves_to_the_new_one(R):
+    old = regularized(R)
+    new = mlpcore.retrain(old, remove=[0, 7], add=(old.X[:2] + 0.1, old.T[:2]))
+    assert new.converged
+    assert new.regularizer is R
+    gradient = new.net.gradient(new.w, new.X, new.T, new.sample_weight)
+    assert np.abs(gradient + R.gradient(new.net, new.w)).max() < 1e-7
+    assert_close(new.w, refit(new, new.X, new.T, new.sample_weight), 1e-5)
+
+
+@each_regularizer
+def test_regularized_samples_left_out_against_refits(R):
+    """R is in the Hessian, whole, whichever sample is left out."""
+    old = regularized(R)
+    net, rows = old.net, np.arange(20)
+    X = np.random.default_rng(1).normal(size=(5, 3))
+    left_out, influences = mlpcore.leave_one_out(old), mlpcore.influence(old, X)
+    y, y_own = net.forward(old.w, X), net.forward(old.w, old.X[rows])
+    refits = [without(old, n) for n in rows]
+    true = np.stack(
+        [net.forward(w, old.X[n : n + 1])[0] for n, w in zip(rows, refits, strict=True)]
+    )
+    assert np.abs(left_out.y[rows] - true).mean() < 0.04 * np.abs(true - y_own).mean()
+    true = np.stack([net.forward(w, X) - y for w in refits])
+    assert np.abs(influences[rows] - true).mean() < 0.04 * np.abs(true).mean()
+
+
+@each_regularizer
+def test_regularized_samples_left_out_by_the_reference(R):
+    old = regularized(R)
+    architecture = reference.Architecture(NEEDED.layers, NEEDED.hidden, NEEDED.output)
+    data = (old.w, old.X, old.T, old.sample_weight)
+    P = second_derivative(lambda w: R.gradient(old.net, w), old.w)
+    expected = reference.leave_one_out(architecture, *data, penalty=P)
+    assert_close(mlpcore.leave_one_out(old).y, expected, 1e-7)
+    if not isinstance(R, Own) and R is not REGULARIZERS["sum"]:
+        diagonal = R.hessian_diagonal(old.net, old.w)
+        expected = reference.leave_one_out(architecture, *data, penalty=diagonal)
+        assert_close(mlpcore.leave_one_out(old).y, expected, 1e-9)
+
+
+@each_regularizer
+def test_regularized_folds(R):
+    """The Newton step written out, with a Hessian of differences of the gradient of the rest."""
+    old = regularized(R)
+    net, folds = old.net, np.arange(len(old.X)) % 10
+    y = mlpcore.k_fold_predictions(old, folds)
+    for fold in range(3):
+        rest, own = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+
+        def slope(w, rest=rest):
+            g = net.gradient(w, old.X[rest], old.T[rest], old.sample_weight[rest])
+            return g + R.gradient(net, w)
+
+        w = old.w - np.linalg.solve(second_derivative(slope, old.w), slope(old.w))
+        assert_close(y[own], net.forward(w, old.X[own]), 1e-5)
+
+
+@each_regularizer
+def test_regularized_uncorrected_influence_is_the_derivative(R):
+    old = regularized(R)
+    X = old.X[:4] + 0.2
+    influences, step = mlpcore.influence(old, X, corrected=False), 1e-4
+    s = old.sample_weight.copy()
+    s[11] += step
+    ahead = mlpcore.retrain(old, sample_weight=s)
+    s[11] -= 2 * step
+    behind = mlpcore.retrain(old, sample_weight=s)
+    slope = (old.net.forward(ahead.w, X) - old.net.forward(behind.w, X)) / (2 * step)
+    assert_close(influences[11], -old.sample_weight[11] * slope, 1e-5)
+
+
+def test_weight_decay_is_a_regularizer():
+    one, other = optimum_of(SMALL["linear"]), regularized(WeightDecay(ALPHA), SMALL["linear"])
+    assert (one.w == other.w).all()
+    assert (mlpcore.leave_one_out(one).y == mlpcore.leave_one_out(other).y).all()
+    both = optimum_of(SMALL["linear"], alpha=0.2, regularizer=WeightDecay(ALPHA - 0.2))
+    assert both.weight_decay == 0.2
+    assert_close(both.w, one.w, 1e-10)
+    assert_close(mlpcore.leave_one_out(both).y, mlpcore.leave_one_out(one).y, 1e-9)
+
+
+@each_regularizer
+def test_regularized_gauss_newton(R):
+    """R whole beside the Gauss-Newton part of the error."""
+    old = regularized(R, kind="gauss_newton")
+    H = old.net.hessian(old.w, old.X, old.T, old.sample_weight, "gauss_newton")
+    H += second_derivative(lambda w: R.gradient(old.net, w), old.w)
+    U = old._inverse_factor()
+    assert_close(U.T @ U @ H, np.eye(old.w.size), 1e-5)
+
+
+def test_l1_as_sharp_as_it_comes():
+    """With weights at the bottom of their corners and others far from theirs."""
+    old = regularized(L1(0.5, biases=True), SMALL["linear"])
+    new = mlpcore.retrain(old, remove=[3])
+    assert old.converged
+    assert new.converged
+    assert (np.abs(new.w) < 1e-3).any()
+    assert_close(new.w, refit(new, new.X, new.T, new.sample_weight), 1e-5)
+
+
+def test_a_regularizer_that_is_not_convex():
+    """Steps go downhill where neither Hessian nor Gauss-Newton with R is positive definite."""
+
+    class TwoWells(Regularizer):
+        def value(self, net, w):
+            return float(((w**2 - 1) ** 2).sum() - 1000)  # and an error below zero
+
+        def gradient(self, net, w):
+            return 4 * w * (w**2 - 1)
+
+    net, R = mlpcore.Network((2, 3, 1)), TwoWells()
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    old = mlpcore.Optimum(net, 0.05 * net.init(0, "normal"), X, X[:, 0], regularizer=R)
+    assert old.converged
+    assert net.error(old.w, X, X[:, 0], regularizer=R) < -999
+    assert np.isfinite(mlpcore.leave_one_out(old).y).all()
+
+
 # Where the Hessian isn't positive definite -------------------------------------------------------
 
 
@@ -371,6 +559,8 @@ def test_float32():
 def test_repr():
     old = optimum_of(SMALL["linear"])
     assert "converged in" in repr(old)
+    assert "regularizer" not in repr(old)
+    assert "  regularizer      WeightDecay(alpha=1, " in repr(regularized(WeightDecay(1)))
     assert "leverage" in repr(mlpcore.leave_one_out(old))
 
 
@@ -391,6 +581,8 @@ DATA = {"net": NET, "w": NET.init(seed=0), "X": np.zeros((30, 3)), "T": np.zeros
         ("sample_weight", -np.ones(30), ValueError, r"sample_weight\[0\] is -1"),
         ("sample_weight", np.zeros(30), ValueError, "no sample has a positive weight"),
         ("weight_decay", -1, ValueError, "weight_decay is -1.0, expected a number at least 0"),
+        ("regularizer", 0.1, TypeError, "regularizer is a float, expected a mlpcore.regularizers"),
+        ("regularizer", ARD([1.0]), ValueError, "alphas has 1 numbers, expected 3, one for each"),
         ("kind", "fisher", ValueError, "kind is 'fisher', expected one of exact, gauss_newton"),
         ("max_steps", -1, ValueError, "max_steps is -1, expected a whole number"),
     ],
@@ -406,6 +598,17 @@ def test_fewer_targets_than_weights():
         mlpcore.Optimum(**few)
     old = mlpcore.Optimum(**few, weight_decay=0.1)
     assert old.converged
+    assert mlpcore.Optimum(**few, regularizer=WeightDecay(0.1)).converged
+    assert mlpcore.Optimum(**few, regularizer=ConsistentPrior([0.1, 0.1])).w.size == 21  # 5 free
+    few["sample_weight"] = np.arange(20) < 4
+    with pytest.raises(ValueError, match="4 targets for 5 weights that regularizer leaves free"):
+        mlpcore.Optimum(**few, regularizer=ConsistentPrior([0.1, 0.1]))
+
+
+def test_the_regularizer_is_named_where_the_hessian_is_refused():
+    old = mlpcore.Optimum(*saddle(), regularizer=WeightDecay(0.1))
+    with pytest.raises(ValueError, match=r"weight_decay 0 and WeightDecay\(.*\) is not positive"):
+        mlpcore.leave_one_out(old)
 
 
 @pytest.mark.parametrize(

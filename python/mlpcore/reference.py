@@ -705,18 +705,20 @@ def leave_one_out(
     X: ArrayLike,
     T: ArrayLike,
     sample_weight: ArrayLike | None = None,
-    weight_decay: float = 0.0,
+    penalty: ArrayLike = 0.0,
 ) -> Array:
     """The outputs (N, K) for each sample at the optimum without it, by one Newton step from ``w``.
 
-    ``w`` minimizes E(w) + alpha/2 w.w, alpha = ``weight_decay``. Of the sample's own Hessian the
-    Gauss-Newton part is taken out (PRML 5.84), with J = dz^L/dw, B = dy/dz^L, delta = y - t:
+    ``w`` minimizes E(w) + R(w), and P = d2R/dw2 is the ``penalty``: (W, W), its diagonal (W,), or
+    the number alpha for R = alpha/2 w.w. No sample has a share in it. Of the sample's own Hessian
+    the Gauss-Newton part is taken out (PRML 5.84), with J = dz^L/dw, B = dy/dz^L, delta = y - t:
 
-        dw = (H + alpha I - s J^T B J)^{-1} s J^T delta
+        dw = (H + P - s J^T B J)^{-1} s J^T delta
     """
     w, X = np.asarray(w), np.asarray(X)
     s, t = _weights_of_samples(w, X, sample_weight), _targets(net, w, T)
-    H = hessian(net, w, X, T, sample_weight) + weight_decay * np.eye(w.size)
+    P = np.asarray(penalty)
+    H = hessian(net, w, X, T, sample_weight) + (P if P.ndim == 2 else P * np.eye(w.size))
     J = weight_jacobian(Architecture(net.layers, net.hidden), w, X)
     y = forward(net, w, X)
     B, without = OUTPUTS[net.output].curvature(y), np.empty_like(y)

@@ -502,8 +502,31 @@ def as_penalty(
             "weight_decay has a number for each weight, expected a single one beside a "
             "regularizer of your own"
         )
+    combined = with_weight_decay(weight_decay, regularizer)
+    assert combined is not None  # for regularizer is not
+    return 0.0, _Computer(net, combined)
+
+
+def with_weight_decay(
+    weight_decay: ArrayLike, regularizer: Regularizer | None
+) -> Regularizer | None:
+    """``weight_decay / 2 w.w + R(w)`` as one regularizer; None if there is neither."""
     decay = real_number("weight_decay", weight_decay)
-    return 0.0, _Computer(net, WeightDecay(decay) + regularizer if decay else regularizer)
+    if regularizer is None:
+        return WeightDecay(decay) if decay else None
+    check_regularizer(regularizer)
+    return WeightDecay(decay) + regularizer if decay else regularizer
+
+
+def n_free_weights(net: Network, regularizer: Regularizer | None) -> int:
+    """How many weights R is constant in; of a regularizer of a user, who knows, 0."""
+    if regularizer is None:
+        return net.n_weights
+    if not _is_separable(regularizer):
+        return 0
+    alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
+    strength = sum((lam for lam, _ in absolutes), alpha)
+    return int(np.count_nonzero(strength == 0))
 
 
 def check_regularizer(regularizer: object) -> None:

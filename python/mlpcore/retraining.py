@@ -1,12 +1,13 @@
 """Fast re-training: the optimum after a small change of the data, from the optimum before it.
 
-At a minimum of ``F(w) = sum_n s_n E_n(w) + alpha/2 w.w`` the Hessian ``H = d2F/dw2`` says where the
-minimum goes when the weights s of the samples change: one Newton step (PRML 5.4, the second of the
-uses of the Hessian),
+At a minimum of ``F(w) = sum_n s_n E_n(w) + R(w)``, R the weight decay and the regularizer, the
+Hessian ``H = d2F/dw2`` says where the minimum goes when the weights s of the samples change: one
+Newton step (PRML 5.4, the second of the uses of the Hessian),
 
     dw = -(H + sum_n ds_n H_n)^{-1} sum_n ds_n g_n
 
-with the gradient g_n and Hessian H_n of E_n. A sample is removed by ds_n = -s_n and added by
+with the gradient g_n and Hessian H_n of E_n. R belongs to the whole, no sample has a share in it:
+it stays as it is whichever samples come and go. A sample is removed by ds_n = -s_n and added by
 ds_n = 1. With ``J_n = dz/dw`` (z are the outputs before the output function), ``B_n = dy/dz`` and
 ``delta_n = y_n - t_n``, the gradient g_n is ``J_n^T delta_n`` and the Gauss-Newton part of H_n is
 ``J_n^T B_n J_n``, of rank K, so that a sample is taken out of H^{-1} by a K x K system (Woodbury).
@@ -15,6 +16,7 @@ ds_n = 1. With ``J_n = dz/dw`` (z are the outputs before the output function), `
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -22,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.checks import choice, flag, whole_number
 from mlpcore.network import Network
+from mlpcore.regularizers import Regularizer, n_free_weights, with_weight_decay
 
 __all__ = ["LeaveOneOut", "Optimum", "influence", "k_fold_predictions", "leave_one_out", "retrain"]
 
@@ -97,13 +100,13 @@ class _Factor:
 
 @dataclass(frozen=True, eq=False)
 class _Objective:
-    """F(w) = sum_n s_n E_n(w) + alpha/2 w.w with its derivatives, in float64."""
+    """F(w) = sum_n s_n E_n(w) + R(w) with its derivatives, in float64; without R if it is None."""
 
     net: Network
     X: Array
     T: Array
     s: Array
-    alpha: float
+    R: Regularizer | None
 
     @property
     def logits(self) -> Network:
@@ -115,13 +118,11 @@ class _Objective:
         return replace(self, X=self.X[rows], T=self.T[rows], s=self.s[rows])
 
     def value_and_gradient(self, w: Array) -> tuple[float, Array]:
-        E, g = self.net.error_and_gradient(w, self.X, self.T, self.s)
-        return float(E) + self.alpha / 2 * float(w @ w), g + self.alpha * w
+        F, g = self.net.error_and_gradient(w, self.X, self.T, self.s, regularizer=self.R)
+        return float(F), g
 
     def hessian(self, w: Array, kind: Kind) -> Array:
-        H = self.net.hessian(w, self.X, self.T, self.s, kind)
-        H[np.diag_indices_from(H)] += self.alpha
-        return H
+        return self.net.hessian(w, self.X, self.T, self.s, kind, regularizer=self.R)
 
     def step_factor(self, w: Array, kind: Kind) -> _Factor:
         """For a step downhill: Gauss-Newton where H is not positive definite, damped at need."""
@@ -134,7 +135,8 @@ class _Objective:
         try:
             return _Factor(_inverse_factor(H))
         except np.linalg.LinAlgError:
-            H[np.diag_indices_from(H)] += 1e-8 * max(H.diagonal().max(), 1e-8)
+            lowest = np.linalg.eigvalsh(H)[0]  # well below 0 only where R is not convex
+            H[np.diag_indices_from(H)] += 1e-8 * max(H.diagonal().max(), 1e-8) - 2 * min(lowest, 0)
             return _Factor(_inverse_factor(H))
 
     def curvature_rows(self, w: Array) -> Array:
@@ -182,7 +184,9 @@ def _descend(
         d = -factor.solve(g)
         decrement = -float(g @ d)
         stalled = decrement > 0.01 * before
-        converged = decrement <= _CONVERGED * F or (stalled and decrement <= _ROUNDING * F)
+        converged = decrement <= _CONVERGED * abs(F) or (
+            stalled and decrement <= _ROUNDING * abs(F)
+        )
         if converged or steps == max_steps:
             break
         trial = None if stalled and not fresh else _search(objective, w, F, d, decrement)
@@ -191,7 +195,7 @@ def _descend(
             before = decrement
             steps += 1
         elif fresh:  # nothing lower along a direction that is sure to descend
-            converged = decrement <= _ROUNDING * F
+            converged = decrement <= _ROUNDING * abs(F)
             break
         else:
             factor = None
@@ -207,7 +211,7 @@ def _search(
         there = w + t * d
         if np.isfinite(there).all():
             F_there, g_there = objective.value_and_gradient(there)
-            if F_there <= F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * F:
+            if F_there <= F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * abs(F):
                 return there, F_there, g_there
     return None
 
@@ -216,7 +220,7 @@ def _search(
 
 
 class Optimum:
-    """A minimum of ``F(w) = E(w) + weight_decay / 2 * w.w``, with all that moving it needs.
+    """A minimum of ``F(w) = E(w) + weight_decay / 2 * w.w + R(w)``, with all that moving it needs.
 
     It begins at `w`, which should be well trained, and takes Newton steps until they are of the
     size of rounding. It holds the network, the data, the weights and the factor of the Hessian,
@@ -228,16 +232,20 @@ class Optimum:
         As for ``net.error``; w is (W,), no ensemble.
     weight_decay : float
         alpha, as in `train`.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        R, likewise. It stays as it is when samples come and go, in all that stands on the optimum.
+        One that leaves biases free may leave the minimum open: the bias of a hidden unit that is
+        not needed, a shift of all outputs of softmax. Then the Hessian is singular.
     kind : {"exact", "gauss_newton"}
-        The Hessian of the steps. Where an exact one is not positive definite on the way, a step
-        takes Gauss-Newton in its place, damped by 1e-8 of its largest diagonal element if that too
-        is singular.
+        The Hessian of the steps, to which that of R is added, exact in both. Where an exact one is
+        not positive definite on the way, a step takes Gauss-Newton in its place; if that too is
+        not, damped by 1e-8 of its largest diagonal element and twice its lowest eigenvalue.
     max_steps : int
         The most Newton steps.
 
     Attributes
     ----------
-    net, X, T, sample_weight, weight_decay, kind
+    net, X, T, sample_weight, weight_decay, regularizer, kind
         The data as float64, T as (N, K), sample_weight (N,).
     w : (W,) array
     steps, factorizations : int
@@ -250,8 +258,9 @@ class Optimum:
     Raises
     ------
     ValueError, TypeError
-        If an argument is unusable, or if there are fewer targets than weights (N K < W, counting
-        the samples of positive weight) and no weight decay: then there is no single minimum.
+        If an argument is unusable, or if there are fewer targets (N K, counting the samples of
+        positive weight) than weights that neither weight decay nor regularizer holds: then there
+        is no single minimum.
 
     Examples
     --------
@@ -275,35 +284,35 @@ class Optimum:
         sample_weight: ArrayLike | None = None,
         *,
         weight_decay: float = 0.0,
+        regularizer: Regularizer | None = None,
         kind: Kind = "exact",
         max_steps: int = 100,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
-        alpha = real_number("weight_decay", weight_decay)
+        R = with_weight_decay(weight_decay, regularizer)
         choice("kind", kind, KINDS)
         max_steps = whole_number("max_steps", max_steps, least=0)
         w = _core.as_array("w", w, True)
         if w.ndim != 1:
             raise ValueError(f"w has shape {w.shape}, expected ({net.n_weights},)")
         double = Network(net.layers, net.hidden, net.output)
-        objective = _Objective(double, *_samples(double, w, X, T, sample_weight), alpha)
-        self._set(net, kind, objective, w, None, max_steps)
+        objective = _Objective(double, *_samples(double, w, X, T, sample_weight), R)
+        self.net, self.kind = net, kind
+        self.weight_decay, self.regularizer = float(weight_decay), regularizer
+        self._settle(objective, w, None, max_steps)
 
-    def _set(
+    def _settle(
         self,
-        net: Network,
-        kind: Kind,
         objective: _Objective,
         w: Array,
         factor: _Factor | None,
         max_steps: int,
     ) -> None:
-        _check_determined(objective, w.size)
-        self.net, self.kind, self._objective = net, kind, objective
+        _check_determined(objective)
+        self._objective = objective
         self.X, self.T, self.sample_weight = objective.X, objective.T, objective.s
-        self.weight_decay = objective.alpha
-        found = _descend(objective, w, factor, kind, max_steps)
+        found = _descend(objective, w, factor, self.kind, max_steps)
         self.w, self._factor, self.gradient_norm = found.w, found.factor, found.gradient_norm
         self.steps, self.factorizations = found.steps, found.factorizations
         self.converged = found.converged
@@ -323,20 +332,22 @@ class Optimum:
             except np.linalg.LinAlgError:
                 lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
                 remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
+                others = "" if self.regularizer is None else f" and {self.regularizer!r}"
                 raise ValueError(
-                    f"the Hessian with weight_decay {self.weight_decay:g} is not positive definite:"
-                    f" its eigenvalues go from {lowest:.3g} to {largest:.3g}, expected all above 0"
-                    f" by more than rounding; {remedy}a larger weight_decay may help"
+                    f"the Hessian with weight_decay {self.weight_decay:g}{others} is not positive "
+                    f"definite: its eigenvalues go from {lowest:.3g} to {largest:.3g}, expected "
+                    f"all above 0 by more than rounding; {remedy}a larger weight_decay may help"
                 ) from None
             self._factor = _Factor(self._at_w)
         return self._at_w
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "NOT converged"
+        R = "" if self.regularizer is None else f"  regularizer      {self.regularizer!r}\n"
         return (
             f"Optimum of {self.net!r}\n"
             f"  samples          {len(self.X)}\n"
-            f"  weight decay     {self.weight_decay:g}\n"
+            f"  weight decay     {self.weight_decay:g}\n{R}"
             f"  {state} in {self.steps} Newton steps with {self.factorizations} factorizations, "
             f"gradient {self.gradient_norm:.3g} at most"
         )
@@ -354,14 +365,16 @@ def _samples(
     return X, t.reshape(-1, K), s
 
 
-def _check_determined(objective: _Objective, W: int) -> None:
+def _check_determined(objective: _Objective) -> None:
     n, K = np.count_nonzero(objective.s), objective.net.n_outputs
     if n == 0:
         raise ValueError("no sample has a positive weight, expected at least one")
-    if objective.alpha == 0 and n * K < W:
+    free = n_free_weights(objective.net, objective.R)
+    if n * K < free:
+        which = "" if objective.R is None else " that regularizer leaves free"
         raise ValueError(
-            f"weight_decay is 0 with {n * K} targets for {W} weights, expected weight_decay above "
-            "0: there is no single minimum"
+            f"weight_decay is 0 with {n * K} targets for {free} weights{which}, expected "
+            "weight_decay above 0: there is no single minimum"
         )
 
 
@@ -442,8 +455,8 @@ def retrain(
         ),
         w,
     )
-    result = Optimum.__new__(Optimum)
-    result._set(optimum.net, optimum.kind, new, w, factor, max_steps)
+    result = copy(optimum)
+    result._settle(new, w, factor, max_steps)
     return result
 
 
@@ -599,7 +612,7 @@ def _step_without(optimum: Optimum, rows: Array, H: Array | None = None) -> Arra
     gradient = f.net.gradient(w, part.X, part.T, part.s)
     H = f.hessian(w, optimum.kind) if H is None else H
     try:
-        rest = _Factor(_inverse_factor(H - replace(part, alpha=0.0).hessian(w, optimum.kind)))
+        rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind)))
     except np.linalg.LinAlgError:
         stay = np.delete(np.arange(len(f.X)), rows)
         rest = f.rows(stay).step_factor(w, "gauss_newton")

@@ -10,6 +10,7 @@ from cases import ACTIVATIONS, CORNERED, OUTPUTS, Case
 
 import mlpcore
 from mlpcore import checking
+from mlpcore.regularizers import ARD, L1, LayerDecay, Regularizer
 
 SMOOTH = [name for name in ACTIVATIONS if name not in CORNERED]
 CASES = [
@@ -70,6 +71,48 @@ def test_at_a_minimum_nothing_is_made_of_rounding():
     assert check.passed, check
 
 
+class Coupled(Regularizer):
+    """One of a user, whose products are differences of its gradient."""
+
+    factor = 2.0
+
+    def value(self, net, w):
+        return float(np.log(np.cosh(w)).sum() + 0.1 * w.sum() ** 2)
+
+    def gradient(self, net, w):
+        return np.tanh(w) + 0.1 * self.factor * w.sum()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "R", [L1(0.5, epsilon=0.1), LayerDecay([1, 2], 0.3), ARD([1, 2], 0.5, 0.1), Coupled()]
+)
+def test_with_a_regularizer(R, dtype):
+    case = Case((2, 3, 2), n=7, weighted=True, dtype=dtype)
+    w, X, T, s = case.problem()
+    check = mlpcore.check_derivatives(case.network(), w, X, T, s, regularizer=R)
+    assert check.passed, check
+
+
+SECOND = ["hessian", "hessian_diagonal", "hessian_vector_product"]
+
+
+def test_a_wrong_regularizer_is_found():
+    """In each quantity that sees it, and in no other."""
+
+    class WrongSlope(Coupled):
+        factor = 2.001
+
+    class WrongCurvature(Coupled):
+        def hessian_vector_product(self, net, w, v):
+            return 1.001 * super().hessian_vector_product(net, w, v)
+
+    w, X, T, _ = Case((2, 3, 2), n=7).problem()
+    for R, expected in ((WrongSlope(), ["gradient"]), (WrongCurvature(), SECOND)):
+        check = mlpcore.check_derivatives(mlpcore.Network((2, 3, 2)), w, X, T, regularizer=R)
+        assert [q.quantity for q in check.quantities if not q.passed] == expected
+
+
 def test_own_regularizer():
     w = np.random.default_rng(0).normal(size=6)
     right = mlpcore.check_gradient(
@@ -105,6 +148,8 @@ def test_errors_in_words():
         mlpcore.check_derivatives(net, w, X, T[:3])
     with pytest.raises(ValueError, match=r"w has shape \(2, 17\), expected \(17,\)"):
         mlpcore.check_derivatives(net, np.array([w, w]), X, T)
+    with pytest.raises(TypeError, match=r"regularizer is a str, expected a mlpcore\.regularizers"):
+        mlpcore.check_derivatives(net, w, X, T, regularizer="l1")
     with pytest.raises(ValueError, match="tolerance is 0"):
         mlpcore.check_derivatives(net, w, X, T, tolerance=0)
     with pytest.raises(ValueError, match=r"gradient has shape \(2,\), expected \(3,\)"):

@@ -7,6 +7,7 @@ import pytest
 from cases import Case, assert_close, assert_same_bits
 
 import mlpcore
+from mlpcore.regularizers import ARD, L1, Regularizer
 
 CASE = Case((4, 6, 2), "tanh", "softmax", n=60, weighted=True)
 
@@ -51,6 +52,47 @@ def test_enough_hadamard_rows_are_exact():
     assert np.abs(estimate.standard_error).max() < 1e-11
 
 
+class Coupled(Regularizer):
+    """One of a user: no sum over the weights, its second derivatives by differences."""
+
+    def value(self, net, w):
+        return float(np.log(np.cosh(w)).sum() + 0.1 * w.sum() ** 2)
+
+    def gradient(self, net, w):
+        return np.tanh(w) + 0.2 * w.sum()
+
+
+def second_derivatives(f, w, step=1e-3):
+    """The diagonal of the Hessian of f, by differences of f itself."""
+    units = step * np.eye(w.size)
+    return np.array([(f(w + e) - 2 * f(w) + f(w - e)) / step**2 for e in units])
+
+
+@pytest.mark.parametrize("R", [L1(0.1, epsilon=0.2), ARD([1, 2, 3, 4], 0.5, 0.1), Coupled()])
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+def test_it_sees_the_regularizer(R, kind):
+    net, (w, X, T, s) = CASE.network(), CASE.problem()
+    given = {"sample_weight": s, "kind": kind, "regularizer": R}
+    estimate = mlpcore.stochastic_diagonal(
+        net, w, X, T, 4 * 64, seed=0, method="bekas", **given
+    ).diagonal
+    assert_close(estimate, net.hessian_diagonal(w, X, T, **given), 1e-9)
+    of_R = second_derivatives(lambda w: R.value(net, w), w)
+    assert_close(estimate - net.hessian_diagonal(w, X, T, s, kind=kind), of_R, 1e-3)
+    if kind == "exact":
+        of_both = second_derivatives(lambda w: net.error(w, X, T, s, regularizer=R), w)
+        assert_close(estimate, of_both, 1e-3)
+
+
+def test_a_sum_over_the_weights_adds_no_variance():
+    net, (w, X, T, _) = CASE.network(), CASE.problem()
+    R = L1(5.0, epsilon=0.2)
+    without = mlpcore.stochastic_diagonal(net, w, X, T, 20, seed=0)
+    estimate = mlpcore.stochastic_diagonal(net, w, X, T, 20, seed=0, regularizer=R)
+    assert_close(estimate.standard_error, without.standard_error, 1e-10)
+    assert_close(estimate.diagonal - without.diagonal, R.hessian_diagonal(net, w), 1e-10)
+
+
 @pytest.mark.parametrize("method", ["hutchinson", "bekas"])
 def test_a_seed_gives_the_same_bits(method):
     net, (w, X, T, _) = CASE.network(), CASE.problem()
@@ -82,5 +124,7 @@ def test_errors_in_words(settings, message):
     net, (w, X, T, _) = CASE.network(), CASE.problem()
     with pytest.raises(ValueError, match=message):
         mlpcore.stochastic_diagonal(net, w, X, T, **settings)
+    with pytest.raises(TypeError, match="regularizer is a float, expected a"):
+        mlpcore.stochastic_diagonal(net, w, X, T, 9, regularizer=0.1)
     with pytest.raises(ValueError, match="w has shape"):
         mlpcore.stochastic_diagonal(net, np.array([w, w]), X, T, 9)

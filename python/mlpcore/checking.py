@@ -6,13 +6,16 @@ import html
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import real_number
 from mlpcore.network import Network
+
+if TYPE_CHECKING:
+    from mlpcore.regularizers import Regularizer
 
 __all__ = ["CheckedQuantity", "DerivativeCheck", "check_derivatives", "check_gradient"]
 
@@ -202,6 +205,7 @@ def check_derivatives(
     T: ArrayLike,
     sample_weight: ArrayLike | None = None,
     tolerance: float | None = None,
+    regularizer: Regularizer | None = None,
 ) -> DerivativeCheck:
     """Every derivative of a network against central differences, the error's first.
 
@@ -217,6 +221,8 @@ def check_derivatives(
     tolerance : float, optional
         Of the largest difference, relative to the largest element (or to what the rounding of
         differences can resolve, where that is more); 1e-6, for float32 1e-3.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        R: the error, its gradient, Hessian, diagonal and products are those of E + R.
 
     Returns
     -------
@@ -230,11 +236,13 @@ def check_derivatives(
     the gradient are held, W^2 numbers. So take a small network, or few samples. Differences are
     of the network in float64, whatever its dtype. At a corner of relu or leaky_relu differences
     mean nothing, and the second derivatives of the two disagree with them where one is crossed.
+    So it is at the rounded corner of L1 for weights near 0 where its epsilon is smaller than the
+    steps, of some 1e-3: check with a larger epsilon, or at other weights.
     """
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     tolerance = real_number("tolerance", tolerance, positive=True)
-    net.error(w, X, T, sample_weight)  # checks the arguments
+    net.error(w, X, T, sample_weight, regularizer)  # checks the arguments
     at = np.array(w, dtype=net.dtype).astype(np.float64)
     if at.ndim != 1:
         raise ValueError(f"w has shape {at.shape}, expected ({net.n_weights},)")
@@ -246,18 +254,19 @@ def check_derivatives(
     def add(quantity: str, compared_with: str, value: Any, expected: Array, noise: float) -> None:
         rows.append(_compare(quantity, compared_with, value, expected, noise, tolerance))
 
-    slope = _central_difference(lambda w: wide.error(w, X_, T_, s), at)
-    add("gradient", "error", net.gradient(w, X, T, s), *slope)
+    R = regularizer
+    slope = _central_difference(lambda w: wide.error(w, X_, T_, s, regularizer=R), at)
+    add("gradient", "error", net.gradient(w, X, T, s, regularizer=R), *slope)
 
     random = np.random.default_rng(0)
     V = random.standard_normal((3, net.n_weights))
-    curve = _central_difference(lambda w: wide.gradient(w, X_, T_, s), at)
+    curve = _central_difference(lambda w: wide.gradient(w, X_, T_, s, regularizer=R), at)
     hessian = (curve.derivative + curve.derivative.T) / 2
     if hasattr(net, "hessian"):
-        add("hessian", "gradient", net.hessian(w, X, T, s), hessian, curve.noise)
-    diagonal = net.hessian_diagonal(w, X, T, s)
+        add("hessian", "gradient", net.hessian(w, X, T, s, regularizer=R), hessian, curve.noise)
+    diagonal = net.hessian_diagonal(w, X, T, s, regularizer=R)
     add("hessian_diagonal", "gradient", diagonal, np.diagonal(hessian), curve.noise)
-    products = net.hessian_vector_product(w, V, X, T, s)
+    products = net.hessian_vector_product(w, V, X, T, s, regularizer=R)
     add("hessian_vector_product", "gradient", products, V @ hessian, curve.noise)
 
     def errors_of_samples(w: Array) -> Array:

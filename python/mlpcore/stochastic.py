@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import choice, whole_number
 from mlpcore.network import Network, ProductKind
+
+if TYPE_CHECKING:
+    from mlpcore.regularizers import Regularizer
 
 __all__ = ["DiagonalEstimate", "stochastic_diagonal"]
 
@@ -36,6 +39,7 @@ def stochastic_diagonal(
     method: Literal["hutchinson", "bekas"] = "hutchinson",
     sample_weight: ArrayLike | None = None,
     kind: ProductKind = "exact",
+    regularizer: Regularizer | None = None,
 ) -> DiagonalEstimate:
     """The diagonal of the Hessian H, estimated from ``n_probes`` products H z.
 
@@ -57,6 +61,9 @@ def stochastic_diagonal(
         None takes a seed from the system.
     kind : {"exact", "gauss_newton"}
         Of which matrix; see `Network.hessian_vector_product`.
+    regularizer : mlpcore.regularizers.Regularizer, optional
+        R: the diagonal is that of the Hessian of E + R. Where R is a sum over the weights its part
+        of the estimate is exact, for z_i^2 = 1.
 
     Returns
     -------
@@ -88,7 +95,10 @@ def stochastic_diagonal(
         """Of ``count`` rounds, (count, W)."""
         signs = random.integers(0, 2, size=(count, 1, W)) * 2.0 - 1
         z = (signs * patterns).reshape(-1, W).astype(net.dtype)
-        terms = z * net.hessian_vector_product(w, z, X, T, sample_weight, kind)
+        products = net.hessian_vector_product(
+            w, z, X, T, sample_weight, kind, regularizer=regularizer
+        )
+        terms = z * products
         means: Array = terms.reshape(count, order, W).mean(axis=1, dtype=np.float64)
         return means
 

@@ -10,6 +10,7 @@ from cases import Case, assert_close, assert_same_bits
 
 import mlpcore
 from mlpcore import inverse, reference
+from mlpcore.regularizers import LayerDecay
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 127, 128, 129, 300])
@@ -29,6 +30,21 @@ def test_it_is_the_inverse_of_the_gauss_newton_hessian():
     H = net.hessian_vector_product(w, np.eye(net.n_weights), X, T, s, kind="gauss_newton")
     built = mlpcore.outer_product_inverse(J, 0.1, row_weight=s)
     assert_close(built @ (H + 0.1 * np.eye(net.n_weights)), np.eye(net.n_weights), 1e-10)
+
+
+def test_from_a_precision_for_each_weight():
+    case = Case((3, 5, 2), n=60)
+    net, (w, X, T, _) = case.network(), case.problem()
+    R, J = LayerDecay([0.1, 2.0], 0.3), net.weight_jacobian(w, X)
+    alpha = R.hessian_diagonal(net, w)
+    built = mlpcore.outer_product_inverse(J, alpha)
+    H = net.hessian(w, X, T, kind="gauss_newton", regularizer=R)
+    assert_close(built @ H, np.eye(net.n_weights), 1e-10)
+    assert_close(built, reference.outer_product_inverse(J.reshape(-1, w.size), alpha), 1e-10)
+    assert_same_bits(
+        mlpcore.outer_product_inverse(J, np.full(w.size, 0.7)),
+        mlpcore.outer_product_inverse(J, 0.7),
+    )
 
 
 def test_row_weights():
@@ -105,6 +121,11 @@ def test_what_damping_did_not_mend():
         (lambda: mlpcore.cholesky([[1.0]], damping=-1), "damping is -1"),
         (lambda: mlpcore.cholesky([[1.0]]).solve([1.0, 2.0]), r"b has shape \(2,\), expected"),
         (lambda: mlpcore.outer_product_inverse(np.zeros((2, 3)), 0), "alpha is 0"),
+        (lambda: mlpcore.outer_product_inverse([[1.0, 2]], [1, 0]), r"alpha\[1\] is 0"),
+        (
+            lambda: mlpcore.outer_product_inverse(np.zeros((2, 3)), [1, 2]),
+            r"alpha has shape \(2,\), expected a number or \(3,\)",
+        ),
         (lambda: mlpcore.outer_product_inverse(np.zeros(3), 1), r"J has shape \(3,\), expected"),
         (lambda: mlpcore.outer_product_inverse([[np.inf]], 1), "J is not finite"),
         (

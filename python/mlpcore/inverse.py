@@ -87,7 +87,9 @@ def _rows(J: ArrayLike, row_weight: ArrayLike | None, n_weights: int | None) -> 
     return b.reshape(-1, b.shape[-1])
 
 
-def outer_product_inverse(J: ArrayLike, alpha: float, row_weight: ArrayLike | None = None) -> Array:
+def outer_product_inverse(
+    J: ArrayLike, alpha: ArrayLike, row_weight: ArrayLike | None = None
+) -> Array:
     """(alpha I + sum_n s_n b_n b_n^T)^-1, (W, W), built up from outer products (PRML 5.87 to 5.89).
 
     With b_n = dy_n/dw this is the inverse of the outer-product approximation of the Hessian
@@ -97,8 +99,10 @@ def outer_product_inverse(J: ArrayLike, alpha: float, row_weight: ArrayLike | No
     ----------
     J : (N, W) or (N, K, W)
         The rows b, as `Network.weight_jacobian` gives them.
-    alpha : float
-        Above 0: where the build-up starts.
+    alpha : float or (W,)
+        Above 0: where the build-up starts. (W,) stands for diag(alpha), such as the
+        ``hessian_diagonal`` of a regularizer that leaves no weight free; one that does leaves no
+        inverse to start from: then take `cholesky` of ``net.hessian(..., regularizer=R)``.
     row_weight : (N,) or (N, K), optional
         s, at least 0: the noise precision beta, y(1 - y) of a sigmoid output (PRML 5.85), ...
 
@@ -109,11 +113,19 @@ def outer_product_inverse(J: ArrayLike, alpha: float, row_weight: ArrayLike | No
     the size of eps / alpha: where alpha is very small beside the rest, sum up the matrix itself
     and take `cholesky`.
     """
-    alpha = real_number("alpha", alpha, positive=True)
     b = _rows(J, row_weight, None)
-    inverse = np.eye(b.shape[1], dtype=b.dtype)
-    inverse /= b.dtype.type(alpha)
-    return _add(inverse, b)
+    start = _precisions(alpha, b.shape[1]).astype(b.dtype)
+    return _add(np.diag(1 / start), b)
+
+
+def _precisions(alpha: ArrayLike, n_weights: int) -> Array:
+    """alpha as (W,), each above 0."""
+    if np.ndim(alpha) == 0:
+        return np.full(n_weights, real_number("alpha", alpha, positive=True))
+    array = np.asarray(alpha)
+    if array.shape != (n_weights,):
+        raise ValueError(f"alpha has shape {array.shape}, expected a number or ({n_weights},)")
+    return np.array([real_number(f"alpha[{i}]", a, positive=True) for i, a in enumerate(array)])
 
 
 def add_outer_products(

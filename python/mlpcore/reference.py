@@ -683,13 +683,14 @@ def output_hessian(net: Net, w: ArrayLike, X: ArrayLike) -> Array:
 # Inverse ----------------------------------------------------------------------------------------
 
 
-def outer_product_inverse(J: ArrayLike, alpha: float) -> Array:
+def outer_product_inverse(J: ArrayLike, alpha: ArrayLike) -> Array:
     """(alpha I + sum_n b_n b_n^T)^-1, (W, W), of the rows b_n of ``J`` (N, W), one after the other.
 
-    H^-1_{n+1} = H^-1_n - H^-1_n b b^T H^-1_n / (1 + b^T H^-1_n b)    (PRML 5.89), from I / alpha
+    H^-1_{n+1} = H^-1_n - H^-1_n b b^T H^-1_n / (1 + b^T H^-1_n b)    (PRML 5.89), from I / alpha,
+    for ``alpha`` (W,) from diag(1 / alpha).
     """
     rows = np.asarray(J)
-    inverse: Array = np.eye(rows.shape[1]) / alpha
+    inverse: Array = np.eye(rows.shape[1]) / np.asarray(alpha)
     for b in rows:
         Hb = inverse @ b
         inverse = inverse - np.outer(Hb, Hb) / (1 + b @ Hb)

@@ -347,7 +347,7 @@ class Network:
     def per_sample_gradient(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, out: Array | None = None
     ) -> Array:
-        """dE_n/dw, (N, W): the terms of the gradient.
+        """dE_n/dw, (N, W): the terms of the gradient, without that of a regularizer: no sample's.
 
         Raises
         ------

@@ -592,6 +592,24 @@ def test_refused_optima(argument, value, exception, message):
         mlpcore.Optimum(**{**DATA, "weight_decay": 1.0, argument: value})
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("value", "the error or its gradient is not finite at the start"),
+        ("gradient", "the error or its gradient is not finite at the start"),
+        ("hessian_vector_product", "the Hessian is not finite"),
+    ],
+)
+def test_a_regularizer_without_numbers(method, message):
+    class Wrong(Own):
+        pass
+
+    nothing = {"value": np.nan, "gradient": np.full(21, np.nan)}
+    setattr(Wrong, method, lambda *_: nothing.get(method, np.full((21, 21), np.nan)))
+    with pytest.raises(ValueError, match=message):
+        mlpcore.Optimum(**DATA, regularizer=Wrong())
+
+
 def test_fewer_targets_than_weights():
     few = {**DATA, "X": np.zeros((20, 3)), "T": np.zeros(20)}
     with pytest.raises(ValueError, match="weight_decay is 0 with 20 targets for 21 weights"):

@@ -122,7 +122,10 @@ class _Objective:
         return float(F), g
 
     def hessian(self, w: Array, kind: Kind) -> Array:
-        return self.net.hessian(w, self.X, self.T, self.s, kind, regularizer=self.R)
+        H = self.net.hessian(w, self.X, self.T, self.s, kind, regularizer=self.R)
+        if not np.isfinite(H).all():  # which no damping mends
+            raise ValueError("the Hessian is not finite: w is too large, or regularizer is wrong")
+        return H
 
     def step_factor(self, w: Array, kind: Kind) -> _Factor:
         """For a step downhill: Gauss-Newton where H is not positive definite, damped at need."""
@@ -174,6 +177,11 @@ def _descend(
 ) -> _Descent:
     """Newton's method that keeps a factor for as long as each step shrinks the next tenfold."""
     F, g = objective.value_and_gradient(w)
+    if not (np.isfinite(F) and np.isfinite(g).all()):
+        raise ValueError(
+            "the error or its gradient is not finite at the start: w is too large, or regularizer "
+            "is wrong"
+        )
     steps = factorizations = 0
     before, converged = np.inf, False
     while True:
@@ -211,7 +219,8 @@ def _search(
         there = w + t * d
         if np.isfinite(there).all():
             F_there, g_there = objective.value_and_gradient(there)
-            if F_there <= F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * abs(F):
+            enough = F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * abs(F)
+            if F_there <= enough and np.isfinite(g_there).all():
                 return there, F_there, g_there
     return None
 

@@ -297,6 +297,68 @@ def test_a_killed_save_leaves_a_whole_file(tmp_path):
         assert load(path).net.layers == (100, 300, 1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="kill")
+def test_what_a_killed_save_leaves_behind_goes_with_the_next(tmp_path):
+    net, w = model()
+    script = (
+        "import sys, time, mlpcore.persistence\n"
+        "with mlpcore.persistence.replacing(sys.argv[1]) as file:\n"
+        "    print('go', flush=True); time.sleep(100)\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+        for path in (tmp_path / "model", tmp_path / "model", tmp_path / "other")
+    ]
+    try:
+        assert all(process.stdout.readline() == b"go\n" for process in writers)
+        assert len(list(tmp_path.iterdir())) == 3
+        for process in writers[1:]:
+            process.kill()
+            process.wait()
+        save(tmp_path / "model", net, w)
+        # Those of the writer that lives and of the other target are left alone.
+        assert len(list(tmp_path.glob(".mlpcore-*.tmp"))) == 2
+        save(tmp_path / "other", net, w)
+        writers[0].kill()
+        writers[0].wait()
+        save(tmp_path / "model", net, w)
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "other"]
+    finally:
+        for process in writers:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def test_where_there_are_no_locks_what_is_old_has_been_left_behind(tmp_path, monkeypatch):
+    net, w = model()
+    monkeypatch.setattr(persistence, "_lock", lambda descriptor, wait: None)
+    for name, age in (("0" * 16, 3600), ("1" * 16, 48 * 3600)):
+        file = Path(f"{tmp_path}/{persistence._prefix('model')}{name}.tmp")
+        file.touch()
+        os.utime(file, (time.time() - age,) * 2)
+    save(tmp_path / "model", net, w)
+    assert [p.name[-20:] for p in tmp_path.glob(".*")] == ["0" * 16 + ".tmp"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file is removed")
+def test_a_temporary_file_that_was_taken_for_one_left_behind(tmp_path, monkeypatch):
+    """Between its making and its locking: there is another then."""
+    net, w = model()
+    taken = []
+
+    def lock(descriptor, wait):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            os.unlink(taken[0])
+        return True
+
+    monkeypatch.setattr(persistence, "_lock", lock)
+    save(tmp_path / "model", net, w)
+    assert len(taken) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions")
 def test_permissions_are_those_of_a_normal_file(tmp_path):
     net, w = model()

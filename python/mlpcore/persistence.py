@@ -37,6 +37,7 @@ import math
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -271,32 +272,110 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise IsADirectoryError(f"{os.fsdecode(path)}: is a directory")
     if old_mode is not None and not stat.S_ISREG(old_mode):
         raise ValueError(f"path: {os.fsdecode(path)} is not a regular file")
-    temporary = os.path.join(folder, f".mlpcore-{os.urandom(8).hex()}.tmp")
-    # Not the tempfile module: its files are 0o600, and a model deserves what open() gives.
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(temporary, flags, 0o666)
-    except OSError as error:
-        # Of a name that nobody has given: it is the folder that is missing or closed.
-        raise OSError(error.errno, error.strerror, folder) from None
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            if old_mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), stat.S_IMODE(old_mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    _remove_left_behind(target)
+    temporary, descriptor = _new_temporary(target)
+    with _held(descriptor):
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                if old_mode is not None and hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), stat.S_IMODE(old_mode))
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
     with contextlib.suppress(OSError):  # some systems can't open or flush a folder
         folder_descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(folder_descriptor)
         finally:
             os.close(folder_descriptor)
+
+
+# A process that is killed while it writes leaves its temporary file behind. While it lives it holds
+# a lock on that file, which ends with it: what another can lock is nobody's any more. Where there
+# are no such locks (Windows, some network disks) a day of rest has to do.
+
+_LONG = 24 * 3600.0  # seconds
+
+
+def _prefix(target: str) -> str:
+    """What the names of the temporary files for this target begin with."""
+    import zlib
+
+    return f".mlpcore-{zlib.crc32(os.fsencode(os.path.basename(target))):08x}-"
+
+
+def _new_temporary(target: str) -> tuple[str, int]:
+    """A new file beside the target, locked, and its descriptor."""
+    folder, prefix = os.path.dirname(target), _prefix(target)
+    # Not the tempfile module: its files are 0o600, and a model deserves what open() gives.
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    while True:
+        name = os.path.join(folder, f"{prefix}{os.urandom(8).hex()}.tmp")
+        try:
+            descriptor = os.open(name, flags, 0o666)
+        except OSError as error:
+            # Of a name that nobody has given: it is the folder that is missing or closed.
+            raise OSError(error.errno, error.strerror, folder) from None
+        _lock(descriptor, wait=True)
+        # Until it was locked, another process may have taken it for one left behind.
+        if os.path.exists(name):
+            return name, descriptor
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _held(descriptor: int) -> Iterator[None]:
+    """Keeps the lock on a file beyond its closing, until it has its name."""
+    if os.name == "nt":  # what is open can't be renamed
+        yield
+        return
+    held = os.dup(descriptor)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _remove_left_behind(target: str) -> None:
+    """Remove the temporary files for this target whose writers are gone."""
+    left = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.tmp")
+    # What can't be listed, opened or removed stays, and harms nobody.
+    with contextlib.suppress(OSError), os.scandir(os.path.dirname(target)) as entries:
+        for entry in entries:
+            if left.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    _remove_if_left_behind(entry.path)
+
+
+def _remove_if_left_behind(name: str) -> None:
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        locked = _lock(descriptor, wait=False)
+        rested = time.time() - os.fstat(descriptor).st_mtime > _LONG
+        if locked:
+            os.unlink(name)
+    finally:
+        os.close(descriptor)
+    if locked is None and rested:
+        os.unlink(name)
+
+
+def _lock(descriptor: int, wait: bool) -> bool | None:
+    """Lock a file for as long as it is open; False if another holds it, None if nobody can."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
 
 
 # Reading

@@ -244,33 +244,42 @@ def minimum(net, w, X, T, regularizer):
     return result.w
 
 
-def test_consistent_priors_are_consistent_and_weight_decay_is_not():
-    """Training on the data and on their linear transform gives equivalent networks, or not."""
+@pytest.mark.parametrize("seed", range(4))
+def test_consistent_priors_are_consistent_and_weight_decay_is_not(seed):
+    """The equivalent of a minimum is a minimum for the linear transform of the data, or not."""
     random = np.random.default_rng(0)
     X = random.uniform(-1, 1, (50, 1))
     T = np.sin(3 * X) + 0.1 * random.standard_normal(X.shape)
     net = mlpcore.Network((1, 4, 1))
-    start = net.init(1)
-    there = rescale_weights(
-        net, start, input_scale=A, input_shift=B, target_scale=C, target_shift=D
-    )
+    start = net.init(seed)
+
+    def equivalent(w):
+        return rescale_weights(net, w, input_scale=A, input_shift=B, target_scale=C, target_shift=D)
+
+    there = equivalent(start)
     x = np.linspace(-1, 1, 200)[:, None]
     np.testing.assert_allclose(
         net.forward(there, A * x + B), C * net.forward(start, x) + D, atol=1e-12
     )
     prior = ConsistentPrior([0.02, 0.05])
     w = minimum(net, start, X, T, prior)
-    moved = minimum(net, there, A * X + B, C * T + D, prior.transformed(A, C))
     y = net.forward(w, x)
-    np.testing.assert_allclose((net.forward(moved, A * x + B) - D) / C, y, atol=1e-6)
+    optimum = equivalent(w)
+    off = optimum * (1 + 0.01 * np.random.default_rng(seed).standard_normal(net.n_weights))
+    # From `there`, a random start, it is also the minimum reached; of these data, not of all.
+    for begin in (optimum, off, there):
+        moved = minimum(net, begin, A * X + B, C * T + D, prior.transformed(A, C))
+        np.testing.assert_allclose((net.forward(moved, A * x + B) - D) / C, y, atol=1e-6)
+    assert np.abs((net.forward(off, A * x + B) - D) / C - y).max() > 1e-3
 
     # No weight decay of the transformed problem leads to the equivalent network: the biases have
     # taken up the shift, and the layers have scaled by different factors.
     plain_w = minimum(net, start, X, T, WeightDecay(0.05))
     y = net.forward(plain_w, x)
     for alpha in np.logspace(-5, 1, 13):
-        w = minimum(net, there, A * X + B, C * T + D, WeightDecay(alpha))
-        assert np.abs((net.forward(w, A * x + B) - D) / C - y).max() > 1e-3
+        for begin in (equivalent(plain_w), there):
+            w = minimum(net, begin, A * X + B, C * T + D, WeightDecay(alpha))
+            assert np.abs((net.forward(w, A * x + B) - D) / C - y).max() > 1e-3
 
 
 def test_rescaling_of_every_column():

@@ -241,9 +241,9 @@ class LayerDecay(SeparableRegularizer):
 class ConsistentPrior(SeparableRegularizer):
     """``sum_l alpha_l / 2 |W^l|^2``: a precision for each layer's weights, none for the biases.
 
-    It is consistent (PRML 5.5.1, 5.121): a training on the transformed data a x + b, c t + d leads
-    to the equivalent network when the precisions are transformed with them, see `transformed`. With
-    biases left free it is improper: no samples can be drawn from it, and the evidence is not
+    It is consistent (PRML 5.5.1, 5.121): for the transformed data a x + b, c t + d the equivalent
+    of a minimum is a minimum when the precisions are transformed with them, see `transformed`.
+    With biases left free it is improper: no samples can be drawn from it, and the evidence is not
     defined.
 
     Parameters

@@ -285,7 +285,7 @@ def test_time(method):
 @EVERY
 def test_divergence_at_the_start(method):
     problem = REGRESSION.problem()
-    problem = problem._replace(w=np.full_like(problem.w, 1e200))
+    problem = problem._replace(w=1e200 * problem.w)
     result = fit(REGRESSION, problem, method=method)
     assert (result.stopped, result.n_iterations) == ("diverged", 0)
     assert_same_bits(result.w, problem.w)
@@ -355,7 +355,7 @@ def test_an_ensemble_is_what_each_is_alone(method, own):
 
 def test_an_ensemble_of_none_and_of_one():
     net = mlpcore.Network((3, 4, 1))
-    w, X = np.ones((1, net.n_weights)), np.ones((7, 3))
+    w, X = net.init(0)[None], np.ones((7, 3))
     assert len(mlpcore.minimize(net, w[:0], X, np.ones(7))) == 0
     one = mlpcore.minimize(net, w, X, np.zeros(7), iterations=5)
     assert_same_bits(one.w[0], mlpcore.minimize(net, w[0], X, np.zeros(7), iterations=5).w)
@@ -424,6 +424,7 @@ def hostile():
     }
 
 
+@pytest.mark.filterwarnings("ignore:the . units of hidden layer 1 begin all alike")
 @pytest.mark.parametrize("start", ["random", "zeros", "ones", "far"])
 @pytest.mark.parametrize("problem", hostile())
 @EVERY
@@ -462,6 +463,22 @@ def test_few_weights(method, layers):
     assert result.error < 1e-3
 
 
+def test_hidden_units_that_begin_alike():
+    """They stay alike, and the caller is told."""
+    net, X = mlpcore.Network((2, 4, 1)), np.random.default_rng(0).normal(size=(30, 2))
+    T = X[:, 0] * X[:, 1]
+    zeros = np.zeros(net.n_weights)
+    with pytest.warns(UserWarning, match="the 4 units of hidden layer 1 begin all alike") as told:
+        result = mlpcore.minimize(net, zeros, X, T, iterations=3)
+    assert told[0].filename == __file__
+    W = net.unpack(result.w)[0][0]
+    assert (W == W[0]).all()
+    with pytest.warns(UserWarning, match="hidden layer 1 of network 1 begin all alike"):
+        mlpcore.minimize(net, np.stack([net.init(0), zeros]), X, T, iterations=3)
+    mlpcore.minimize(net, zeros, X, T, iterations=0)
+
+
+@pytest.mark.filterwarnings("ignore:the . units of hidden layer 1 begin all alike")
 def test_a_singular_gauss_newton():
     """Two hidden units alike make J^T J singular; the damping makes the equation solvable."""
     net = mlpcore.Network((2, 4, 1))
@@ -546,6 +563,7 @@ def test_bad_data():
         mlpcore.minimize(net, w[None], X, T, callback=print)
 
 
+@pytest.mark.filterwarnings("ignore:the 2000 units of hidden layer 1 begin all alike")
 @pytest.mark.parametrize("method", ["lm", "bfgs"])
 def test_too_large_a_matrix(method):
     net = mlpcore.Network((1000, 2000, 1))

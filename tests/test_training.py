@@ -644,6 +644,16 @@ def test_hidden_units_that_begin_alike_stay_alike(hidden, batch_size):
     assert W1.any() == W2.any() == (hidden == "sigmoid")
 
 
+def test_members_of_an_ensemble_that_begin_alike_are_named():
+    case = Case((3, 11, 2), "tanh", n=50)
+    net, problem = case.network(), case.problem()
+    W = np.stack([net.init(0), np.zeros(net.n_weights), net.init(1)])
+    with pytest.warns(UserWarning, match="the 11 units of hidden layer 1 of network 1 begin all"):
+        mlpcore.train(net, W, problem.X, problem.T, epochs=2)
+    mlpcore.train(net, W[::2], problem.X, problem.T, epochs=2)
+    mlpcore.train(net, W, problem.X, problem.T, epochs=0)
+
+
 def test_inputs_are_never_changed():
     problem = LARGE.problem()
     validation = validation_of(LARGE)

@@ -16,6 +16,7 @@ from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.regularizers import Regularizer, as_penalty
 from mlpcore.results import html_table, text_table
+from mlpcore.symmetry import warn_of_symmetry
 
 __all__ = ["EnsembleMinimizeResult", "LbfgsState", "MinimizeResult", "minimize"]
 
@@ -278,6 +279,12 @@ def minimize(
     MemoryError
         If the matrices of lm or bfgs can't be had; the message states their size.
 
+    Warns
+    -----
+    UserWarning
+        If the units of a hidden layer begin all alike, as from zero weights: they have the same
+        gradient and stay alike for ever.
+
     Notes
     -----
     *Stopping.* All methods have the same rules, looked at after each iteration in this order;
@@ -318,12 +325,15 @@ def minimize(
         "step_tolerance": (step_tolerance, 1e-10, 1e-6),
         "error_tolerance": (error_tolerance, 1e-10, 1e-7),
     }
+    iterations = whole_number("iterations", iterations, least=0)
     single = net.dtype == np.float32
     limits = {
         name: real_number(name, (f32 if single else f64) if given is None else given)
         for name, (given, f64, f32) in tolerances.items()
     }
     weight_decay, penalty = as_penalty(net, weight_decay, regularizer, np.ndim(w) == 2)
+    if iterations > 0:
+        warn_of_symmetry(net, w)
     start = time.perf_counter()
     fitted, reports, states = _core.minimize(
         net._core,
@@ -334,7 +344,7 @@ def minimize(
         method=method,
         weight_decay=weight_decay,
         penalty=penalty,
-        iterations=whole_number("iterations", iterations, least=0),
+        iterations=iterations,
         **limits,
         seconds=np.inf if seconds is None else real_number("seconds", seconds, positive=True),
         curvature=curvature,

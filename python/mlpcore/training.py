@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from mlpcore.regularizers import Regularizer, as_penalty
 from mlpcore.results import html_table, text_table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import class_labels, split_off
+from mlpcore.symmetry import warn_of_symmetry
 
 __all__ = ["EnsembleTrainResult", "TrainResult", "train"]
 
@@ -355,7 +354,7 @@ def train(
         settings["decay"], decay = decay, 0.0
     native_decay, penalty = as_penalty(net, decay, regularizer, ensemble)
     if epochs > 0 and from_state is None:
-        _warn_of_symmetry(net, w)
+        warn_of_symmetry(net, w)
 
     def measure(now: Array) -> float:
         return float(metric(net.forward(now, X_val), T_val))  # type: ignore[misc, arg-type]
@@ -460,24 +459,6 @@ def _split(
             f"expected (N, D) and (N, K) or (N,)"
         )
     return split_off(len(X), fraction, seed, class_labels(net.output, T))
-
-
-def _warn_of_symmetry(net: Network, w: ArrayLike) -> None:
-    """The units of a hidden layer that begin alike stay alike."""
-    w = np.asarray(w)
-    if w.ndim != 1 or w.shape != (net.n_weights,):
-        return
-    parts = net.unpack(w)
-    for layer, ((W, b), (W_next, _)) in enumerate(itertools.pairwise(parts)):
-        alike = (W == W[:1]).all() and (b == b[:1]).all() and (W_next == W_next[:, :1]).all()
-        if len(W) > 1 and alike:
-            warnings.warn(
-                f"the {len(W)} units of hidden layer {layer + 1} begin all alike and will stay so, "
-                f"as they have the same gradient; begin at net.init(seed) instead",
-                UserWarning,
-                stacklevel=3,
-            )
-            return
 
 
 def _result(

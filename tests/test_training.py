@@ -644,6 +644,14 @@ def test_hidden_units_that_begin_alike_stay_alike(hidden, batch_size):
     assert W1.any() == W2.any() == (hidden == "sigmoid")
 
 
+def test_the_words_of_a_result_do_not_run_together():
+    """`validation metric` is the longest name, with as many characters as the column had."""
+    problem = REGRESSION.problem()
+    result = fit(REGRESSION, problem, validation=problem, epochs=2, metric=lambda Y, T: 1.5)
+    assert "\n  validation metric  1.5\n" in repr(result)
+    assert "\n  epochs             2, best 0\n" in repr(result)
+
+
 def test_members_of_an_ensemble_that_begin_alike_are_named():
     case = Case((3, 11, 2), "tanh", n=50)
     net, problem = case.network(), case.problem()

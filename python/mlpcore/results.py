@@ -12,7 +12,8 @@ Rows = Sequence[tuple[str, str]]
 
 def text_table(title: str, rows: Rows) -> str:
     """The title, and below it a line for each row."""
-    return "\n".join([title, *(f"  {name:<17}{value}" for name, value in rows)])
+    width = max([15, *(len(name) for name, _ in rows)]) + 2
+    return "\n".join([title, *(f"  {name:<{width}}{value}" for name, value in rows)])
 
 
 def html_table(title: str, rows: Rows) -> str:

@@ -116,6 +116,18 @@ def test_a_sweep_splits_as_train_does(output):
         ({"X": X[:, 0]}, ValueError, r"X has shape \(50,\), expected \(N, D\)"),
         ({"T": []}, ValueError, r"T has shape \(0,\)"),
         ({"T": T[:30]}, ValueError, "T has"),
+        (
+            {"T": ["a", "b"] * 25, "output": "softmax"},
+            TypeError,
+            "T has dtype <U1, expected class labels from 0",
+        ),
+        (
+            {"T": [np.nan, 1] * 25, "output": "softmax"},
+            ValueError,
+            r"T\[0\] is nan, expected",
+        ),
+        ({"T": [-1, 1] * 25, "output": "softmax"}, ValueError, r"T\[0\] is -1, expected"),
+        ({"progress": True}, ValueError, "progress came with an ensemble"),
         ({"validation_fraction": 2}, ValueError, "validation_fraction is 2.0"),
         ({"validation_fraction": 0.2, "X_val": X, "T_val": T}, ValueError, "expected one of them"),
         ({"optimizer": "foo"}, ValueError, "optimizer is 'foo'"),

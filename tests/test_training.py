@@ -443,6 +443,23 @@ def test_divergence_of_adam():
     assert np.isfinite(result.w).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_metric_that_is_not_finite_is_named(value):
+    values = iter([3.0, 2.0, value])
+    problem = REGRESSION.problem()
+    result = fit(REGRESSION, problem, validation=problem, metric=lambda Y, T: next(values))
+    assert (result.stopped, result.n_epochs, result.best_epoch) == ("diverged", 2, 1)
+    what = f"the metric, {value}, was no longer finite in epoch 2"
+    assert result.message == f"{what}; these are the weights of epoch 1"
+
+
+@pytest.mark.parametrize("value", ["x", None, np.zeros(3), 1j])
+def test_a_metric_that_is_no_number_is_named(value):
+    problem = REGRESSION.problem()
+    with pytest.raises(TypeError, match=r"metric returned .*, expected a number"):
+        fit(REGRESSION, problem, validation=problem, metric=lambda Y, T: value)
+
+
 # The callback ------------------------------------------------------------------------------------
 
 

@@ -327,4 +327,10 @@ def _n_outputs(T: ArrayLike, output: str) -> int:
         return int(shape[1])
     if len(shape) != 1 or shape[0] == 0:
         raise ValueError(f"T has shape {shape}, expected (N, K) or (N,)")
-    return int(np.max(T)) + 1 if output == "softmax" else 1
+    if output != "softmax":
+        return 1
+    labels = np.asarray(T)
+    if labels.dtype.kind not in "biuf":
+        raise TypeError(f"T has dtype {labels.dtype}, expected class labels from 0")
+    # Those that are none, such as 1.5 or NaN, are named where all labels are checked.
+    return max(int(np.max(labels, where=np.isfinite(labels), initial=0)), 0) + 1

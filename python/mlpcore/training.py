@@ -357,7 +357,11 @@ def train(
         warn_of_symmetry(net, w)
 
     def measure(now: Array) -> float:
-        return float(metric(net.forward(now, X_val), T_val))  # type: ignore[misc, arg-type]
+        value = metric(net.forward(now, X_val), T_val)  # type: ignore[misc, arg-type]
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise TypeError(f"metric returned {value!r}, expected a number") from None
 
     def keep(numbers: dict[str, Array], words: dict[str, Array], best: Array) -> None:
         state = Checkpoint({**identity, "seed": settings["seed"]}, numbers, words)
@@ -478,7 +482,7 @@ def _result(
         w=w,
         history=history,
         stopped=stopped,
-        message=_explain(stopped, n_epochs, best_epoch, patience),
+        message=_explain(stopped, n_epochs, best_epoch, patience, history),
         best_epoch=best_epoch,
         n_epochs=n_epochs,
         seconds=seconds,
@@ -487,7 +491,13 @@ def _result(
     )
 
 
-def _explain(stopped: Stopped, n_epochs: int, best_epoch: int, patience: int | None) -> str:
+def _explain(
+    stopped: Stopped,
+    n_epochs: int,
+    best_epoch: int,
+    patience: int | None,
+    history: dict[str, Array],
+) -> str:
     return {
         "epochs": f"all {n_epochs} epochs were done",
         "patience": f"no improvement since epoch {n_epochs - (patience or 0)}, "
@@ -495,7 +505,15 @@ def _explain(stopped: Stopped, n_epochs: int, best_epoch: int, patience: int | N
         "converged": f"after {n_epochs} epochs the objective can't be lowered any further",
         "interrupted": f"interrupted after epoch {n_epochs}; "
         f"these are the weights of epoch {best_epoch}",
-        "diverged": f"the error or a weight was no longer finite in epoch {n_epochs}; these are "
-        f"the weights of epoch {best_epoch}, and a smaller learning rate may help",
+        "diverged": _what_diverged(history, n_epochs, best_epoch),
         "callback": f"the callback said so after epoch {n_epochs}",
     }[stopped]
+
+
+def _what_diverged(history: dict[str, Array], n_epochs: int, best_epoch: int) -> str:
+    kept = f"no longer finite in epoch {n_epochs}; these are the weights of epoch {best_epoch}"
+    last = {name: curve[-1] for name, curve in history.items() if curve.size}
+    metric = last.pop("validation_metric", 0.0)
+    if not np.isfinite(metric) and np.isfinite([*last.values()]).all():
+        return f"the metric, {metric}, was {kept}"
+    return f"the error or a weight was {kept}, and a smaller learning rate may help"

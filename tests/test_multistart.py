@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import dataclasses
+import sys
+import threading
+
 import numpy as np
 import pytest
 from cases import assert_same_bits
@@ -103,6 +108,75 @@ def test_a_sweep_splits_as_train_does(output):
     trained = mlpcore.train(net, net.init(0), X, targets, **options)
     np.testing.assert_array_equal(swept.validation_rows, trained.validation_rows)
     assert labels[swept.validation_rows].sum() == 6  # 15 of 50, of them 20 in the class
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Changes the training of five hidden units: Ctrl-C comes after so many seconds of it.
+
+    With 0 it comes so early that no network has begun.
+    """
+    module = sys.modules["mlpcore.multistart"]
+
+    def unbegun(member):
+        history = {name: curve[:0] for name, curve in member.history.items()}
+        return dataclasses.replace(member, history=history, stopped="interrupted", best_epoch=0)
+
+    def after(seconds):
+        def train(net, *arguments, epochs, **options):
+            if net.layers[1] != 5:
+                return mlpcore.train(net, *arguments, epochs=epochs, **options)
+            if seconds == 0:
+                result = mlpcore.train(net, *arguments, epochs=0, **options)
+                return dataclasses.replace(result, members=tuple(map(unbegun, result)))
+            threading.Timer(seconds, _thread.interrupt_main).start()
+            return mlpcore.train(net, *arguments, epochs=10**9, **options)
+
+        monkeypatch.setattr(module, "train", train)
+
+    return after
+
+
+@pytest.mark.parametrize("validation", [(), (X_VAL, T_VAL)])
+@pytest.mark.parametrize("hidden", [(5,), (2, 5, 9)])
+def test_the_size_that_was_interrupted_is_kept(hidden, validation, interrupted):
+    interrupted(0.3)
+    options = {"starts": 2 * mlpcore.get_num_threads() + 1, "epochs": 5, "optimizer": "adam"}
+    result = mlpcore.sweep(X, T, *validation, hidden=hidden, seed=1, **options)
+    assert result.hidden == tuple((size,) for size in hidden if size != 9)
+    assert {member.stopped for member in result.results[-1]} == {"interrupted"}
+    errors = result.validation_errors if validation else result.training_errors
+    assert errors.shape == (len(result.hidden), options["starts"])
+    assert np.isfinite(errors[-1]).any()
+    net, best = result.best()
+    kind = "validation_error" if validation else "training_error"
+    assert best.history[kind][best.best_epoch] == np.nanmin(errors)
+    assert net is result.networks[-1]
+    assert result.best_hidden == (5,)
+    for member, error in zip(result.results[-1], errors[-1], strict=True):
+        assert np.isnan(error) == (member.history["training_error"].size == 0)
+    assert "\n  5 " in repr(result)
+
+
+def test_a_size_that_had_not_begun_is_not_kept(interrupted):
+    interrupted(0)
+    options = {"starts": 3, "epochs": 5, "seed": 0}
+    result = mlpcore.sweep(X, T, hidden=(5, 9), **options)
+    assert result.hidden == result.results == ()
+    assert result.training_errors.shape == (0, 3)
+    with pytest.raises(ValueError, match="no network was trained"):
+        result.best()
+    assert "0 sizes" in repr(result)
+    assert mlpcore.sweep(X, T, hidden=(2, 5, 9), **options).best_hidden == (2,)
+
+
+def test_networks_without_a_finite_error_are_not_chosen():
+    result = mlpcore.sweep(X, T, hidden=[1, 2], starts=2, seed=0, epochs=3)
+    errors = np.array([[np.nan, 2.0], [np.inf, 1.0]])
+    of_these = dataclasses.replace(result, training_errors=errors)
+    assert of_these.best_hidden == (2,)
+    assert of_these.best()[1] is result.results[1][1]
+    assert "inf" in repr(dataclasses.replace(result, training_errors=np.full((2, 2), np.nan)))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mlpcore.checks import whole_number
 from mlpcore.network import InitScheme, Network
 from mlpcore.results import html_table, text_table
 from mlpcore.splitting import class_labels, split_off
-from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, train
+from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,13 +113,14 @@ class SweepResult:
     Attributes
     ----------
     hidden : tuple of tuple of int
-        The hidden layers of each size that was trained.
+        The hidden layers of each size that was trained, also of one that was interrupted.
     networks : tuple of Network
         One for each size.
     results : tuple of EnsembleTrainResult
         For each size the trainings of its starts.
     training_errors : (n_sizes, starts) array
-        The mean training error of a sample at the best epoch of each network.
+        The mean training error of a sample at the best epoch of each network; NaN for one that
+        an interrupt did not let begin.
     validation_errors : (n_sizes, starts) array or None
         The same on the validation data; None without them.
     validation_rows : (n_val,) array of int or None
@@ -133,10 +134,15 @@ class SweepResult:
     validation_errors: Array | None
     validation_rows: Array | None = None
 
-    def _chosen(self) -> tuple[int, int]:
+    def _errors(self) -> Array:
+        """Those that the networks are chosen by, infinite where they are not finite."""
         errors = self.training_errors if self.validation_errors is None else self.validation_errors
-        if errors.size == 0:
-            raise ValueError("no network was trained")
+        return np.where(np.isfinite(errors), errors, np.inf)
+
+    def _chosen(self) -> tuple[int, int]:
+        errors = self._errors()
+        if not np.isfinite(errors).any():
+            raise ValueError("no network was trained to a finite error")
         size, start = np.unravel_index(np.argmin(errors), errors.shape)
         return int(size), int(start)
 
@@ -151,7 +157,7 @@ class SweepResult:
         Raises
         ------
         ValueError
-            If no network was trained.
+            If no network was trained to a finite error.
         """
         size, start = self._chosen()
         return self.networks[size], self.results[size][start]
@@ -166,13 +172,13 @@ class SweepResult:
 
     def _rows(self) -> list[tuple[str, str]]:
         kind = "training" if self.validation_errors is None else "validation"
-        errors = self.training_errors if self.validation_errors is None else self.validation_errors
+        errors = self._errors()
         rows = [("hidden units", f"lowest and median {kind} error of a sample")]
         rows += [
             (size_name(size), f"{of_size.min():.6g}, {np.median(of_size):.6g}")
             for size, of_size in zip(self.hidden, errors, strict=True)
         ]
-        if self.hidden:
+        if np.isfinite(errors).any():
             rows.append(("best", size_name(self.best_hidden)))
             rows.append(("seconds", f"{sum(r[0].seconds for r in self.results):.3g}"))
         return rows
@@ -237,7 +243,8 @@ def sweep(
     Returns
     -------
     SweepResult
-        After Ctrl-C of the sizes that were trained until then.
+        After Ctrl-C of the sizes that were trained until then, the one under way among them with
+        the weights that its networks had reached, if any of them has a finite error.
 
     Raises
     ------
@@ -283,9 +290,11 @@ def sweep(
             seed=seed,
             **options,
         )
-        if any(member.stopped == "interrupted" for member in result):
+        interrupted = any(member.stopped == "interrupted" for member in result)
+        if not interrupted or any(np.isfinite(best_error(member)) for member in result):
+            results.append(result)
+        if interrupted:
             break
-        results.append(result)
     done = len(results)
     return SweepResult(
         hidden=sizes[:done],
@@ -298,7 +307,10 @@ def sweep(
 
 
 def _errors(results: Sequence[EnsembleTrainResult], starts: int, name: str) -> Array:
-    of_best = [[float(m.history[name][m.best_epoch]) for m in result] for result in results]
+    of_best = [
+        [float(m.history[name][m.best_epoch]) if m.history[name].size else np.nan for m in result]
+        for result in results
+    ]
     return np.array(of_best, np.float64).reshape(len(results), starts)
 
 

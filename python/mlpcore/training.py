@@ -155,9 +155,13 @@ class EnsembleTrainResult(Sequence[TrainResult]):
 
 
 def best_error(result: TrainResult) -> float:
-    """The validation error of the best epoch, or the training error without validation data."""
+    """The validation error of the best epoch, or the training error without validation data.
+
+    Infinite where there is none, or none that is finite.
+    """
     errors = result.history.get("validation_error", result.history["training_error"])
-    return float(errors[result.best_epoch]) if errors.size else float("inf")
+    error = float(errors[result.best_epoch]) if errors.size else np.nan
+    return error if np.isfinite(error) else float("inf")
 
 
 def train(
@@ -205,7 +209,8 @@ def train(
         The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
         With w of shape (S, W) an ensemble of S networks is trained side by side, on the same data
         or each on its own (S, N, D); network s shuffles with `seed` + s and becomes, bit for bit,
-        what it would alone. An ensemble has no callbacks, metric, checkpoint or progress bar.
+        what it would alone. An ensemble has no callbacks, metric, checkpoint or progress bar: its
+        networks run on threads of their own, while Python can be called from one alone.
     X_val, T_val : array-like, optional
         Validation data. With it the best epoch is that of the lowest validation error, without it
         that of the lowest objective; the weights of the best epoch are what comes back.
@@ -266,7 +271,7 @@ def train(
         without the break. All other arguments must be as they were, but `w`, which is not looked
         at, and `epochs`, which may have become more.
     progress : bool
-        Show a progress bar on stderr if that is a terminal.
+        Show a progress bar on stderr if that is a terminal. Not of an ensemble.
 
     Returns
     -------
@@ -318,7 +323,8 @@ def train(
         if function is not None and not callable(function):
             raise TypeError(f"{name} is {function!r}, expected a callable or None")
     ensemble = np.ndim(w) == 2
-    for name, value in (*called.items(), ("checkpoint", checkpoint)):
+    alone = {**called, "checkpoint": checkpoint, "progress": flag("progress", progress) or None}
+    for name, value in alone.items():
         if value is not None and ensemble:
             raise ValueError(f"{name} came with an ensemble of networks, expected none")
     if flag("resume", resume) and checkpoint is None:
@@ -368,7 +374,7 @@ def train(
         write_checkpoint(checkpoint, net, best, state)  # type: ignore[arg-type]
 
     start = time.perf_counter()
-    with TrainingProgress(settings["epochs"], enabled=flag("progress", progress)) as display:
+    with TrainingProgress(settings["epochs"], enabled=progress) as display:
         fitted, reports = _core.train(
             net._core,
             w if from_state is None else np.zeros(net.n_weights, net.dtype),

@@ -146,7 +146,8 @@ def _sizes(
             return
         except (ValueError, TypeError) as error:
             raise UserError(one_line(error)) from error
-        if not result.hidden:  # interrupted
+        members = [member for one in result.results for member in one]
+        if not members or any(member.stopped == "interrupted" for member in members):
             return
         yield result
 

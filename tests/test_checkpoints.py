@@ -85,6 +85,66 @@ def test_more_epochs(tmp_path):
     assert_same(run("float64", 20, **state), run("float64", 20, optimizer="adam", batch_size=4))
 
 
+def diverging():
+    """A metric that is no longer a number at epoch 7."""
+    values = iter([*range(9, 2, -1), np.nan])
+    return lambda Y, T: next(values)
+
+
+@pytest.mark.parametrize("seconds", [0, 1000])
+@pytest.mark.parametrize("how", ["patience", "callback", "diverged"])
+@pytest.mark.parametrize("options", OPTIMIZERS, ids=lambda o: o["optimizer"])
+def test_a_run_that_had_ended_is_over(options, how, seconds, tmp_path):
+    ending = {
+        "patience": lambda: {"patience": 4, "min_delta": 0.05},
+        "callback": lambda: {"callback": lambda epoch, *_: epoch == 5},
+        "diverged": lambda: {"metric": diverging()},
+    }[how]
+    state = {"checkpoint": tmp_path / "a", "checkpoint_seconds": seconds, "resume": True}
+    expected = run("float64", 60, **ending(), **state, **options)
+    assert expected.stopped == how
+    assert 0 < expected.n_epochs < 60
+    kept = (tmp_path / "a").read_bytes()
+    spread = isinstance(options.get("schedule"), OneCycle)
+    for epochs in (60, 60 if spread else 90):
+        again = run("float64", epochs, **ending(), **state, **options)
+        assert_same(again, expected)
+        assert again.message == expected.message
+    assert (tmp_path / "a").read_bytes() == kept
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("options", OPTIMIZERS[4:], ids=lambda o: o["optimizer"])
+def test_a_run_that_had_converged_is_over(options, dtype, tmp_path):
+    """By the gradient, or because the method finds nothing lower."""
+    net = mlpcore.Network((2, 1), dtype=dtype)
+    arguments = {"net": net, "w": net.init(0), "X": X, "T": T, **options}
+    state = {"checkpoint": tmp_path / "a", "checkpoint_seconds": 1000, "resume": True}
+    expected = mlpcore.train(**arguments, epochs=10**4, **state)
+    assert expected.stopped == "converged"
+    for epochs in (10**4, 10**5):
+        assert_same(mlpcore.train(**arguments, epochs=epochs, **state), expected)
+    # Nor does it matter that the epochs were just used up.
+    n = expected.n_epochs
+    state["checkpoint"] = tmp_path / "b"
+    mlpcore.train(**arguments, epochs=n, **state)
+    assert_same(mlpcore.train(**arguments, epochs=n + 9, **state), expected)
+
+
+def test_what_a_raising_callback_ended_goes_on(tmp_path):
+    """It is not over, though patience would have ended it at a later epoch."""
+
+    def fail(epoch, *_):
+        if epoch == 2:
+            raise Stop
+
+    options = {"optimizer": "adam", "patience": 4, "min_delta": 0.05}
+    state = {"checkpoint": tmp_path / "a", "resume": True}
+    with pytest.raises(Stop):
+        run("float64", 60, callback=fail, **options, **state)
+    assert_same(run("float64", 60, **options, **state), run("float64", 60, **options))
+
+
 SCRIPT = """
 import sys, time
 sys.path[:0] = {path!r}
@@ -160,7 +220,7 @@ def test_files_that_are_no_checkpoints(tmp_path):
         run("float64", checkpoint=tmp_path / "none" / "a")
 
 
-@pytest.mark.parametrize("name", ["velocity", "now", "order", "lowest"])
+@pytest.mark.parametrize("name", ["velocity", "now", "order", "lowest", "stop"])
 def test_a_checkpoint_that_is_damaged(name, tmp_path):
     file = tmp_path / "a"
     state = {"checkpoint": file, "optimizer": "sgd", "batch_size": 4}

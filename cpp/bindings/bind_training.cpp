@@ -35,14 +35,14 @@ template <class T> class PythonObserver : public Observer {
 
     FitInterrupt& interrupt() override { return interrupt_; }
 
-    bool epoch_ended(const History& history, const void* w) override {
+    std::optional<Stop> epoch_ended(const History& history, const void* w) override {
         // The progress is shown ten times a second, the callback called every epoch.
         const auto now = Clock::now();
         const bool show = shows_progress_ && now >= next_progress_;
         const auto epoch = static_cast<index>(history.training_error.size()) - 1;
         const bool best = wants_best_ && history.best_epoch == epoch;
         if (!show && !calls_back_ && !best) {
-            return false;
+            return {};
         }
         const py::gil_scoped_acquire gil;
         const double training = history.training_error.back();
@@ -57,11 +57,15 @@ template <class T> class PythonObserver : public Observer {
             if (best) {
                 callees_.best(epoch, copy(w));
             }
-            return calls_back_ &&
-                   py::bool_(callees_.epoch_ended(epoch, training, validation, copy(w)));
+            if (calls_back_ &&
+                py::bool_(callees_.epoch_ended(epoch, training, validation, copy(w)))) {
+                return Stop::callback;
+            }
+            return {};
         } catch (py::error_already_set& e) {
             e.restore();
-            return interrupt_.catch_pending();
+            interrupt_.catch_pending();
+            return Stop::interrupted; // not by an answer: a run that is taken up goes on
         }
     }
 
@@ -240,9 +244,6 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         }
         if (observer.interrupt().failure) {
             std::rethrow_exception(observer.interrupt().failure);
-        }
-        if (observer.interrupt().interrupted && !start.is_ensemble) {
-            histories.front().stop = Stop::interrupted; // and not by what the callback answered
         }
         py::list reports;
         for (const History& history : histories) {

@@ -43,6 +43,18 @@ class Archive {
     void operator()(const std::string& name, double& x) { single(name, x); }
     void operator()(const std::string& name, index& x) { single(name, x); }
     void operator()(const std::string& name, bool& x) { single(name, x); }
+    // One of `count` values that are counted from 0.
+    template <class Enum> void choice(const std::string& name, Enum& x, std::size_t count) {
+        std::vector<double> one{static_cast<double>(x)};
+        fixed(name, one);
+        for (std::size_t value = 0; value < count; ++value) {
+            if (one.front() == static_cast<double>(value)) {
+                x = static_cast<Enum>(value);
+                return;
+            }
+        }
+        throw std::invalid_argument("the checkpoint has a damaged " + name);
+    }
     void operator()(const std::string& name, std::array<std::uint64_t, 4>& x) {
         if (!is_read) {
             words[name].assign(x.begin(), x.end());

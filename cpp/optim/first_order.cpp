@@ -121,7 +121,7 @@ template <class T, class Rule> void run_epochs(TrainingSession<T>& session, Rule
         const bool known = session.is_taken_up([&](Archive& a) { rule.visit(a); });
         // The gradient that an epoch ends with is the one that the next begins with.
         double error = session.mean_gradient(w, g.data());
-        bool ended = known ? session.is_over() : session.record(error, w);
+        bool ended = !known && session.record(error, w);
         while (!ended) {
             step(0);
             error = session.mean_gradient(w, g.data());
@@ -139,7 +139,7 @@ template <class T, class Rule> void run_epochs(TrainingSession<T>& session, Rule
         a.fixed("order", order);
         a("random", random.state());
     });
-    bool ended = known ? session.is_over() : session.record(session.mean_error(w), w);
+    bool ended = !known && session.record(session.mean_error(w), w);
     while (!ended) {
         random.shuffle(order);
         double sum = 0, total = 0;

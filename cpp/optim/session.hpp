@@ -88,25 +88,29 @@ template <class T> class TrainingSession {
         }
         return from_ != nullptr;
     }
-    // Whether a run that is taken up has nothing left to do.
-    bool is_over() { return epoch() >= settings.epochs && stop(Stop::epochs); }
+    // Whether a run that is taken up has nothing left to do: it had ended for a reason of its own,
+    // or has all the epochs that are asked for. One that was broken off goes on.
+    bool is_over() {
+        const bool ended = history.stop != Stop::epochs && history.stop != Stop::interrupted;
+        return from_ != nullptr && (ended || (epoch() >= settings.epochs && stop(Stop::epochs)));
+    }
 
     // Takes note of an epoch that ended with w; true if the training should end. `objective` is the
-    // training error with the penalty.
+    // training error with the penalty, `converged` whether it can't be lowered any further.
     bool record(double training_error, const T* w) {
         return record(training_error, training_error + (penalty ? scale_ * penalty->value(w) : 0.0),
-                      w);
+                      w, false);
     }
-    bool record(double training_error, double objective, const T* w) {
-        const bool over = note(training_error, objective, w);
-        if (history.stop != Stop::diverged && state_ && observer_.wants_checkpoint(over)) {
-            std::copy_n(w, net.n_weights, now_.begin());
-            Archive archive;
-            visit(archive);
-            state_(archive);
-            observer_.checkpoint(archive, best_.data());
-        }
+    bool record(double training_error, double objective, const T* w, bool converged) {
+        const bool over = note(training_error, objective, w, converged);
+        std::copy_n(w, net.n_weights, now_.begin());
+        keep(over);
         return over;
+    }
+    // Ends a run between two epochs.
+    void end(Stop reason) {
+        stop(reason);
+        keep(true);
     }
 
     bool stop(Stop reason) {
@@ -115,7 +119,17 @@ template <class T> class TrainingSession {
     }
 
   private:
-    bool note(double training_error, double objective, const T* w) {
+    void keep(bool over) {
+        if (state_ && observer_.wants_checkpoint(over)) {
+            Archive archive;
+            visit(archive);
+            state_(archive);
+            observer_.checkpoint(archive, best_.data());
+        }
+    }
+
+    // The reasons for which a longer run would end as well come before `epochs`.
+    bool note(double training_error, double objective, const T* w, bool converged) {
         double watched = objective;
         if (validation_.n > 0) {
             watched = validation_scale_ * error(net, w, validation_, interrupt());
@@ -151,11 +165,14 @@ template <class T> class TrainingSession {
                 history.learning_rate.back() = learning_rate(0);
             }
         }
-        if (observer_.epoch_ended(history, w)) {
-            return stop(Stop::callback);
+        if (const auto reason = observer_.epoch_ended(history, w)) {
+            return stop(*reason);
         }
         if (settings.patience > 0 && epoch() - last_improvement_ >= settings.patience) {
             return stop(Stop::patience);
+        }
+        if (converged) {
+            return stop(Stop::converged);
         }
         if (epoch() >= settings.epochs) {
             return stop(Stop::epochs);
@@ -167,6 +184,7 @@ template <class T> class TrainingSession {
     }
 
     void visit(Archive& a) {
+        a.choice("stop", history.stop, stop_names.size());
         a("training_error", history.training_error);
         a("validation_error", history.validation_error);
         a("validation_metric", history.validation_metric);

@@ -15,14 +15,14 @@ template <class T> class Epochs : public Course<T> {
     explicit Epochs(TrainingSession<T>& session) : session_(session) {}
 
     bool begun(const Point<T>& point, State state) override {
-        return session_.is_taken_up(std::move(state)) ? session_.is_over() : ended(point);
+        return !session_.is_taken_up(std::move(state)) && ended(point);
     }
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
-        return session_.record(point.error, point.value, point.w.data()) ||
-               (largest(point.g) <= tolerance && session_.stop(Stop::converged));
+        return session_.record(point.error, point.value, point.w.data(),
+                               largest(point.g) <= tolerance);
     }
-    void exhausted() override { session_.stop(Stop::converged); }
+    void exhausted() override { session_.end(Stop::converged); }
 
   private:
     TrainingSession<T>& session_;
@@ -50,7 +50,9 @@ History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& 
               Observer& observer) {
     TrainingSession<T> session(net, training, validation, penalty, settings, from, w, observer);
     try {
-        if (settings.optimizer == Optimizer::minimizer) {
+        if (session.is_over()) {
+            // What it had ended with is all there is.
+        } else if (settings.optimizer == Optimizer::minimizer) {
             run_minimizer(session);
         } else {
             std::vector<T> weights = session.first_weights();
@@ -70,7 +72,7 @@ class MemberObserver : public Observer {
   public:
     explicit MemberObserver(Interrupt& interrupt) : interrupt_(interrupt) {}
     Interrupt& interrupt() override { return interrupt_; }
-    bool epoch_ended(const History&, const void*) override { return false; }
+    std::optional<Stop> epoch_ended(const History&, const void*) override { return {}; }
 
   private:
     Interrupt& interrupt_;

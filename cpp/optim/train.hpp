@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -60,8 +61,8 @@ class Observer {
   public:
     virtual ~Observer() = default;
     virtual Interrupt& interrupt() = 0;
-    // True stops the training.
-    virtual bool epoch_ended(const History& history, const void* w) = 0;
+    // Why the training should stop, if it should.
+    virtual std::optional<Stop> epoch_ended(const History& history, const void* w) = 0;
 
     // What is to be lowered in place of the validation error.
     virtual bool has_metric() const { return false; }

@@ -14,7 +14,7 @@ from cases import assert_same_bits
 
 import mlpcore
 from mlpcore.regularizers import L1, Regularizer
-from mlpcore.schedules import OneCycle, Plateau
+from mlpcore.schedules import Cosine, OneCycle, Plateau
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((41, 2))
@@ -183,6 +183,10 @@ def test_ctrl_c(tmp_path):
     assert_same(run("float64", **state), run("float64", optimizer="lbfgs"))
 
 
+def sum_of_squares(Y, T):
+    return np.sum((Y - T) ** 2)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -192,13 +196,23 @@ def test_ctrl_c(tmp_path):
         ({"weight_decay": 0.5}, "has weight_decay 0.0, expected 0.5"),
         ({"regularizer": L1(2)}, r"has regularizer .*L1\(strength=0.01"),
         ({"T": T[:30] + 1}, "is of a training on other data"),
+        ({"T_val": T[30:] + 1}, "is of a training on other validation data"),
+        ({"X_val": None, "T_val": None, "metric": None}, "metric 'a callable', expected None"),
+        ({"metric": None}, "has metric 'a callable', expected None"),
+        ({"patience": None}, "has patience 20, expected None"),
+        ({"patience": 3}, "has patience 20, expected 3"),
+        ({"min_delta": 0.1}, "has min_delta 0.0, expected 0.1"),
+        ({"seed": 2}, "has seed 1, expected 2"),
+        ({"validation_fraction": 0.2}, "has validation_fraction None, expected 0.2"),
+        ({"epochs": 2}, "has done 3 epochs, expected no more than the 2 of epochs"),
         ({"net": mlpcore.Network((2, 7, 1))}, r"is of Network\(\(2, 6, 1\)"),
     ],
 )
 def test_another_run(change, message, tmp_path):
     net = mlpcore.Network((2, 6, 1))
     good = {"net": net, "X": X[:30], "T": T[:30], "optimizer": "adam", "batch_size": 4}
-    good |= {"regularizer": L1(0.01), "checkpoint": tmp_path / "a", "epochs": 3}
+    good |= {"regularizer": L1(0.01), "checkpoint": tmp_path / "a", "epochs": 3, "seed": 1}
+    good |= {"X_val": X[30:], "T_val": T[30:], "metric": sum_of_squares, "patience": 20}
     mlpcore.train(w=net.init(0), **good)
     before = (tmp_path / "a").read_bytes()
     with pytest.raises(ValueError, match=message):
@@ -206,6 +220,26 @@ def test_another_run(change, message, tmp_path):
             **{"w": np.zeros(change.get("net", net).n_weights)} | good | change, resume=True
         )
     assert (tmp_path / "a").read_bytes() == before
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), OneCycle()])
+def test_epochs_over_which_a_schedule_is_spread(schedule, tmp_path):
+    options = {"optimizer": "sgd", "schedule": schedule, "checkpoint": tmp_path / "a"}
+    expected = run("float64", 5, **options)
+    with pytest.raises(ValueError, match="has epochs 5, expected 6"):
+        run("float64", 6, resume=True, **options)
+    assert_same(run("float64", 5, resume=True, **options), expected)
+
+
+def test_the_seed_of_a_run_that_was_given_none(tmp_path):
+    net = mlpcore.Network((2, 6, 1))
+    options = {"batch_size": 7, "validation_fraction": 0.2, "checkpoint": tmp_path / "a"}
+    first = mlpcore.train(net, net.init(0), X, T, epochs=3, **options)
+    seed = mlpcore.load(tmp_path / "a").extras["checkpoint"]["seed"]
+    longer = mlpcore.train(net, net.init(0), X, T, epochs=9, resume=True, **options)
+    np.testing.assert_array_equal(longer.validation_rows, first.validation_rows)
+    del options["checkpoint"]
+    assert_same(longer, mlpcore.train(net, net.init(0), X, T, epochs=9, seed=seed, **options))
 
 
 def test_files_that_are_no_checkpoints(tmp_path):

@@ -20,7 +20,8 @@ __all__ = ["Checkpoint", "digest", "read_checkpoint", "write_checkpoint"]
 
 Array = NDArray[Any]
 
-# What must be the same when a run is taken up, for the outcome to be the same bits.
+# What must be the same when a run is taken up, for the outcome to be the same bits. Of `metric`
+# there is only whether it was given: functions can't be compared.
 SAME = (
     "optimizer",
     "batch_size",
@@ -31,8 +32,18 @@ SAME = (
     "clip_norm",
     "weight_decay",
     "regularizer",
+    "validation_fraction",
+    "metric",
+    "patience",
+    "min_delta",
+    "seed",
     "data",
+    "validation data",
 )
+DIGESTS = ("data", "validation data")
+
+# Schedules that are spread over all epochs: more of them change the rates of those that are done.
+SPREAD = ("cosine", "one_cycle")
 
 
 class Checkpoint(NamedTuple):
@@ -41,7 +52,7 @@ class Checkpoint(NamedTuple):
     Attributes
     ----------
     settings : dict
-        With the names in `SAME`, and "seed".
+        With the names in `SAME`, and "epochs".
     numbers, words : dict of arrays
         The state of the native loop.
     """
@@ -63,7 +74,7 @@ def write_checkpoint(
 def read_checkpoint(
     path: str | os.PathLike[str], net: Network, settings: dict[str, Any]
 ) -> Checkpoint:
-    """The checkpoint of a run with this network and these settings.
+    """The checkpoint of a run with this network and these settings; a seed of None is any.
 
     Raises
     ------
@@ -78,11 +89,14 @@ def read_checkpoint(
         raise ValueError(f"checkpoint {os.fspath(path)} is a model, but not of a training")
     if saved.net != net:
         raise ValueError(f"checkpoint {os.fspath(path)} is of {saved.net}, expected {net}")
-    for name in SAME:
+    compared = [name for name in SAME if (name, settings[name]) != ("seed", None)]
+    if settings["schedule"]["kind"] in SPREAD:
+        compared.append("epochs")
+    for name in compared:
         if before.get(name) != settings[name]:
             what = (
-                "is of a training on other data"
-                if name == "data"
+                f"is of a training on other {name}"
+                if name in DIGESTS
                 else f"has {name} {before.get(name)!r}, expected {settings[name]!r}"
             )
             raise ValueError(f"checkpoint {os.fspath(path)} {what}")
@@ -94,6 +108,12 @@ def read_checkpoint(
         }
         for prefix in ("number_", "word_")
     )
+    done = numbers["training_error"].size - 1 if "training_error" in numbers else 0
+    if settings["epochs"] < done:
+        raise ValueError(
+            f"checkpoint {os.fspath(path)} has done {done} epochs, expected no more than the "
+            f"{settings['epochs']} of epochs"
+        )
     return Checkpoint(before, numbers, words)
 
 

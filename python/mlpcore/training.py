@@ -44,6 +44,18 @@ Callback = Callable[[int, float, "float | None", Array], object]
 BestCallback = Callable[[int, Array], object]
 Metric = Callable[[Array, Array], float]
 
+# Settings that a checkpoint keeps as the native loop has them.
+NATIVE = (
+    "optimizer",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "nesterov",
+    "schedule",
+    "min_delta",
+)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class TrainResult:
@@ -268,8 +280,11 @@ def train(
         The file is replaced as a whole; `mlpcore.load` reads the best weights from it.
     resume : bool
         Go on from `checkpoint` if that file exists; the outcome has the bits that it would have had
-        without the break. All other arguments must be as they were, but `w`, which is not looked
-        at, and `epochs`, which may have become more.
+        without the break. A run that had ended by "patience", "callback", "converged" or "diverged"
+        is over: its outcome comes back as it was. All arguments must be as they were, but `w`,
+        which is not looked at, a `seed` of None, which is that of the run, and `epochs`: any number
+        that is not below the epochs done, unless the `schedule` is spread over them (Cosine,
+        OneCycle). Callables can't be compared; of `metric` it is compared whether there is one.
     progress : bool
         Show a progress bar on stderr if that is a terminal. Not of an ensemble.
 
@@ -329,23 +344,28 @@ def train(
             raise ValueError(f"{name} came with an ensemble of networks, expected none")
     if flag("resume", resume) and checkpoint is None:
         raise ValueError("resume came without checkpoint, expected the file to go on from")
-    if seed is None:
-        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(2))
-    settings["seed"] = whole_number("seed", seed, least=0)
     identity = {
-        **{name: settings[name] for name in ("optimizer", "batch_size", "learning_rate")},
-        **{name: settings[name] for name in ("momentum", "nesterov", "schedule")},
+        **{name: settings[name] for name in NATIVE},
         "clip_norm": None if clip_norm is None else settings["clip_norm"],
+        "patience": None if patience is None else settings["patience"],
         "weight_decay": decay,
         "regularizer": None if regularizer is None else repr(regularizer),
-        "data": None
-        if checkpoint is None
-        else digest(X, T, sample_weight, X_val, T_val, validation_fraction),
+        "validation_fraction": None
+        if validation_fraction is None
+        else real_number("validation_fraction", validation_fraction, positive=True, below=1),
+        "metric": None if metric is None else "a callable",
+        "seed": None if seed is None else whole_number("seed", seed, least=0),
+        "data": None if checkpoint is None else digest(X, T, sample_weight),
+        "validation data": None if checkpoint is None else digest(X_val, T_val),
     }
     from_state: Checkpoint | None = None
     if resume and checkpoint is not None and os.path.exists(checkpoint):
         from_state = read_checkpoint(checkpoint, net, identity)
-        settings["seed"] = int(from_state.settings["seed"])
+        identity["seed"] = from_state.settings["seed"]
+    elif seed is None:
+        drawn = np.random.SeedSequence().generate_state(1, np.uint64)[0]
+        identity["seed"] = int(drawn >> np.uint64(2))
+    settings["seed"] = identity["seed"]
     rows: Array | None = None
     if validation_fraction is not None:
         if X_val is not None:
@@ -370,8 +390,7 @@ def train(
             raise TypeError(f"metric returned {value!r}, expected a number") from None
 
     def keep(numbers: dict[str, Array], words: dict[str, Array], best: Array) -> None:
-        state = Checkpoint({**identity, "seed": settings["seed"]}, numbers, words)
-        write_checkpoint(checkpoint, net, best, state)  # type: ignore[arg-type]
+        write_checkpoint(checkpoint, net, best, Checkpoint(identity, numbers, words))  # type: ignore[arg-type]
 
     start = time.perf_counter()
     with TrainingProgress(settings["epochs"], enabled=progress) as display:

@@ -206,8 +206,71 @@ def test_an_ensemble_is_trained_as_its_networks():
     for s in range(3):
         alone = mlpcore.train(NET, w[s], X, T, **{**options, "seed": 3 + s})
         assert_same_bits(together.w[s], alone.w)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("own_data", [False, True])
+def test_an_ensemble_with_a_regularizer_of_ones_own(optimizer, own_data):
+    """Network for network what is trained alone, on the same data and each on its own."""
+    samples = [data(seed=s) for s in range(3)] if own_data else [data()] * 3
+    X, T = map(np.stack, zip(*samples, strict=True)) if own_data else samples[0]
+    weight = np.random.default_rng(0).uniform(0.5, 2, X.shape[:-1])
+    w = np.stack([weights(seed=s) for s in range(3)])
+    options = {"regularizer": Own(WeightDecay(1)), "optimizer": optimizer, "epochs": 4}
+    options |= {"batch_size": 20, "weight_decay": 0.1}
+    together = mlpcore.train(
+        NET, w, X, T, X_val=X, T_val=T, sample_weight=weight, seed=3, **options
+    )
+    for s, (X_s, T_s) in enumerate(samples):
+        own_weight = weight[s] if own_data else weight
+        alone = mlpcore.train(
+            NET, w[s], X_s, T_s, X_s, T_s, sample_weight=own_weight, seed=3 + s, **options
+        )
+        assert_same_bits(together.w[s], alone.w)
+        assert_same_bits(together[s].history["validation_error"], alone.history["validation_error"])
+    with pytest.raises(ValueError, match=r"T has shape \(3, 3\), expected .* or \(3, 60, 2\)"):
+        mlpcore.train(NET, w, X, np.zeros((3, 3)), regularizer=Own(WeightDecay(1)))
     with pytest.raises(ValueError, match="came with an ensemble"):
-        mlpcore.train(NET, w, X, T, regularizer=Own(WeightDecay(1)))
+        mlpcore.minimize(NET, w, X, T, regularizer=Own(WeightDecay(1)))
+
+
+def test_class_labels_of_an_ensemble_with_a_regularizer_of_ones_own():
+    net = mlpcore.Network((3, 4, 3), output="softmax")
+    X, labels = data()[0], np.random.default_rng(0).integers(0, 3, (2, 60))
+    w = np.stack([net.init(s) for s in range(2)])
+    for T in (labels[0], labels):
+        native, own = (
+            mlpcore.train(net, w, X, T, regularizer=r, epochs=4)
+            for r in (WeightDecay(1), Own(WeightDecay(1)))
+        )
+        np.testing.assert_allclose(own.w, native.w, rtol=1e-8)
+
+
+def test_many_starts_with_a_regularizer_of_ones_own():
+    X, T = data()
+    several = mlpcore.multistart(NET, X, T, starts=2, seed=0, epochs=3, regularizer=Own(L1(1)))
+    assert [member.n_epochs for member in several] == [3, 3]
+    swept = mlpcore.sweep(
+        X, T, hidden=(1, 2), starts=2, seed=0, epochs=3, regularizer=Own(WeightDecay(1))
+    )
+    assert swept.training_errors.shape == (2, 2)
+
+
+def test_an_interrupted_ensemble_with_a_regularizer_of_ones_own():
+    class Interrupts(Own):
+        calls = 0
+
+        def gradient(self, net, w):
+            self.calls += 1
+            if self.calls == 20:
+                raise KeyboardInterrupt
+            return super().gradient(net, w)
+
+    X, T = data()
+    w = np.stack([weights(seed=s) for s in range(3)])
+    result = mlpcore.train(NET, w, X, T, epochs=15, regularizer=Interrupts(L1(1)))
+    assert [member.stopped for member in result] == ["epochs", "interrupted", "interrupted"]
+    assert_same_bits(result.w[2], w[2])
 
 
 def test_l1_makes_weights_vanish():

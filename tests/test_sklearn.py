@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlpcore.regularizers import ConsistentPrior, WeightDecay
+from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.schedules import Cosine
 from mlpcore.sklearn import MLPClassifier, MLPRegressor
 from mlpcore.sklearn.base import merge_rows
@@ -310,6 +310,29 @@ def test_a_prior_of_ones_own(data):
     np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-6)
     with pytest.raises(TypeError, match="regularizer is a float"):
         small(MLPRegressor, regularizer=0.1).fit(X, Y)
+
+
+class Bound(Regularizer):
+    """Written in Python: nothing in [-1, 1], a parabola beyond."""
+
+    def value(self, net, w):
+        return float(50 * np.sum(np.maximum(np.abs(w) - 1, 0) ** 2))
+
+    def gradient(self, net, w):
+        return 100 * np.sign(w) * np.maximum(np.abs(w) - 1, 0)
+
+
+@pytest.mark.parametrize("alpha", ["auto", 0.1, "cross_validation", "evidence"])
+def test_a_regularizer_in_python(data, alpha):
+    X, Y = data
+    options = {"alpha": alpha, "max_iter": 180, "n_starts": 2, "hidden_layer_sizes": 3}
+    model = small(MLPRegressor, regularizer=Bound(), **options).fit(X, Y)
+    assert np.abs(model.weights_).max() < 1.5
+    assert model.score(X, Y) > 0.4
+    if alpha == "auto":
+        assert model.weight_decay_ == 0
+    classifier = small(MLPClassifier, regularizer=Bound(), **options).fit(X, Y[:, 0] > 1000)
+    assert classifier.score(X, Y[:, 0] > 1000) > 0.8
 
 
 def test_a_schedule(data):

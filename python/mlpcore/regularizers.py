@@ -44,7 +44,8 @@ class Regularizer(ABC):
 
     A regularizer of your own derives from this class and has `value` and `gradient`; the second
     derivatives are differences of the gradient unless you have better ones. It is called from the
-    native loops, one network at a time, so it can't be used for ensembles.
+    native loops, for one network at a time: `mlpcore.train` and what calls it train the networks of
+    an ensemble one after the other, and `mlpcore.minimize` takes no ensemble with it.
     `mlpcore.check_gradient` checks it.
 
     Examples
@@ -483,16 +484,23 @@ class _Computer:
 
 
 def as_penalty(
-    net: Network, weight_decay: ArrayLike, regularizer: Regularizer | None, ensemble: bool
+    net: Network,
+    weight_decay: ArrayLike,
+    regularizer: Regularizer | None,
+    side_by_side: bool = False,
 ) -> tuple[ArrayLike, object]:
-    """The weight decay and the penalty as the native loops take them."""
+    """The weight decay and the penalty as the native loops take them.
+
+    `side_by_side` is whether they are for the networks of an ensemble at once, on threads that
+    can't call Python.
+    """
     if regularizer is None:
         return weight_decay, None
     check_regularizer(regularizer)
     if _is_separable(regularizer):
         alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
         return weight_decay, (alpha.astype(net.dtype), absolutes)
-    if ensemble:
+    if side_by_side:
         raise ValueError(
             f"regularizer {regularizer!r} came with an ensemble of networks, expected one of "
             f"mlpcore.regularizers"
@@ -527,6 +535,11 @@ def n_free_weights(net: Network, regularizer: Regularizer | None) -> int:
     alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
     strength = sum((lam for lam, _ in absolutes), alpha)
     return int(np.count_nonzero(strength == 0))
+
+
+def is_called(penalty: object) -> bool:
+    """Whether the native loops call Python for this penalty of `as_penalty`."""
+    return isinstance(penalty, _Computer)
 
 
 def check_regularizer(regularizer: object) -> None:

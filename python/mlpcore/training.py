@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -16,8 +17,9 @@ from mlpcore import _core
 from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_checkpoint
 from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
+from mlpcore.one_by_one import train_one_by_one
 from mlpcore.progress import TrainingProgress
-from mlpcore.regularizers import Regularizer, as_penalty
+from mlpcore.regularizers import Regularizer, as_penalty, is_called
 from mlpcore.results import html_table, text_table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import class_labels, split_off
@@ -222,7 +224,8 @@ def train(
         With w of shape (S, W) an ensemble of S networks is trained side by side, on the same data
         or each on its own (S, N, D); network s shuffles with `seed` + s and becomes, bit for bit,
         what it would alone. An ensemble has no callbacks, metric, checkpoint or progress bar: its
-        networks run on threads of their own, while Python can be called from one alone.
+        networks run on threads of their own, while Python can be called from one alone. With a
+        regularizer of your own they are trained one after the other.
     X_val, T_val : array-like, optional
         Validation data. With it the best epoch is that of the lowest validation error, without it
         that of the lowest objective; the weights of the best epoch are what comes back.
@@ -378,7 +381,10 @@ def train(
         raise ValueError("metric came without validation data, expected X_val and T_val")
     if settings["optimizer"] == "adamw":
         settings["decay"], decay = decay, 0.0
-    native_decay, penalty = as_penalty(net, decay, regularizer, ensemble)
+    native_decay, penalty = as_penalty(net, decay, regularizer)
+    native: Callable[..., Any] = _core.train
+    if ensemble and is_called(penalty):
+        native = partial(train_one_by_one, n_outputs=net.n_outputs)
     if epochs > 0 and from_state is None:
         warn_of_symmetry(net, w)
 
@@ -394,7 +400,7 @@ def train(
 
     start = time.perf_counter()
     with TrainingProgress(settings["epochs"], enabled=progress) as display:
-        fitted, reports = _core.train(
+        fitted, reports = native(
             net._core,
             w if from_state is None else np.zeros(net.n_weights, net.dtype),
             X,

@@ -216,7 +216,12 @@ def test_refusals(options, exception, message):
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 9), st.booleans(), st.data())
 def test_split_off(n, fraction, seed, stratified, data):
     labels = data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)) if stratified else None
+    if labels is not None and len(set(labels)) == n:
+        with pytest.raises(ValueError, match="^validation_fraction came with one sample of each"):
+            split_off(n, fraction, seed, labels)
+        return
     kept, off = split_off(n, fraction, seed, labels)
+    assert len(off) > 0
     assert sorted([*kept, *off]) == list(range(n))
     assert len(kept) > 0
     if labels is None:

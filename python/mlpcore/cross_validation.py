@@ -92,7 +92,8 @@ def train_by_cross_validation(
     validation = (X[left_out], T[left_out], sample_weight[left_out])
 
     def validation_error(w: Array) -> float:
-        return float(np.sum(net.error(w, *validation)) / np.sum(validation[-1]))
+        error = float(np.sum(net.error(w, *validation)) / np.sum(validation[-1]))
+        return np.inf if np.isnan(error) else error
 
     own = ("X_val", "T_val", "patience", "min_delta")
     of_path = {name: value for name, value in options.items() if name not in own}
@@ -111,7 +112,7 @@ def train_by_cross_validation(
             weight_decay=weight_decay,
             seed=seed,
             patience=PATIENCE,
-            min_delta=WORTHWHILE * lowest,
+            min_delta=WORTHWHILE * lowest if np.isfinite(lowest) else 0.0,
             **of_path,
         )
         rounds.append(result)

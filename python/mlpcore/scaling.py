@@ -21,6 +21,8 @@ from mlpcore.network import Network
 
 __all__ = ["Standardizer", "rescale_weights", "unscale_jacobian"]
 
+LARGEST = 1e150  # The squares of larger numbers overflow.
+
 
 @dataclass(frozen=True, eq=False)
 class Standardizer:
@@ -71,8 +73,8 @@ class Standardizer:
         if values.ndim != 2 or values.shape[0] == 0:
             raise ValueError(f"A has shape {values.shape}, expected (N, C) with N > 0")
         check_finite("A", values)
-        if np.abs(values).max(initial=0.0) > 1e150:
-            i, j = (int(n) for n in np.argwhere(np.abs(values) > 1e150)[0])
+        if np.abs(values).max(initial=0.0) > LARGEST:
+            i, j = (int(n) for n in np.argwhere(np.abs(values) > LARGEST)[0])
             raise ValueError(
                 f"A[{i}, {j}] is {values[i, j]}, expected at most 1e150 in absolute value"
             )

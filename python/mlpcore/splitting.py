@@ -31,17 +31,24 @@ def split_off(
     Raises
     ------
     ValueError
-        If `fraction` is out of range, or there are fewer than two samples.
+        If `fraction` is out of range, there are fewer than two samples, or no class has two.
     """
     share = real_number("validation_fraction", fraction, positive=True, below=1)
     if n < 2:
-        raise ValueError(f"X has {n} samples, expected at least 2 to split some off")
+        raise ValueError(
+            f"validation_fraction came with {n} samples, expected at least 2 to split some off"
+        )
     size = int(np.clip(round(share * n), 1, n - 1))
     random = np.random.default_rng(seed)
     if labels is None:
         off = random.permutation(n)[:size]
     else:
         off = _stratified(np.asarray(labels), size, random)
+        if len(off) == 0:
+            raise ValueError(
+                "validation_fraction came with one sample of each class, expected a class of at "
+                "least 2 to split some off"
+            )
     off = np.sort(off)
     return np.setdiff1d(np.arange(n), off), off
 

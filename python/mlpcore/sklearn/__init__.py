@@ -7,10 +7,10 @@ by the evidence of the training data, and average several starts.
 
 try:
     import sklearn as _sklearn  # noqa: F401
-except ImportError as error:
+except ImportError:
     raise ImportError(
         'mlpcore.sklearn needs scikit-learn: pip install "mlpcore[sklearn]"'
-    ) from error
+    ) from None
 
 from mlpcore.sklearn.classifier import MLPClassifier
 from mlpcore.sklearn.regressor import MLPRegressor

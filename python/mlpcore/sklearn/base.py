@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -21,8 +21,9 @@ from mlpcore.cross_validation import LEAST_FOLDS, train_by_cross_validation
 from mlpcore.evidence import train_by_evidence
 from mlpcore.network import Network
 from mlpcore.regularizers import Regularizer, check_regularizer
-from mlpcore.scaling import Standardizer
+from mlpcore.scaling import LARGEST, Standardizer
 from mlpcore.schedules import Schedule
+from mlpcore.splitting import class_labels, split_off
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
 Array = NDArray[Any]
@@ -95,7 +96,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     # What the two differ in
 
     @abstractmethod
-    def _learn_targets(self, y: Any, sample_weight: Array | None, classes: Any) -> None:
+    def _learn_targets(self, y: Any, classes: Any) -> None:
         """Take from `y` what turns it into targets of the network, and back."""
 
     @abstractmethod
@@ -105,10 +106,6 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     @abstractmethod
     def _output(self) -> tuple[str, int]:
         """The output units and K."""
-
-    def _strata(self, y: Any) -> Any:
-        """What a validation set is to have in the same shares as the training set."""
-        return None
 
     # Fitting
 
@@ -125,7 +122,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         Parameters
         ----------
         sample_weight : (N,) array-like, optional
-            A whole number has the same effect as that many copies of the row.
+            A whole number has the same effect as that many copies of the row, 0 that of none.
         X_val, T_val : array-like, optional
             Validation data, for early stopping and for ``combine="best"``; with them nothing is
             split off.
@@ -137,10 +134,18 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         Raises
         ------
         ValueError, TypeError
-            If an argument or parameter is unusable; the message names it.
+            If an argument or parameter is unusable, or, with ``warm_start``, one that the network
+            was made by has changed; the message names it.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the training was interrupted, or diverged from every start.
         """
         options = self._train_options()
         continues = flag("warm_start", self.warm_start) and hasattr(self, "weights_")
+        if continues:
+            self._refuse_changes()
         X, y, weight = self._checked(X, y, sample_weight, reset=not continues)
         if (X_val is None) != (T_val is None):
             given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
@@ -150,27 +155,30 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         random = check_random_state(self.random_state)
         seed = int(random.randint(np.iinfo(np.int32).max))
         if not continues:
-            self._learn_targets(y, weight, None)
-        T = self._targets(y)
-        if T_val is not None:
-            T_val = self._targets(T_val, "T_val")
+            self._learn_targets(y, None)
+        X, T, weight = merge_rows(X, self._targets(y), weight)
+        if X_val is not None:
+            T_val = self._targets(_dense(T_val), "T_val")
+            if len(T_val) != len(X_val):
+                raise ValueError(
+                    f"T_val has {len(T_val)} samples, expected {len(X_val)}, as X_val has"
+                )
         elif flag("early_stopping", self.early_stopping):
-            X, X_val, T, T_val, weight, _ = train_test_split(
-                X,
-                T,
-                weight,
-                test_size=real_number(
-                    "validation_fraction", self.validation_fraction, positive=True, below=1
-                ),
-                random_state=seed,
-                stratify=self._strata(y),
-            )
-        X, T, weight = merge_rows(X, T, weight)
+            # Of the merged samples, so that copies of one are not on both sides.
+            if len(X) < 2:
+                raise ValueError(
+                    "early_stopping came with samples that are all equal, expected at least two "
+                    "different ones to split off validation_fraction"
+                )
+            labels = class_labels(self._output()[0], T)
+            kept, off = split_off(len(X), self.validation_fraction, seed, labels)
+            X, T, weight, X_val, T_val = X[kept], T[kept], weight[kept], X[off], T[off]
         if not continues:
             self._begin(X, T, weight, seed)
         data = self._scaled_data(X, T, weight)
         if X_val is not None:
-            data |= {"X_val": self._scaled_inputs(X_val), "T_val": self._scaled_targets(T_val)}
+            data["X_val"] = self._scaled_inputs(X_val, "X_val")
+            data["T_val"] = self._scaled_targets(T_val, "T_val")
         self._train(data, options | {"seed": seed})
         return self
 
@@ -180,7 +188,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         X, y, weight = self._checked(X, y, sample_weight, reset=first)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         if first:
-            self._learn_targets(y, weight, classes)
+            self._learn_targets(y, classes)
+        else:
+            self._refuse_changes()
         X, T, weight = merge_rows(X, self._targets(y), weight)
         if first:
             self._begin(X, T, weight, seed)
@@ -198,28 +208,54 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _checked(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, reset: bool
     ) -> tuple[Array, Any, Array]:
+        """As arrays, of the samples that have a weight."""
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=False, reset=reset
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight is zero everywhere, expected some above 0")
-        return X, y, weight
+        seen = weight > 0
+        return X[seen], _dense(y)[seen], weight[seen]
+
+    def _refuse_changes(self) -> None:
+        """A fit that goes on from another has its network, its starts and its scaling."""
+        net = self.network_
+        D, *hidden, K = net.layers
+        given = self.hidden_layer_sizes
+        is_auto = isinstance(given, str) and given == "auto"
+        sizes = hidden if is_auto else self._hidden_layer_sizes(0, D, K)
+        made: dict[str, tuple[object, object]] = {
+            "hidden_layer_sizes": (hidden, sizes),
+            "activation": (list(net.hidden), self._activations(len(sizes))),
+            "dtype": (net.dtype.name, Network((D, K), dtype=self.dtype).dtype.name),
+            "n_starts": (self._n_starts, int(self.n_starts)),
+            "scale": (self._is_scaled, flag("scale", self.scale)),
+        }
+        if self.combine == "average" and len(self.weights_) < self._n_starts:
+            made["combine"] = ("best", "average")
+        for name, (before, now) in made.items():
+            if now != before:
+                raise ValueError(
+                    f"{name} is {now!r}, expected {before!r} as in the fit that this one goes on "
+                    f"from"
+                )
 
     def _begin(self, X: Array, T: Array, weight: Array, seed: int) -> None:
         """The scaling, the network and its random weights."""
         scaled = flag("scale", self.scale)
-        self.input_scaling_ = _standardizer(X, weight, scaled)
+        self.input_scaling_ = _standardizer("X", X, weight, scaled)
         output, n_outputs = self._output()
-        self.target_scaling_ = _standardizer(T, weight, scaled and output == "linear")
+        self.target_scaling_ = _standardizer("y", T, weight, scaled and output == "linear")
         if output == "softmax":
             self.target_scaling_ = Standardizer(np.zeros(n_outputs), np.ones(n_outputs))
         sizes = self._hidden_layer_sizes(len(X), X.shape[1], n_outputs)
         self.network_ = Network(
-            (X.shape[1], *sizes, n_outputs), self.activation, output, self.dtype
+            (X.shape[1], *sizes, n_outputs), self._activations(len(sizes)), output, self.dtype
         )
         random = np.random.default_rng(seed)
-        self.weights_ = np.stack([self.network_.init(random) for _ in range(int(self.n_starts))])
+        self._is_scaled, self._n_starts = scaled, int(self.n_starts)
+        self.weights_ = np.stack([self.network_.init(random) for _ in range(self._n_starts)])
         self.weight_decay_ = 1.0
         self.loss_curve_: list[float] = []
         self.validation_loss_curve_: list[float] = []
@@ -234,6 +270,21 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         return [
             whole_number(f"hidden_layer_sizes[{i}]", size, least=1) for i, size in enumerate(sizes)
         ]
+
+    def _activations(self, n_hidden: int) -> list[str]:
+        """The activation of each hidden layer."""
+        given: Any = self.activation
+        if isinstance(given, str):
+            return [choice("activation", given, _core.activations)] * n_hidden
+        if not isinstance(given, Iterable):
+            raise TypeError(f"activation is {given!r}, expected a name or a sequence of names")
+        names = [choice(f"activation[{i}]", a, _core.activations) for i, a in enumerate(given)]
+        if len(names) != n_hidden:
+            raise ValueError(
+                f"activation has {len(names)} names, expected one name or one for each of the "
+                f"{n_hidden} hidden layers"
+            )
+        return names
 
     def _train_options(self) -> dict[str, Any]:
         """The parameters that all trainings share, as `mlpcore.train` knows them."""
@@ -280,13 +331,24 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             return 1.0 if alpha == "cross_validation" and not enough else alpha
         return real_number("alpha", alpha)
 
-    def _scaled_inputs(self, X: Array) -> Array:
-        return self.input_scaling_.transform(X).astype(self.network_.dtype)
+    def _scaled_inputs(self, X: Array, name: str = "X") -> Array:
+        return self._cast(name, self.input_scaling_.transform(X))
 
-    def _scaled_targets(self, T: Array) -> Array:
+    def _scaled_targets(self, T: Array, name: str = "y") -> Array:
         if self.network_.output == "softmax":
             return T
-        return self.target_scaling_.transform(T).astype(self.network_.dtype)
+        return self._cast(name, self.target_scaling_.transform(T))
+
+    def _cast(self, name: str, values: Array) -> Array:
+        if self.network_.dtype == np.float64:
+            return values
+        largest, most = np.abs(values).max(initial=0.0), np.finfo(np.float32).max
+        if largest > most:
+            raise ValueError(
+                f"{name} is up to {largest:.3g} in absolute value after scaling, expected at most "
+                f"{most:.3g}, the largest float32"
+            )
+        return values.astype(np.float32)
 
     def _train(self, data: dict[str, Any], options: dict[str, Any]) -> None:
         """Fit the weights to scaled data, with a given weight decay or by evidence."""
@@ -310,7 +372,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             self.weight_decay_ = by_evidence.evidence.weight_decay
         elif alpha == "cross_validation":
             validated = train_by_cross_validation(self.network_, self.weights_, **data, **options)
-            rounds = validated.rounds
+            # Those before it, each without a part of the samples, leave only their errors.
+            rounds = validated.rounds[-1:]
             self.cross_validation_errors_ = validated.errors
             self.weight_decay_ = validated.weight_decay
         else:
@@ -318,8 +381,12 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             options["weight_decay"] = self.weight_decay_
             rounds = [train(self.network_, self.weights_, **data, **options)]
         self._keep(rounds)
-        if any(member.stopped == "interrupted" for member in rounds[-1]):
+        reasons = {member.stopped for member in rounds[-1]}
+        if "interrupted" in reasons:
             warnings.warn("the training was interrupted", ConvergenceWarning, stacklevel=3)
+        elif reasons == {"diverged"}:
+            words = f"the training diverged: {rounds[-1][0].message}"
+            warnings.warn(words, ConvergenceWarning, stacklevel=3)
 
     def _scaled_data(self, X: Array, T: Array, weight: Array) -> dict[str, Any]:
         return {
@@ -385,8 +452,18 @@ def merge_rows(X: Array, T: Array, weight: Array) -> tuple[Array, Array, Array]:
     return X[kept], T[kept], np.add.reduceat(weight[order], starts)
 
 
-def _standardizer(A: Array, weight: Array, scaled: bool) -> Standardizer:
+def _dense(y: Any) -> Any:
+    """Labels in a sparse matrix as an array; anything else as it is."""
+    return y.toarray() if issparse(y) else y
+
+
+def _standardizer(name: str, A: Array, weight: Array, scaled: bool) -> Standardizer:
     if scaled:
+        largest = np.abs(A).max(initial=0.0)
+        if largest > LARGEST:
+            raise ValueError(
+                f"{name} is up to {largest:.3g} in absolute value, expected at most {LARGEST:.3g}"
+            )
         return Standardizer.fit(A if A.ndim == 2 else A[:, np.newaxis], weight)
     columns = A.shape[1] if A.ndim == 2 else 1
     return Standardizer(np.zeros(columns), np.ones(columns))

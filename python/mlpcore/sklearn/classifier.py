@@ -100,16 +100,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _is_binary(self) -> bool:
         return not self._multilabel and len(self.classes_) == 2
 
-    def _learn_targets(self, y: Any, sample_weight: Array | None, classes: Any) -> None:
+    def _learn_targets(self, y: Any, classes: Any) -> None:
         check_classification_targets(y)
         self._multilabel = type_of_target(y) == "multilabel-indicator"
         if self._multilabel:
             self.classes_ = np.arange(np.shape(y)[1])
             return
-        seen = np.asarray(_column(y) if classes is None else classes)
-        if classes is None and sample_weight is not None:
-            seen = seen[sample_weight > 0]
-        self.classes_ = np.unique(seen)
+        self.classes_ = np.unique(np.asarray(_column(y) if classes is None else classes))
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y has only one class, {self.classes_.tolist()[0]!r}, expected at least two"
@@ -128,9 +125,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             (first, *_) = labels[~known].tolist()
             raise ValueError(f"{name} has the class {first!r}, expected one of {self.classes_}")
         return index[:, np.newaxis].astype(np.float64) if self._is_binary() else index
-
-    def _strata(self, y: Any) -> Any:
-        return None if self._multilabel else y
 
     def _output(self) -> tuple[str, int]:
         if self._multilabel:

@@ -37,8 +37,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         The weight decay: ``E(w) + alpha / 2 w.w`` is minimized, E a sum over the samples of half
         the squared errors (scaled). "cross_validation", which is "auto", chooses it by samples
         that each start leaves out, and then fits all starts to all samples
-        (`mlpcore.cross_validation`; 1 with too few samples for that). "evidence" estimates it
-        from the training data alone (`mlpcore.evidence`). With a `regularizer` "auto" is 0.
+        (`mlpcore.cross_validation`); it is 1 with fewer than 8 different samples, or than two for
+        each start. "evidence" estimates it from the training data alone (`mlpcore.evidence`). With
+        a `regularizer` "auto" is 0.
     batch_size : int or "auto"
         Of adam, adamw and sgd; "auto" is min(200, N).
     learning_rate_init, momentum : float
@@ -48,10 +49,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     schedule : mlpcore.schedules.Schedule, optional
         Of the learning rate of adam, adamw and sgd.
     regularizer : mlpcore.regularizers.Regularizer, optional
-        A prior over the weights of the network of scaled data, beside `alpha`.
+        A prior over the weights of the network of scaled data, beside `alpha`. With one written in
+        Python the starts are fitted one after the other.
     max_iter : int or "auto"
-        The most epochs of a start. "auto" is 200 for adam, adamw, sgd and rprop; for the others
-        8 W, but at most 4000 and, beyond 100, at most 4 million divided by N.
+        The most epochs of a start, in one `fit`. "auto" is 200 for adam, adamw, sgd and rprop; for
+        the others 8 W, but at most 4000 and, beyond 100, at most 4 million divided by N. All
+        trainings of an alpha that is to be chosen share them: by cross-validation, the steps of the
+        path (8 at most) and the fit to all samples have a ninth each, at least 1; by evidence, the
+        rounds follow one another until they are used up.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
@@ -61,11 +66,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     verbose : bool
         A line after the fit.
     warm_start : bool
-        `fit` goes on from the weights and the scaling of the fit before.
+        `fit` goes on from the weights and the scaling of the fit before. What they were made by
+        must be as it was: `hidden_layer_sizes`, `activation`, `n_starts`, `scale`, `dtype`.
     early_stopping : bool
         Split off `validation_fraction` of the samples and keep the weights of the epoch with the
         lowest error there. `fit(..., X_val, T_val)` does so with data of your own.
     validation_fraction : float
+        Of the different samples: equal ones go to the same side, and there count once. Classes give
+        equal shares; a class of one sample gives none.
     n_starts : int
         Networks that are fitted side by side.
     combine : {"average", "best"}
@@ -85,15 +93,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     weight_decay_ : float
         The weight decay that was used.
     cross_validation_errors_ : dict of float
-        The mean error (scaled) of a sample left out, by weight decay.
+        The mean error (scaled) of a sample left out, by weight decay, in the order tried. Nothing
+        else is kept of the trainings without these samples.
     evidence_ : mlpcore.evidence.Evidence
         alpha, beta and the effective number of weights, with ``alpha="evidence"``.
     loss_curve_, validation_loss_curve_ : list of float
-        The mean error of a sample (scaled) after each epoch, a mean over the networks.
+        The mean error of a sample (scaled) after each epoch of the fit to all samples, a mean over
+        the networks. `warm_start` and `partial_fit` add to them.
     loss_, best_loss_ : float
         The last and the lowest of `loss_curve_`.
     n_iter_ : int
-        Epochs done.
+        The length of `loss_curve_`, at least 1.
     n_features_in_, feature_names_in_, n_outputs_, n_layers_
 
     Examples
@@ -131,7 +141,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         J = self._mean_jacobian(X)
         return unscale_jacobian(J, self.input_scaling_, self.target_scaling_)
 
-    def _learn_targets(self, y: Any, sample_weight: Array | None, classes: Any) -> None:
+    def _learn_targets(self, y: Any, classes: Any) -> None:
         self._one_dimensional = np.ndim(y) == 1
         self._n_targets = 1 if self._one_dimensional else np.shape(y)[1]
 

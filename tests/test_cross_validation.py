@@ -61,6 +61,13 @@ def test_what_is_left_out_is_not_trained_on(monkeypatch):
     np.testing.assert_array_equal(seen[-1], X)
 
 
+def test_errors_that_overflow():
+    X, T = problem(0.1)
+    result = fit(X, 1e300 * T, epochs=28)
+    assert set(result.errors.values()) == {np.inf}
+    assert {member.stopped for member in result.rounds[-1]} == {"diverged"}
+
+
 def test_too_few_samples():
     with pytest.raises(ValueError, match="X has 3 samples, expected at least 4"):
         fit(*problem(0.1, N=3))

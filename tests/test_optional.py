@@ -125,6 +125,7 @@ def test_estimators_without_scikit_learn(tmp_path):
     done = run_without(["sklearn"], "import mlpcore.sklearn", cwd=tmp_path)
     promised = 'ImportError: mlpcore.sklearn needs scikit-learn: pip install "mlpcore[sklearn]"'
     assert done.stderr.splitlines()[-1] == promised
+    assert done.stderr.count("Traceback") == 1
 
 
 def test_pandas_in_numpy_out():

@@ -18,6 +18,7 @@ pytest.importorskip("sklearn", minversion="1.6")
 
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -174,6 +175,27 @@ def test_validation_data_of_the_user(data):
         model.fit(X, Y, X_val=X)
     with pytest.raises(ValueError, match="T_val has shape"):
         model.fit(X, Y, X_val=X, T_val=Y[:, 0])
+    with pytest.raises(ValueError, match=r"^T_val has 9 samples, expected 120, as X_val has$"):
+        model.fit(X, Y, X_val=X, T_val=Y[:9])
+
+
+def test_a_class_without_weight_is_none():
+    X, y = load_iris(return_X_y=True)
+    model = small(MLPClassifier).fit(X, y, sample_weight=(y > 0))
+    np.testing.assert_array_equal(model.classes_, [1, 2])
+    same = small(MLPClassifier).fit(X[y > 0], y[y > 0])
+    np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
+    model = small(MLPClassifier).partial_fit(X, y, sample_weight=(y > 0).astype(float))
+    np.testing.assert_array_equal(model.classes_, [1, 2])
+
+
+def test_labels_in_a_sparse_matrix():
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    X, Y = make_multilabel_classification(n_samples=60, n_classes=4, random_state=0)
+    sparse = scipy_sparse.csr_matrix(Y)
+    one = small(MLPClassifier).fit(X, Y, X_val=X, T_val=Y)
+    other = small(MLPClassifier).fit(X, sparse, X_val=X, T_val=sparse)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
 def test_validation_data_split_off():
@@ -181,6 +203,30 @@ def test_validation_data_split_off():
     model = small(MLPClassifier, early_stopping=True, solver="adam", learning_rate_init=0.02)
     assert model.fit(X, y).score(X, y) > 0.9
     assert model.validation_loss_curve_
+
+
+@pytest.mark.parametrize("cls", [MLPRegressor, MLPClassifier])
+def test_early_stopping_sees_a_weight_as_that_many_rows(cls):
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).integers(0, 4, len(X))
+    order = np.random.default_rng(1).permutation(weight.sum())
+    a = small(cls, early_stopping=True).fit(X, y, sample_weight=weight)
+    copies = X.repeat(weight, axis=0)[order], y.repeat(weight)[order]
+    b = small(cls, early_stopping=True).fit(*copies)
+    np.testing.assert_array_equal(a.weights_, b.weights_)
+    assert a.validation_loss_curve_
+
+
+def test_early_stopping_with_a_class_of_one_sample():
+    X, y = load_iris(return_X_y=True)
+    y[7] = 9
+    model = small(MLPClassifier, early_stopping=True).fit(X, y)
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2, 9])
+    assert model.validation_loss_curve_
+    with pytest.raises(ValueError, match="validation_fraction came with one sample of each class"):
+        small(MLPClassifier, early_stopping=True).fit(X[:3], [0, 1, 2])
+    with pytest.raises(ValueError, match="early_stopping came with samples that are all equal"):
+        small(MLPRegressor, early_stopping=True).fit(np.ones((5, 2)), np.ones(5))
 
 
 def test_the_best_start_or_the_average(data):
@@ -201,6 +247,49 @@ def test_warm_start_goes_on(data):
     losses = [model.loss_, *(model.fit(X, Y).loss_ for _ in range(3))]
     assert losses == sorted(losses, reverse=True)
     assert model.n_iter_ == 80
+
+
+def test_going_on_with_another_network_is_refused(data):
+    X, Y = data
+    model = small(MLPRegressor, warm_start=True, max_iter=5, alpha=0.1, hidden_layer_sizes=(4, 3))
+    model.fit(X, Y)
+    for name, changed, message in (
+        ("hidden_layer_sizes", 6, r"hidden_layer_sizes is \[6\], expected \[4, 3\]"),
+        ("n_starts", 3, "n_starts is 3, expected 4"),
+        ("activation", "relu", r"activation is \['relu', 'relu'\], expected \['tanh', 'tanh'\]"),
+        ("dtype", "float32", "dtype is 'float32', expected 'float64'"),
+        ("scale", False, "scale is False, expected True"),
+    ):
+        before = model.get_params()[name]
+        model.set_params(**{name: changed})
+        for fit in (model.fit, model.partial_fit):
+            with pytest.raises(ValueError, match=f"^{message} as in the fit"):
+                fit(X, Y)
+        model.set_params(**{name: before})
+    n_epochs = model.n_iter_
+    same = {"hidden_layer_sizes": np.array([4, 3]), "activation": ("tanh", "tanh"), "alpha": 1.0}
+    model.set_params(**same, combine="best").fit(X, Y)
+    assert n_epochs < model.n_iter_ <= 10
+    model.fit(X, Y)
+    with pytest.raises(ValueError, match="combine is 'average', expected 'best'"):
+        model.set_params(combine="average").fit(X, Y)
+    model.set_params(warm_start=False, hidden_layer_sizes=6, activation="relu").fit(X, Y)
+
+
+@pytest.mark.parametrize("alpha", ["auto", "evidence", 0.1])
+@pytest.mark.parametrize("max_iter", [4, 180])
+def test_the_curves_are_those_of_the_fit_to_all_samples(data, alpha, max_iter):
+    X, Y = data
+    model = small(MLPRegressor, alpha=alpha, max_iter=max_iter).fit(X, Y)
+    assert 1 <= model.n_iter_ == len(model.loss_curve_) <= max_iter
+    Z, T = model.input_scaling_.transform(X), model.target_scaling_.transform(Y)
+    errors = [model.network_.error(w, Z, T) / len(X) for w in model.weights_]
+    assert model.loss_ == pytest.approx(np.mean(errors))
+    if alpha == "auto":
+        assert model.n_iter_ <= max(1, max_iter // 9)
+        # Each training goes down from the outcome of the path, with its weight decay.
+        assert max(model.loss_curve_) < 2 * min(model.loss_curve_)
+    assert model.best_loss_ == min(model.loss_curve_)
 
 
 def test_partial_fit_learns(data):
@@ -270,6 +359,9 @@ def test_hostile_numbers(data):
         ({"max_iter": 0}, "max_iter is 0"),
         ({"batch_size": 0, "solver": "adam"}, "batch_size is 0"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction is 1"),
+        ({"activation": "logistic"}, "^activation is 'logistic', expected one of identity, sigm"),
+        ({"activation": ["tanh", "sin"]}, r"^activation\[1\] is 'sin', expected one of"),
+        ({"activation": ["tanh", "relu"]}, "^activation has 2 names, expected one name or one for"),
     ],
 )
 def test_parameters_are_named(data, parameters, message):
@@ -361,6 +453,25 @@ def test_verbose(capsys):
     line = capsys.readouterr().out
     assert line.startswith("[mlpcore] Network((4, 5, 3)")
     assert "4 networks, 60 epochs by lbfgs, weight decay 1, mean error" in line
+
+
+@pytest.mark.parametrize("factor", [1e160, 1e300])
+def test_numbers_too_large_are_named(data, factor):
+    X, Y = data
+    huge = factor * (Y / np.abs(Y).max())
+    with pytest.raises(
+        ValueError, match=r"^X is up to 1e\+\d+ in absolute value, expected at most"
+    ):
+        small(MLPRegressor).fit(huge, X)
+    with pytest.raises(
+        ValueError, match=r"^y is up to 1e\+\d+ in absolute value, expected at most"
+    ):
+        small(MLPRegressor).fit(X, huge)
+    with pytest.raises(ValueError, match=r"^X is up to .* after scaling, .* the largest float32"):
+        small(MLPRegressor, scale=False, dtype="float32").fit(huge, X)
+    for alpha in ("auto", 0.1, "evidence"):
+        with pytest.warns(ConvergenceWarning, match="the training diverged: the error or a weight"):
+            small(MLPRegressor, scale=False, alpha=alpha).fit(X, huge)
 
 
 @pytest.mark.parametrize("scale", [1e12, 1e-12])

@@ -1,5 +1,5 @@
 """Every code block of the README runs and prints what the README says; so do those of the pages
-about the command line and the plots."""
+about the command line, the estimators and the plots."""
 
 import re
 import subprocess
@@ -11,27 +11,33 @@ import pytest
 from mlpcore import plots
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+ESTIMATORS = README.parent / "docs" / "estimators.md"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 # Commands of other kinds have their own tests: the installation is how this suite came here.
 OWN_TESTS = ("pip install", "pytest", "python bench/run.py")
 
 
-def test_python_blocks(capsys, tmp_path, monkeypatch):
+def code_blocks(page):
+    """The language and the text of each block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", [README, ESTIMATORS], ids=lambda page: page.stem)
+def test_python_blocks(capsys, page, tmp_path, monkeypatch):
     """They run one after the other, as a reader would type them; numbers may differ by 20 %,
     because a training takes another path on a machine that rounds differently."""
     for package in ("matplotlib", "sklearn"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)  # for the picture
-    names = {}
+    blocks, names = code_blocks(page), {}
     ran = 0
-    for i, (language, text) in enumerate(BLOCKS):
+    for i, (language, text) in enumerate(blocks):
         if language != "python":
             continue
-        exec(compile(text, f"README block {i}", "exec"), names)
+        exec(compile(text, f"{page.stem} block {i}", "exec"), names)
         printed = capsys.readouterr().out.split("\n")
-        after, expected = BLOCKS[i + 1]
+        after, expected = blocks[i + 1]
         assert after == "text"
         for line, promised in zip(printed, expected.split("\n"), strict=True):
             assert NUMBER.sub("#", line) == NUMBER.sub("#", promised)
@@ -40,7 +46,7 @@ def test_python_blocks(capsys, tmp_path, monkeypatch):
             )
         ran += 1
     assert ran >= 4
-    assert (tmp_path / "predicted.png").exists()
+    assert page is not README or (tmp_path / "predicted.png").exists()
 
 
 def test_the_page_about_plots(tmp_path, monkeypatch):
@@ -57,10 +63,9 @@ def test_the_page_about_plots(tmp_path, monkeypatch):
 
 def shell_blocks(page):
     """The commands of each block; those of a block run in one folder, one after the other."""
-    text = page.read_text(encoding="utf-8")
     return [
         [part.strip() for line in block.splitlines() for part in line.split("&&") if part.strip()]
-        for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+        for language, block in code_blocks(page)
         if language == "sh"
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import pickle
@@ -25,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.schedules import Cosine
-from mlpcore.sklearn import MLPClassifier, MLPRegressor
+from mlpcore.sklearn import MLPClassifier, MLPRegressor, classifier, regressor
 from mlpcore.sklearn.base import merge_rows
 
 pytestmark = pytest.mark.peer
@@ -500,3 +501,10 @@ def test_one_sample_and_fewer_than_a_batch():
     np.testing.assert_allclose(one.predict([[1.0, 2.0], [5.0, 6.0]])[0], 3.0, atol=1e-6)
     model = small(MLPRegressor, solver="adam", batch_size=500).fit(np.eye(5), np.arange(5.0))
     assert np.isfinite(model.predict(np.eye(5))).all()
+
+
+@pytest.mark.parametrize("module", [regressor, classifier])
+def test_examples_in_docstrings(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

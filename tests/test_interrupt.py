@@ -265,7 +265,7 @@ def test_a_large_factorization():
 
 @posix
 def test_an_ensemble_of_minimizations():
-    program = "net, w, X, T = data(200, 3, 10, 1)\nw = np.stack([w, 2 * w, 3 * w, 4 * w])\n"
+    program = "net, w, X, T = data(5000, 3, 10, 1)\nw = np.stack([w, 2 * w, 3 * w, 4 * w])\n"
     call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9, **OFF))"
     answer, seconds = signalled(MINIMIZE + program + call)
     assert set(answer["stopped"]) == {"interrupted"}, answer

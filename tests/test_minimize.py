@@ -276,7 +276,7 @@ def test_to_the_precision_of_the_numbers(method):
 @EVERY
 def test_time(method):
     case = Case((8, 20, 10), n=500)
-    result = fit(case, method=method, iterations=10**9, seconds=0.2, **OFF)
+    result = fit(case, method=method, iterations=10**9, seconds=0.05, **OFF)
     assert result.stopped == "time"
     assert result.seconds < 1.5
     assert result.objective < result.history["objective"][0]

@@ -91,7 +91,8 @@ def curvatures(net: Network, w: Array, X: Array, T: Array, sample_weight: Array)
     if net.n_weights > MOST_WEIGHTS:
         return net64.hessian_diagonal(*some, kind="gauss_newton")
     H = net64.hessian(*some, kind="gauss_newton")
-    return np.maximum(np.linalg.eigvalsh(H), 0.0)
+    eigenvalues: Array = np.maximum(np.linalg.eigvalsh(H), 0.0)
+    return eigenvalues
 
 
 def reestimate(

@@ -202,8 +202,8 @@ def rmse(t: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _report_classes(problem: Problem, split: Split, fit: Fit) -> None:
     parts = _parts(split)
-    shares = np.bincount(problem.t[split.training], minlength=len(problem.labels))
-    shares = shares / shares.sum()
+    counts = np.bincount(problem.t[split.training], minlength=len(problem.labels))
+    shares = counts / counts.sum()
     most = int(shares.argmax())
     by_shares, by_most = {}, {}
     for part, rows in parts.items():

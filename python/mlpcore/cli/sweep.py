@@ -72,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
     if result is None:
         complain("interrupted before the first size was done; nothing was saved")
         return INTERRUPTED
-    net, best = result.best()
+    try:
+        net, best = result.best()
+    except ValueError as error:  # all of them diverged
+        raise UserError(one_line(error)) from error
     if nothing_learned(best):
         complain("interrupted before anything was learned; nothing was saved")
         return INTERRUPTED

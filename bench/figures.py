@@ -108,7 +108,7 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
         flops = 2e-9 * peak[dtype]["all"]
         for where, shade in (("memory", "0.25"), ("cache", "0.6")):
             roof = np.minimum(flops, 1e-9 * rates[f"{where}, all"] * x)
-            ax.plot(x, roof, style, color=shade, lw=1.2, zorder=1)
+            ax.plot(x, roof, style, color=shade, lw=1.2, zorder=2.1)
         ax.annotate(
             f"multiply-adds, {dtype}: {flops:.0f} GFLOP/s", (x[-1], flops), (0, 3),
             textcoords="offset points", ha="right", va="bottom", fontsize=8, color="0.25",

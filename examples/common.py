@@ -17,5 +17,5 @@ def save(figure: Figure, name: str) -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) == 2 else GALLERY
     folder.mkdir(parents=True, exist_ok=True)
     # Without matplotlib's version in the file the same picture is the same file.
-    figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+    figure.savefig(folder / f"{name}.png", dpi=180, metadata={"Software": None})
     print(f"saved {folder / f'{name}.png'}")

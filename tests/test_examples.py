@@ -55,7 +55,7 @@ def test_it_draws_its_picture(ran, name):
     printed, picture = ran(name)
     assert picture.name == f"{name}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert 10_000 < picture.stat().st_size < 200_000
+    assert 10_000 < picture.stat().st_size < 150_000
     assert printed.endswith(f"saved {picture}\n")
 
 
@@ -65,7 +65,7 @@ def test_the_gallery_shows_every_picture():
     assert sorted(re.findall(r"`examples/(\w+)\.py`", text)) == EXAMPLES
     kept = sorted((ROOT / "docs" / "gallery").iterdir())
     assert [p.stem for p in kept] == EXAMPLES
-    assert all(p.stat().st_size < 200_000 for p in kept)
+    assert all(p.stat().st_size < 150_000 for p in kept)
 
 
 def test_one_folder_at_most(tmp_path):

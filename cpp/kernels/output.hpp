@@ -53,8 +53,8 @@ template <class T> inline void output_units(Output output, index k, T* z, index 
     }
 }
 
-// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. A sample
-// without weight counts for nothing, even where it is not finite.
+// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. Padding,
+// which has no weight, adds nothing where the sample that it repeats is not finite.
 template <class T>
 inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
     double error = 0;

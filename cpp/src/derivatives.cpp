@@ -6,6 +6,7 @@
 #include "counted.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
+#include "useful_threads.hpp"
 
 namespace mlpcore {
 
@@ -96,12 +97,6 @@ constexpr index smallest_chunk = 64;
 // Where chunks have sums of their own, clearing a sum and adding it to the others costs about what
 // ten samples cost; so a chunk has many samples if there are many.
 constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 4;
-// Below this cost a thread takes longer to wake than it saves: 3 us on two cores with AVX-512,
-// where a gradient of 1-10-1 with 384 samples took 3.9 us on one thread and 5.0 on two.
-template <class T> double cost_per_thread() {
-    return 20e3 * static_cast<double>(kernels<T>().lanes);
-}
-
 constexpr bool sums_over_samples(Quantity quantity) {
     switch (quantity) {
     case Quantity::gradient:
@@ -141,9 +136,7 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     chunk = (n + chunks - 1) / chunks;
     chunk = std::max((chunk + k.lanes - 1) / k.lanes, index{1}) * k.lanes;
     const index count = (n + chunk - 1) / chunk;
-    const double worthwhile = std::max(total / cost_per_thread<T>(), 1.0);
-    const double threads = std::min({worthwhile, static_cast<double>(max_threads()),
-                                     static_cast<double>(std::max<index>(count, 1))});
+    const index threads = std::min<index>(useful_threads<T>(total), std::max<index>(count, 1));
     return {.tile = tile, .chunk = chunk, .chunks = count, .threads = static_cast<int>(threads)};
 }
 
@@ -390,9 +383,7 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     }
     Plan plan = make_plan<T>(net, quantity, data.n);
     plan.chunk = std::max<index>(data.n, 1);
-    const double useful = group_cost * static_cast<double>(groups) / cost_per_thread<T>();
-    const int threads =
-        static_cast<int>(std::clamp(useful, 1.0, static_cast<double>(std::max(max_threads(), 1))));
+    const int threads = useful_threads<T>(group_cost * static_cast<double>(groups));
     parallel_for(groups, threads, interrupt, [&](index group) {
         each_group(group, [&](index count, const T* stacked, T* sum) {
             std::fill_n(sum, count * net.n_weights, T(0));

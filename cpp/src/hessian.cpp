@@ -6,6 +6,7 @@
 #include "mlpcore/derivatives.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
+#include "useful_threads.hpp"
 
 namespace mlpcore {
 
@@ -78,12 +79,6 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
     return pieces;
 }
 
-int useful_threads(double cost) {
-    constexpr double cost_per_thread = 50e3;
-    return static_cast<int>(
-        std::clamp(cost / cost_per_thread, 1.0, static_cast<double>(max_threads())));
-}
-
 // Adds the upper triangles of the blocks (l, m), of all or of those with l = m; block(l, m) says
 // where one begins and how far its rows are apart.
 template <class T> struct Place {
@@ -99,7 +94,7 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, Hessian
     const Tiling tiling = make_tiling<T>(net, data.n);
     const index state_size = k.scratch_size(net, Quantity::hessian, tiling.size);
     const index all_tiles = (data.n + tiling.size - 1) / tiling.size;
-    const int threads = useful_threads(cost(net, Quantity::hessian, data.n));
+    const int threads = useful_threads<T>(cost(net, Quantity::hessian, data.n));
     Workspace memory;
     T* const base = memory.take<T>(std::min(tiling.together, all_tiles) * state_size);
 
@@ -180,7 +175,7 @@ template <class T>
 void hessian(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind, T* hessian,
              Interrupt* interrupt) {
     const index size = net.n_weights;
-    const int threads = useful_threads(static_cast<double>(size) * static_cast<double>(size));
+    const int threads = useful_threads<T>(static_cast<double>(size) * static_cast<double>(size));
     clear(size * size, hessian, threads, interrupt);
     add_blocks(net, w, data, kind, false, interrupt, [&](index l, index m) {
         return Place<T>{hessian + net.layers[l].weights * size + net.layers[m].weights, size};
@@ -193,13 +188,14 @@ void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, He
                     T* const* blocks, Interrupt* interrupt) {
     for (index l = 0; l < net.depth; ++l) {
         const index size = size_of(net.layers[l]);
-        clear(size * size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
+        clear(size * size, blocks[l], useful_threads<T>(static_cast<double>(size * size)),
+              interrupt);
     }
     add_blocks(net, w, data, kind, true, interrupt,
                [&](index l, index) { return Place<T>{blocks[l], size_of(net.layers[l])}; });
     for (index l = 0; l < net.depth; ++l) {
         const index size = size_of(net.layers[l]);
-        mirror(size, blocks[l], useful_threads(static_cast<double>(size * size)), interrupt);
+        mirror(size, blocks[l], useful_threads<T>(static_cast<double>(size * size)), interrupt);
     }
 }
 

@@ -49,6 +49,14 @@ def log_tail(z: mp.mpf) -> mp.mpf:
     return (2 * mp.atanh(s) / s - 2) / z
 
 
+def tanh_tail(z: mp.mpf) -> mp.mpf:
+    """(tanh(r) / r - 1) / r^2 with z = r^2."""
+    if z < mp.mpf(10) ** -12:
+        return -mp.mpf(1) / 3 + 2 * z / 15
+    r = mp.sqrt(z)
+    return (mp.tanh(r) / r - 1) / z
+
+
 def normal_tail(q: mp.mpf) -> mp.mpf:
     """(1 + x) Phi(-x) / exp(-x^2/2) with q = (x - 4) / (x + 4)."""
     x = 4 * (1 + q) / (1 - q)
@@ -56,6 +64,7 @@ def normal_tail(q: mp.mpf) -> mp.mpf:
 
 
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0001")
+TANH_R = mp.mpf("0.2556")
 LOG_S = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
 
 TABLES = {
@@ -68,6 +77,14 @@ TABLES = {
         7,
         3,
         "(2 atanh(s)/s - 2) / s^2 in s^2",
+    ),
+    "tanh_tail": (
+        tanh_tail,
+        mp.mpf(0),
+        TANH_R**2,
+        6,
+        2,
+        "(tanh(r)/r - 1) / r^2 in r^2, |r| <= 0.2556",
     ),
     "normal_tail": (
         normal_tail,

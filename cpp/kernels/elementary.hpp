@@ -18,13 +18,15 @@ template <> struct Constants<double> {
     static constexpr double ln2_lo = 0x1.cf79abc9e3b39p-40;
     static constexpr double round_magic = 0x1.8p52 + 1023;   // and the exponent's bias
     static constexpr double exp_low = -0x1.6232bdd7abcd2p+9; // ln of the smallest normal
-    static constexpr double tanh_high = 20.0;                // tanh rounds to 1 from 19.07
+    static constexpr double half_ln2 = 0x1.62e42fefa39efp-2;
+    static constexpr double tanh_high = 20.0; // tanh rounds to 1 from 19.07
     static constexpr double inv_sqrt_2pi = 0x1.9884533d43651p-2;
     static constexpr int mantissa_bits = 52;
     static constexpr std::int64_t sqrt_half_bits = 0x3fe6a09e667f3bcd;
     static constexpr std::int64_t upper_half_mask = ~std::int64_t{0x7ffffff};
     static constexpr auto& exp_tail = coefficients::exp_tail_double;
     static constexpr auto& log_tail = coefficients::log_tail_double;
+    static constexpr auto& tanh_tail = coefficients::tanh_tail_double;
     static constexpr auto& normal_tail = coefficients::normal_tail_double;
 };
 
@@ -34,6 +36,7 @@ template <> struct Constants<float> {
     static constexpr float ln2_lo = 0x1.7f7d1cp-20F;
     static constexpr float round_magic = 0x1.8p23F + 127;
     static constexpr float exp_low = -0x1.5d589ep+6F;
+    static constexpr float half_ln2 = 0x1.62e430p-2F;
     static constexpr float tanh_high = 10.0F; // tanh rounds to 1 from 9.02
     static constexpr float inv_sqrt_2pi = 0x1.988454p-2F;
     static constexpr int mantissa_bits = 23;
@@ -41,6 +44,7 @@ template <> struct Constants<float> {
     static constexpr std::int32_t upper_half_mask = ~std::int32_t{0xfff};
     static constexpr auto& exp_tail = coefficients::exp_tail_float;
     static constexpr auto& log_tail = coefficients::log_tail_float;
+    static constexpr auto& tanh_tail = coefficients::tanh_tail_float;
     static constexpr auto& normal_tail = coefficients::normal_tail_float;
 };
 
@@ -167,16 +171,25 @@ template <class T> struct Denominator {
     }
 };
 
-// With e = exp(2 |x|) - 1: q = e / (e + 2), in which three roundings meet; up to 0.55 they count
-// for less in e/2 - e/2 q.
+// With |x| = n ln(2)/2 + r and t = tanh(r), by the addition theorem,
+//
+//   tanh |x| = (A + t B) / (B + t A),   A = 2^n - 1,   B = 2^n + 1,
+//
+// both exact in every n that matters. For n = 0 that is t itself, to half an ulp; so n = 0 goes up
+// to |x| = 0.255, where tanh is 1/4, the lower end of a binade and the worst place for roundings.
+// The denominator is the numerator plus 2 (1 - t): the nearer to 1, the less the numerator's
+// rounding counts.
 template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
     using C = Constants<T>;
-    const Vec<T> size = absolute<T>(x);
-    const ReducedExp<T> r = reduced_exp<T>(minimum<T>(size + size, broadcast(T(2) * C::tanh_high)));
-    const Vec<T> e = r.two_to_n * r.expm1_r + (r.two_to_n - T(1));
-    const Vec<T> q = e / (e + T(2));
-    const Vec<T> half = T(0.5) * e;
-    return with_sign<T>(select<T>(size > broadcast(T(0.55)), q, half - half * q), x);
+    const Vec<T> size = minimum<T>(absolute<T>(x), broadcast(C::tanh_high));
+    const Vec<T> shifted = (size * (T(2) * C::log2e) - T(0.237)) + C::round_magic;
+    const Vec<T> r = size - (shifted - C::round_magic) * C::half_ln2;
+    const Vec<T> square = r * r;
+    const Vec<T> t = r + r * square * polynomial<T>(square, C::tanh_tail);
+    const Vec<T> two_to_n = (Vec<T>)((IntVec<T>)shifted << C::mantissa_bits);
+    const Vec<T> numerator = t * (two_to_n + T(1)) + (two_to_n - T(1));
+    const Vec<T> denominator = numerator + (T(2) - T(2) * t);
+    return with_sign<T>(numerator / denominator, x);
 }
 
 // 1 / (1 + exp(-x)), and the slope of that.

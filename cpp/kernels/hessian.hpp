@@ -166,8 +166,9 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
     const Layer& top = net.layers[net.depth - 1];
     T* const delta = state.delta_of(top);
 
+    const bool exact = kind == HessianKind::exact;
     tile.load_inputs(batch);
-    forward_pass(net, w, Slopes<T>{.d1 = state.d1, .d2 = state.bend}, tile);
+    forward_pass(net, w, Slopes<T>{.d1 = state.d1, .d2 = exact ? state.bend : nullptr}, tile);
     tile.load_weights(batch, state.weight);
     for (index s = 0; s < stride; ++s) {
         state.ones[s] = 1;
@@ -181,7 +182,7 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
     error_and_delta(net.output, k, tile.outputs(), delta, state.weight, stride);
     const T* const y = tile.outputs();
 
-    for (const Layer* l = &top; l > net.layers; --l) {
+    for (const Layer* l = &top; l > net.layers && kind != HessianKind::gauss_newton; --l) {
         const Layer& below = l[-1];
         T* const d = state.delta_of(below);
         T* const bend = state.bend_of(below);
@@ -190,7 +191,9 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
                 state.delta_of(*l), stride, Store<T>{d, stride});
         for (index i = 0; i < below.n_out * stride; i += lanes<T>) {
             const Vec<T> back = load(d + i);
-            store(bend + i, load(bend + i) * back);
+            if (exact) {
+                store(bend + i, load(bend + i) * back);
+            }
             store(d + i, load(d1 + i) * back);
         }
     }

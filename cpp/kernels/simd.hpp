@@ -111,6 +111,15 @@ template <class T> MLPCORE_INLINE Vec<T> with_sign(Vec<T> magnitude, Vec<T> sign
     return (Vec<T>)((IntVec<T>)magnitude | ((IntVec<T>)sign_of & (IntVec<T>{} + sign)));
 }
 
+// The lanes from `first` on; those before become 0.
+template <class T> MLPCORE_INLINE Vec<T> lanes_from(index first, Vec<T> v) {
+    IntVec<T> lane;
+    for (int i = 0; i < lanes<T>; ++i) {
+        lane[i] = static_cast<typename Simd<T>::Int>(i);
+    }
+    return select<T>(lane < static_cast<typename Simd<T>::Int>(first), Vec<T>{}, v);
+}
+
 // Written over an array because compilers have no square root of a vector, but vectorize this.
 template <class T> MLPCORE_INLINE Vec<T> square_root(Vec<T> a) {
     T number[lanes<T>];

@@ -147,6 +147,7 @@ template <class T> constexpr Kernels<T> table() {
             .adam_step = adam_step<T>,
             .cholesky_panel = cholesky_panel<T>,
             .cholesky_update = cholesky_update<T>,
+            .cholesky_solve = cholesky_solve<T>,
             .elementary = elementary<T>,
             .ruler_width = ruler_width<T>,
             .ruler = ruler<T>};

@@ -16,7 +16,8 @@ constexpr double worth_a_thread = 1e5;            // multiply-adds
 template <class T>
 Cholesky<T>::Cholesky(index n)
     : n_(n), stride_((n + kernels<T>().lanes - 1) / kernels<T>().lanes * kernels<T>().lanes),
-      u_(static_cast<std::size_t>(n_ * stride_)) {}
+      u_(static_cast<std::size_t>(stride_ * stride_)), inverse_(static_cast<std::size_t>(stride_)),
+      b_(inverse_) {}
 
 template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrupt* interrupt) {
     const Kernels<T>& k = kernels<T>();
@@ -30,7 +31,7 @@ template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrup
             throw Interrupted();
         }
         const index end = std::min(first + panel, n_);
-        if (k.cholesky_panel(n_, first, end, u_.data(), stride_) < end) {
+        if (k.cholesky_panel(first, end, u_.data(), stride_, inverse_.data()) < end) {
             return false;
         }
         const index rest = n_ - end, pieces = (rest + rows_of_a_piece - 1) / rows_of_a_piece;
@@ -44,16 +45,10 @@ template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrup
     return true;
 }
 
-template <class T> void Cholesky<T>::solve(T* b) const {
-    const Kernels<T>& k = kernels<T>();
-    for (index i = 0; i < n_; ++i) { // U^T y = b
-        b[i] /= row(i)[i];
-        k.axpy(n_ - i - 1, -b[i], row(i) + i + 1, b + i + 1);
-    }
-    for (index i = n_; i-- > 0;) { // U x = y
-        const double known = k.dot(n_ - i - 1, row(i) + i + 1, b + i + 1);
-        b[i] = static_cast<T>((static_cast<double>(b[i]) - known) / static_cast<double>(row(i)[i]));
-    }
+template <class T> void Cholesky<T>::solve(T* b) {
+    std::copy_n(b, n_, b_.begin());
+    kernels<T>().cholesky_solve(u_.data(), stride_, inverse_.data(), b_.data());
+    std::copy_n(b_.begin(), n_, b);
 }
 
 template class Cholesky<double>;

@@ -17,13 +17,13 @@ template <class T> class Cholesky {
     bool factor(const T* a, const T* shift, Interrupt* interrupt);
 
     // b becomes A^-1 b.
-    void solve(T* b) const;
+    void solve(T* b);
 
   private:
-    const T* row(index i) const { return u_.data() + i * stride_; }
-
     index n_, stride_;
-    std::vector<T> u_; // (n, stride), of which the upper triangle is U
+    std::vector<T> u_;       // (stride, stride), of which the upper triangle is U
+    std::vector<T> inverse_; // of the diagonal
+    std::vector<T> b_;
 };
 
 } // namespace mlpcore

@@ -29,7 +29,7 @@ template <class T> class GeodesicAcceleration {
 
     // `bend` for `step` from `w`.
     void compute(Objective<T>& objective, const std::vector<T>& w, const std::vector<T>& step,
-                 const Cholesky<T>& factor, std::vector<T>& bend) {
+                 Cholesky<T>& factor, std::vector<T>& bend) {
         constexpr double h = 0.1; // of the step; what the authors advise
         outputs(objective, w, step, 0, true, z_);
         outputs(objective, w, step, h, true, ahead_);

@@ -1,5 +1,6 @@
 // The Hessian: tiles of samples are prepared side by side, then the pieces of the result.
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "counted.hpp"
@@ -13,6 +14,7 @@ namespace mlpcore {
 namespace {
 
 // How the samples are cut; depends on the network and their number alone.
+constexpr index most_tiles = 16;
 struct Tiling {
     index size;     // samples of a tile
     index together; // tiles whose state is held at once
@@ -22,7 +24,6 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
     // The longer a tile, the less often sums over its lanes; its rows should fit the caches.
     constexpr index longest = 384;
     constexpr double most_bytes = 96e6;
-    constexpr index most_tiles = 16;
     const Kernels<T>& k = kernels<T>();
     const double bytes = static_cast<double>(sizeof(T)) *
                          static_cast<double>(k.scratch_size(net, Quantity::hessian, k.lanes));
@@ -36,9 +37,9 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
 }
 
 // Pieces of one of the sums of a pair of layers; no two of them add to the same number.
-std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l, index m,
-                              bool slopes) {
-    std::vector<HessianPiece> pieces;
+void cut(const NetworkView& net, HessianKind kind, index l, index m, bool slopes,
+         std::vector<HessianPiece>& pieces) {
+    pieces.clear();
     constexpr index most_rows = 96;
     const Layer& lower = net.layers[l];
     const Layer& upper = net.layers[m];
@@ -76,7 +77,6 @@ std::vector<HessianPiece> cut(const NetworkView& net, HessianKind kind, index l,
         }
         i = end;
     }
-    return pieces;
 }
 
 // Adds the upper triangles of the blocks (l, m), of all or of those with l = m; block(l, m) says
@@ -95,16 +95,20 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, Hessian
     const index state_size = k.scratch_size(net, Quantity::hessian, tiling.size);
     const index all_tiles = (data.n + tiling.size - 1) / tiling.size;
     const int threads = useful_threads<T>(cost(net, Quantity::hessian, data.n));
+    const index state_numbers = std::min(tiling.together, all_tiles) * state_size;
+    constexpr index kept = 1 << 18; // numbers; so that small networks don't wait for memory
     Workspace memory;
-    T* const base = memory.take<T>(std::min(tiling.together, all_tiles) * state_size);
+    T* const base = (state_numbers > kept ? memory : Workspace::of_sums()).take<T>(state_numbers);
+    std::array<index, most_tiles> n{};
+    std::array<T*, most_tiles> states{};
+    std::vector<HessianPiece> pieces;
 
     for (index first = 0; first < all_tiles; first += tiling.together) {
         const index tiles = std::min(tiling.together, all_tiles - first);
-        std::vector<index> n;
-        std::vector<T*> states;
         for (index t = 0; t < tiles; ++t) {
-            n.push_back(std::min(tiling.size, data.n - (first + t) * tiling.size));
-            states.push_back(base + t * state_size);
+            const auto i = static_cast<std::size_t>(t);
+            n[i] = std::min(tiling.size, data.n - (first + t) * tiling.size);
+            states[i] = base + t * state_size;
         }
         const auto for_each_tile = [&](const auto& body) {
             parallel_for(tiles, threads, interrupt, [&](index t) {
@@ -130,7 +134,7 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, Hessian
                     if (slopes && (kind != HessianKind::exact || l == m)) {
                         continue;
                     }
-                    const auto pieces = cut(net, kind, l, m, slopes);
+                    cut(net, kind, l, m, slopes, pieces);
                     const Place<T> to = block(l, m);
                     const auto count = static_cast<index>(pieces.size());
                     parallel_for(count, threads, interrupt, [&](index i) {

@@ -123,9 +123,10 @@ template <class T> struct Kernels {
     void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
                       T* w);
 
-    // The steps of a Cholesky factorization (cholesky.hpp).
-    index (*cholesky_panel)(index n, index first, index end, T* a, index stride);
+    // The steps of a Cholesky factorization, and what follows (cholesky.hpp).
+    index (*cholesky_panel)(index first, index end, T* a, index stride, T* inverse);
     void (*cholesky_update)(index first, index end, index i, index i_end, T* a, index stride);
+    void (*cholesky_solve)(const T* u, index stride, const T* inverse, T* b);
 
     // An elementary function of kernels/elementary.hpp by its place in elementary_names.
     void (*elementary)(int function, index n, const T* x, T* y);

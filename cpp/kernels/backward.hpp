@@ -68,10 +68,10 @@ inline double error_pass(const NetworkView& net, const T* w, const Batch<T>& bat
     return error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
 }
 
-// Adds the gradient of the tile's error to `gradient`, returns that error.
+// Puts the gradient of the tile's error into `gradient`, returns that error.
 template <class T>
-inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* gradient,
-                            T* scratch) {
+inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
+                            Sum<T> gradient, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
     const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
     T* const t = tile.take(net.n_outputs);
@@ -86,9 +86,9 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
         error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
     walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs},
               OverSlopes<T>{slopes.d1, tile.stride}, [&](const Layer& l, const T* d, SeedRange) {
-                  outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient + l.weights,
-                        turned);
-                  sum_rows(l.n_out, tile.stride, d, tile.stride, gradient + l.biases);
+                  outer(tile, l.n_out, l.n_in, d, tile.activations_below(l),
+                        gradient.from(l.weights), turned);
+                  sum_rows(l.n_out, tile.stride, d, tile.stride, gradient.from(l.biases));
               });
     return error;
 }

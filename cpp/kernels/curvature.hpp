@@ -106,10 +106,10 @@ MLPCORE_INLINE Vec<T> centred_product(index i, index j, index n_upper, const T* 
 }
 } // namespace detail
 
-// Adds the diagonal of the tile's Hessian to `diagonal`.
+// Puts the diagonal of the tile's Hessian into `diagonal`.
 template <class T>
 inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
-                                  Curvature kind, T* diagonal, T* scratch) {
+                                  Curvature kind, Sum<T> diagonal, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
     const index stride = tile.stride, k = net.n_outputs;
     const bool exact = kind != Curvature::gauss_newton;
@@ -153,8 +153,8 @@ inline void hessian_diagonal_pass(const NetworkView& net, const T* w, const Batc
         for (index i = 0; i < l->n_in * stride; i += lanes<T>) {
             store(squares + i, load(a + i) * load(a + i));
         }
-        outer(tile, l->n_out, l->n_in, b, squares, diagonal + l->weights, turned);
-        sum_rows(l->n_out, stride, b, stride, diagonal + l->biases);
+        outer(tile, l->n_out, l->n_in, b, squares, diagonal.from(l->weights), turned);
+        sum_rows(l->n_out, stride, b, stride, diagonal.from(l->biases));
         if (l == net.layers) {
             return;
         }

@@ -95,9 +95,9 @@ inline void vjp_pass(const NetworkView& net, const T* w, const Batch<T>& batch, 
     tile.write_rows(result, net.n_inputs, product_rows, net.n_inputs);
 }
 
-// Adds sum_n (dy_n/dw)^T dY_n to `sum`.
+// Puts sum_n (dy_n/dw)^T dY_n into `sum`.
 template <class T>
-inline void weight_vjp_pass(const NetworkView& net, const T* w, const Batch<T>& batch, T* sum,
+inline void weight_vjp_pass(const NetworkView& net, const T* w, const Batch<T>& batch, Sum<T> sum,
                             T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
     T* const weight = tile.take(1);
@@ -112,8 +112,8 @@ inline void weight_vjp_pass(const NetworkView& net, const T* w, const Batch<T>& 
             }
         }
         outer(tile, l.n_out, l.n_in, static_cast<const T*>(dz), tile.activations_below(l),
-              sum + l.weights, turned);
-        sum_rows(l.n_out, tile.stride, static_cast<const T*>(dz), tile.stride, sum + l.biases);
+              sum.from(l.weights), turned);
+        sum_rows(l.n_out, tile.stride, static_cast<const T*>(dz), tile.stride, sum.from(l.biases));
     });
 }
 

@@ -1,9 +1,10 @@
-// Products that sum over the samples of a tile, g += p q^T: the weight gradient, and the diagonal
-// of the Hessian. Two ways, chosen by the shape:
+// Products that sum over the samples of a tile, p q^T: the weight gradient, and the diagonal of
+// the Hessian. Two ways, chosen by the shape:
 //
 //   wide    q is turned to samples x rows first, then it is a product along whose rows the lanes
 //           run; turning costs what about twelve rows of p cost
-//   narrow  both are read along the samples, and the lanes are summed at the end of each block
+//   narrow  both are read along the samples, and the lanes are summed at the end of each block;
+//           also for the last rows of q, where they don't fill a vector
 #pragma once
 
 #include "product.hpp"
@@ -16,14 +17,29 @@ inline constexpr int outer_rows = 3;
 // To sum the lanes of short vectors is cheaper than to turn.
 template <class T> inline constexpr bool turns = lanes<T> > 4;
 
-// Rows of a tile that outer() takes to turn up to `rows`.
+// How many of `rows` rows fill whole vectors once they are turned; the rest stay narrow.
 template <class T> constexpr index outer_rows_turned(index rows) {
-    return turns<T> ? padded(rows, lanes<T>) : 0;
+    return turns<T> ? rows / lanes<T> * lanes<T> : 0;
 }
 
 namespace detail {
+template <class T> MLPCORE_INLINE void put(Sum<T> g, index i, Vec<T> part) {
+    T* const to = g.numbers + i;
+    if (g.begun) {
+        part += load(to);
+    }
+    store(to, part);
+}
+template <class T> MLPCORE_INLINE void put(Sum<T> g, index i, T part) {
+    T* const to = g.numbers + i;
+    if (g.begun) {
+        part += *to;
+    }
+    *to = part;
+}
+
 template <int R, int C, class T>
-MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, T* g,
+MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, Sum<T> g,
                                 index p_step, index q_step) {
     Vec<T> sum[R][C] = {};
     for (index column = 0; column < columns; column += lanes<T>) {
@@ -44,26 +60,25 @@ MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index str
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
         const Vec<T> total = sum_lanes<T, C>(sum[r]);
-        T* to = g + r * p_step;
         if constexpr (C == lanes<T>) {
             if (q_step == 1) {
-                store(to, load(to) + total);
+                put(g, r * p_step, total);
                 continue;
             }
         }
 #pragma GCC unroll 16
         for (int c = 0; c < C; ++c) {
-            to[c * q_step] += total[c];
+            put<T>(g, r * p_step + c * q_step, total[c]);
         }
     }
 }
 
 template <int R, int C, class T>
 MLPCORE_INLINE void outer_columns(index from, index q_rows, index columns, const T* p, const T* q,
-                                  index stride, T* g, index p_step, index q_step) {
+                                  index stride, Sum<T> g, index p_step, index q_step) {
     index j = from;
     for (; j + C <= q_rows; j += C) {
-        outer_block<R, C>(columns, p, q + j * stride, stride, g + j * q_step, p_step, q_step);
+        outer_block<R, C>(columns, p, q + j * stride, stride, g.from(j * q_step), p_step, q_step);
     }
     if constexpr (C > 1) {
         outer_columns<R, C / 2>(j, q_rows, columns, p, q, stride, g, p_step, q_step);
@@ -71,79 +86,69 @@ MLPCORE_INLINE void outer_columns(index from, index q_rows, index columns, const
 }
 } // namespace detail
 
-// g[i * p_step + j * q_step] += sum over the columns of p(i, column) q(j, column): a product that
-// sums over the samples. Fast where q has at least as many rows as there are lanes.
+// Into g[i * p_step + j * q_step], the sum over the columns of p(i, column) q(j, column): a product
+// that sums over the samples. Fast where q has at least as many rows as there are lanes.
 template <class T>
 inline void narrow_outer(index p_rows, index q_rows, index columns, const T* p, const T* q,
-                         index stride, T* g, index p_step, index q_step) {
+                         index stride, Sum<T> g, index p_step, index q_step) {
     constexpr int C = power_of_two_up_to(accumulators / outer_rows) < lanes<T>
                           ? power_of_two_up_to(accumulators / outer_rows)
                           : static_cast<int>(lanes<T>);
     index i = 0;
     for (; i + outer_rows <= p_rows; i += outer_rows) {
         detail::outer_columns<outer_rows, C>(0, q_rows, columns, p + i * stride, q, stride,
-                                             g + i * p_step, p_step, q_step);
+                                             g.from(i * p_step), p_step, q_step);
     }
     for (; i < p_rows; ++i) {
-        detail::outer_columns<1, C>(0, q_rows, columns, p + i * stride, q, stride, g + i * p_step,
-                                    p_step, q_step);
+        detail::outer_columns<1, C>(0, q_rows, columns, p + i * stride, q, stride,
+                                    g.from(i * p_step), p_step, q_step);
     }
 }
 
-// The narrow way, whichever of the two has more rows along the lanes of the result.
+// The narrow way, whichever of the two has more rows along the lanes of the result. Rows of g begin
+// `step` apart.
 template <class T>
 inline void narrow_outer(index p_rows, index q_rows, index columns, const T* p, const T* q,
-                         index stride, T* g) {
+                         index stride, Sum<T> g, index step) {
     if (q_rows >= lanes<T> || q_rows >= p_rows) {
-        narrow_outer(p_rows, q_rows, columns, p, q, stride, g, q_rows, index{1});
+        narrow_outer(p_rows, q_rows, columns, p, q, stride, g, step, index{1});
     } else {
-        narrow_outer(q_rows, p_rows, columns, q, p, stride, g, index{1}, q_rows);
+        narrow_outer(q_rows, p_rows, columns, q, p, stride, g, index{1}, step);
     }
 }
 
 namespace detail {
-// Adds to rows of `width` numbers that need not be a whole number of vectors.
-template <class T> struct AddTo {
-    T* g;
-    index width;
+template <class T> struct PutInto {
+    Sum<T> g;
+    index stride;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
-    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        T* const to = g + i * width + column;
-        if (column + lanes<T> <= width) {
-            store(to, load(to) + sum);
-        } else {
-            for (index lane = 0; lane < width - column; ++lane) {
-                to[lane] += sum[lane];
-            }
-        }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> part) const {
+        put(g, i * stride + column, part);
     }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 } // namespace detail
 
-// g (p_rows, q_rows) += p q^T over the samples of the tile.
+// Into g (p_rows, q_rows), p q^T over the samples of the tile.
 template <class T>
-inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, const T* q, T* g,
+inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, const T* q, Sum<T> g,
                   T* turned) {
     constexpr index worth_turning = 12;
-    if (!turns<T> || p_rows < worth_turning || 2 * q_rows < lanes<T>) {
-        narrow_outer(p_rows, q_rows, tile.stride, p, q, tile.stride, g);
-        return;
+    const index wide = p_rows >= worth_turning ? outer_rows_turned<T>(q_rows) : 0;
+    if (wide > 0) {
+        tile.write_rows(q, wide, turned, wide);
+        product(p_rows, tile.n, wide, Plain<T>{p, tile.stride}, turned, wide,
+                detail::PutInto<T>{g, q_rows});
     }
-    const index width = padded(q_rows, lanes<T>);
-    tile.write_rows(q, q_rows, turned, width);
-    for (index s = 0; q_rows < width && s < tile.n; ++s) {
-        for (index i = q_rows; i < width; ++i) {
-            turned[s * width + i] = 0;
-        }
+    if (wide < q_rows) {
+        narrow_outer(p_rows, q_rows - wide, tile.stride, p, q + wide * tile.stride, tile.stride,
+                     g.from(wide), q_rows);
     }
-    product(p_rows, tile.n, width, Plain<T>{p, tile.stride}, turned, width,
-            detail::AddTo<T>{g, q_rows});
 }
 
-// g[i] += the sum of row i of p.
+// Into g[i], the sum of row i of p.
 template <class T>
-inline void sum_rows(index rows, index columns, const T* p, index stride, T* g) {
+inline void sum_rows(index rows, index columns, const T* p, index stride, Sum<T> g) {
     constexpr int C = static_cast<int>(lanes<T>);
     index i = 0;
     for (; i + C <= rows; i += C) {
@@ -154,14 +159,14 @@ inline void sum_rows(index rows, index columns, const T* p, index stride, T* g) 
                 sum[c] += load(p + (i + c) * stride + column);
             }
         }
-        store(g + i, load(g + i) + sum_lanes<T, C>(sum));
+        detail::put(g, i, sum_lanes<T, C>(sum));
     }
     for (; i < rows; ++i) {
         Vec<T> total = {};
         for (index column = 0; column < columns; column += lanes<T>) {
             total += load(p + i * stride + column);
         }
-        g[i] += sum<T>(total);
+        detail::put(g, i, sum<T>(total));
     }
 }
 

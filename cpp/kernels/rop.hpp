@@ -143,10 +143,10 @@ template <class T> constexpr index rop_rows(const NetworkView& net, index m) {
            2 * m * (n_hidden(net) + net.widest);
 }
 
-// Adds the tile's Hessian times each of m vectors v, stacked, to `result`, stacked likewise.
+// Puts the tile's Hessian times each of m vectors v, stacked, into `result`, stacked likewise.
 template <class T>
 inline void hessian_vector_product_pass(const NetworkView& net, const T* w, const T* v, index m,
-                                        const Batch<T>& batch, ProductKind kind, T* result,
+                                        const Batch<T>& batch, ProductKind kind, Sum<T> result,
                                         T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
     const index stride = tile.stride, k = net.n_outputs;
@@ -201,9 +201,9 @@ inline void hessian_vector_product_pass(const NetworkView& net, const T* w, cons
 
     for (const Layer* l = top;; --l) {
         const index n_out = l->n_out, n_in = l->n_in, size = n_out * n_in;
-        T* const to = result + m * l->weights;
+        const Sum<T> to = result.from(m * l->weights);
         outer(tile, m * n_out, n_in, rdelta, tile.activations_below(*l), to, turned);
-        sum_rows(m * n_out, stride, rdelta, stride, result + m * l->biases);
+        sum_rows(m * n_out, stride, rdelta, stride, result.from(m * l->biases));
         if (l == first) {
             return;
         }
@@ -211,8 +211,8 @@ inline void hessian_vector_product_pass(const NetworkView& net, const T* w, cons
         for (index i = 0; i < m; ++i) {
             const index shift = i * n_in * stride;
             if (exact) {
-                outer(tile, n_out, n_in, delta_of(*l), tangents.ra + below + shift, to + i * size,
-                      turned);
+                outer(tile, n_out, n_in, delta_of(*l), tangents.ra + below + shift,
+                      Sum<T>{to.numbers + i * size, true}, turned);
                 product(n_in, n_out, stride, Transposed<T>{v + m * l->weights + i * size, n_in},
                         static_cast<const T*>(delta_of(*l)), stride, Store<T>{v_back, stride});
             }

@@ -94,8 +94,8 @@ constexpr double smallest_chunk_cost = 25e3;
 constexpr double largest_chunk_cost = 1e9;
 constexpr index chunks_wanted = 32;
 constexpr index smallest_chunk = 64;
-// Where chunks have sums of their own, clearing a sum and adding it to the others costs about what
-// ten samples cost; so a chunk has many samples if there are many.
+// Where chunks have sums of their own, adding a sum to the others costs about what seven samples
+// cost; so a chunk has many samples if there are many.
 constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 4;
 constexpr bool sums_over_samples(Quantity quantity) {
     switch (quantity) {
@@ -165,41 +165,42 @@ void map_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& data,
                  [&](index chunk) { for_each_tile(net, quantity, plan, data, chunk, body); });
 }
 
-// For sums over the samples: body(tile, sum, scratch) adds to a vector of `width` numbers and
-// returns a number to be added up. Each chunk has its own sum; they are added in order.
+// For sums over the samples: body(tile, sum, scratch) puts its part into a vector of `width`
+// numbers and returns a number to be added up. Each chunk has its own sum; they are added in order.
 template <class T, class Body>
 double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& all, index width,
                     T* result, Interrupt* interrupt, const Body& body) {
     const Counted<T> counted(all);
     const Batch<T>& data = counted.batch;
     const Plan plan = make_plan<T>(net, quantity, data.n);
-    const auto sum_chunk = [&](index chunk, T* sum) {
+    const auto sum_chunk = [&](index chunk, T* numbers) {
         double total = 0;
-        for_each_tile(
-            net, quantity, plan, data, chunk,
-            [&](index, const Batch<T>& tile, T* scratch) { total += body(tile, sum, scratch); });
+        Sum<T> sum{numbers, false};
+        for_each_tile(net, quantity, plan, data, chunk,
+                      [&](index, const Batch<T>& tile, T* scratch) {
+                          total += body(tile, sum, scratch);
+                          sum.begun = true;
+                      });
         return total;
     };
 
-    // The first chunk adds to the result itself, the others to sums of their own, of which only so
-    // many are held at once.
+    // The first chunk sums into the result itself, the others into sums of their own, of which only
+    // so many are held at once.
     constexpr index most_bytes = index{32} << 20, most_sums = 63;
     const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
     const index fewest_sums = std::clamp<index>(plan.threads - 1, 1, most_sums);
     const index held = std::clamp<index>(most_bytes / row_bytes, fewest_sums, most_sums);
     T* const sums = Workspace::of_sums().take<T>(std::min(held, plan.chunks) * width);
     std::array<double, most_sums + 1> totals{};
-    std::fill_n(result, width, T(0));
+    if (plan.chunks == 0) {
+        std::fill_n(result, width, T(0));
+    }
     double total = 0;
     for (index first = 0; first < plan.chunks;) {
         const index direct = first == 0 ? 1 : 0;
         const index count = std::min(direct + held, plan.chunks - first);
         parallel_for(count, plan.threads, interrupt, [&](index i) {
-            T* sum = result;
-            if (i >= direct) {
-                sum = sums + (i - direct) * width;
-                std::fill_n(sum, width, T(0));
-            }
+            T* const sum = i < direct ? result : sums + (i - direct) * width;
             totals[static_cast<std::size_t>(i)] = sum_chunk(first + i, sum);
         });
         // Long vectors are added in pieces, each by one thread, each in the order of the chunks.
@@ -245,7 +246,7 @@ template <class T>
 double error(const NetworkView& net, const T* w, const Batch<T>& data, Interrupt* interrupt) {
     T* const nothing = nullptr;
     return reduce_tiles(net, Quantity::error, data, 0, nothing, interrupt,
-                        [&](const Batch<T>& tile, T*, T* scratch) {
+                        [&](const Batch<T>& tile, Sum<T>, T* scratch) {
                             return kernels<T>().error(net, w, tile, scratch);
                         });
 }
@@ -254,7 +255,7 @@ template <class T>
 double gradient(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
                 Interrupt* interrupt) {
     return reduce_tiles(net, Quantity::gradient, data, net.n_weights, gradient, interrupt,
-                        [&](const Batch<T>& tile, T* sum, T* scratch) {
+                        [&](const Batch<T>& tile, Sum<T> sum, T* scratch) {
                             return kernels<T>().gradient(net, w, tile, sum, scratch);
                         });
 }
@@ -294,7 +295,7 @@ template <class T>
 void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, Curvature kind,
                       T* diagonal, Interrupt* interrupt) {
     reduce_tiles(net, Quantity::hessian_diagonal, data, net.n_weights, diagonal, interrupt,
-                 [&](const Batch<T>& tile, T* sum, T* scratch) {
+                 [&](const Batch<T>& tile, Sum<T> sum, T* scratch) {
                      kernels<T>().hessian_diagonal(net, w, tile, kind, sum, scratch);
                      return 0.0;
                  });
@@ -334,7 +335,7 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     const Batch<T>& data = counted.batch;
     const auto sum_over_samples = [&](Quantity quantity, index count, const T* stacked, T* sum) {
         reduce_tiles(net, quantity, data, count * net.n_weights, sum, interrupt,
-                     [&](const Batch<T>& tile, T* part, T* scratch) {
+                     [&](const Batch<T>& tile, Sum<T> part, T* scratch) {
                          kernels<T>().hessian_vector_product(net, w, stacked, count, tile, kind,
                                                              part, scratch);
                          return 0.0;
@@ -386,14 +387,14 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     const int threads = useful_threads<T>(group_cost * static_cast<double>(groups));
     parallel_for(groups, threads, interrupt, [&](index group) {
         each_group(group, [&](index count, const T* stacked, T* sum) {
-            std::fill_n(sum, count * net.n_weights, T(0));
             if (data.n == 0) {
+                std::fill_n(sum, count * net.n_weights, T(0));
                 return;
             }
             for_each_tile(net, quantity, plan, data, 0,
-                          [&](index, const Batch<T>& tile, T* scratch) {
+                          [&](index first, const Batch<T>& tile, T* scratch) {
                               kernels<T>().hessian_vector_product(net, w, stacked, count, tile,
-                                                                  kind, sum, scratch);
+                                                                  kind, {sum, first > 0}, scratch);
                           });
         });
     });
@@ -441,7 +442,7 @@ template <class T>
 void weight_vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* sum,
                 Interrupt* interrupt) {
     reduce_tiles(net, Quantity::weight_vjp, data, net.n_weights, sum, interrupt,
-                 [&](const Batch<T>& tile, T* part, T* scratch) {
+                 [&](const Batch<T>& tile, Sum<T> part, T* scratch) {
                      kernels<T>().weight_vjp(net, w, tile, part, scratch);
                      return 0.0;
                  });

@@ -21,6 +21,14 @@ template <class T> struct Batch {
     const index* rows;
 };
 
+// Where a sum over the samples grows, part by part. The first part is stored and needs no zeros
+// there: before it has `begun`, the numbers may be anything.
+template <class T> struct Sum {
+    T* numbers;
+    bool begun;
+    Sum from(index i) const { return {numbers + i, begun}; }
+};
+
 enum class Quantity {
     forward,
     error,
@@ -76,23 +84,24 @@ template <class T> struct AdamStep {
 };
 
 // Every pass takes its memory from `scratch`, of at least scratch_size(...) numbers, aligned to a
-// cache line. Passes that sum over samples add to their result, the others write rows.
+// cache line. Passes that sum over samples put their part into a sum, the others write rows.
 template <class T> struct Kernels {
     index lanes;
     index (*scratch_size)(const NetworkView&, Quantity, index n);
     void (*forward)(const NetworkView&, const T* w, const Batch<T>&, bool logits, T* y, T* scratch);
     double (*error)(const NetworkView&, const T* w, const Batch<T>&, T* scratch);
-    double (*gradient)(const NetworkView&, const T* w, const Batch<T>&, T* gradient, T* scratch);
+    double (*gradient)(const NetworkView&, const T* w, const Batch<T>&, Sum<T> gradient,
+                       T* scratch);
     void (*jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian, T* scratch);
     void (*weight_jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian,
                             T* scratch);
     void (*per_sample_gradient)(const NetworkView&, const T* w, const Batch<T>&, T* gradients,
                                 T* scratch);
     void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
-                             T* diagonal, T* scratch);
+                             Sum<T> diagonal, T* scratch);
     // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
     void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
-                                   const Batch<T>&, ProductKind, T* product, T* scratch);
+                                   const Batch<T>&, ProductKind, Sum<T> product, T* scratch);
     void (*output_hessian)(const NetworkView&, const T* w, const Batch<T>&, T* hessian, T* scratch);
     void (*jvp)(const NetworkView&, const T* w, const Batch<T>&, const Batch<T>& dx, T* dy,
                 T* scratch);
@@ -100,7 +109,7 @@ template <class T> struct Kernels {
                        T* scratch);
     // With dy in the place of the targets.
     void (*vjp)(const NetworkView&, const T* w, const Batch<T>&, T* dx, T* scratch);
-    void (*weight_vjp)(const NetworkView&, const T* w, const Batch<T>&, T* sum, T* scratch);
+    void (*weight_vjp)(const NetworkView&, const T* w, const Batch<T>&, Sum<T> sum, T* scratch);
 
     // The steps of the Hessian (hessian.hpp). A tile of samples has a state of
     // scratch_size(hessian) numbers, which begin fills and descend changes.

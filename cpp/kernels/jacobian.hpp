@@ -16,6 +16,14 @@ constexpr bool jacobian_runs_backward(const NetworkView& net) {
 namespace detail {
 // Inputs for which the last product of the backward mode is held at once.
 inline constexpr index jacobian_block = 48;
+template <class T> inline constexpr index many_inputs = 2 * lanes<T>;
+// Inputs whose columns of W are copied, side by side and aligned: they stay in the second-level
+// cache. An odd number of vectors, so that rows don't fall upon the same sets of the nearest.
+template <class T> inline constexpr index jacobian_panel = 16 * lanes<T>;
+template <class T> constexpr index panel_stride(index n_inputs) {
+    const index width = n_inputs < jacobian_panel<T> ? n_inputs : jacobian_panel<T>;
+    return (padded(width, lanes<T>) / lanes<T> | 1) * lanes<T>;
+}
 
 constexpr index widest_hidden(const NetworkView& net) {
     index widest = 0;
@@ -55,38 +63,82 @@ inline void output_parts(const NetworkView& net, const T* w, const T* y, const T
                          index end, T* mean, T* to, index stride) {
     const Layer& l = net.layers[net.depth - 1];
     const index outputs = net.n_outputs;
-    for (index i = first; i < end; ++i) {
-        const T* const column = w + l.weights + i;
-        for (index s = 0; s < stride; s += lanes<T>) {
-            Vec<T> sum = {};
-            for (index k = 0; net.output == Output::softmax && k < outputs; ++k) {
-                sum += load(y + k * stride + s) * column[k * l.n_in];
-            }
-            store(mean + s, sum);
-        }
+    const auto store_parts = [&](index i, const auto& derivative) {
         for (index k = 0; k < outputs; ++k) {
-            const Vec<T> wki = broadcast(column[k * l.n_in]);
+            const Vec<T> wki = broadcast(w[l.weights + k * l.n_in + i]);
+            const T* const yk = y + k * stride;
             T* const part = to + ((i - first) * outputs + k) * stride;
             for (index s = 0; s < stride; s += lanes<T>) {
-                const Vec<T> yk = load(y + k * stride + s);
-                Vec<T> value = wki;
-                if (net.output == Output::sigmoid) {
-                    value *= yk * (T(1) - yk);
-                } else if (net.output == Output::softmax) {
-                    value = yk * (wki - load(mean + s));
-                }
+                const Vec<T> value = derivative(wki, yk + s, s);
                 store(part + s, d1 ? value * load(d1 + i * stride + s) : value);
             }
         }
+    };
+    for (index i = first; i < end; ++i) {
+        if (net.output == Output::linear) {
+            store_parts(i, [](Vec<T> wki, const T*, index) { return wki; });
+        } else if (net.output == Output::sigmoid) {
+            store_parts(i, [](Vec<T> wki, const T* y_at, index) {
+                const Vec<T> yk = load(y_at);
+                return wki * (yk * (T(1) - yk));
+            });
+        } else {
+            product(1, outputs, stride, Transposed<T>{w + l.weights + i, l.n_in}, y, stride,
+                    Store<T>{mean, stride});
+            store_parts(i, [&](Vec<T> wki, const T* y_at, index s) {
+                return load(y_at) * (wki - load(mean + s));
+            });
+        }
     }
+}
+
+// Stores rows that are `step` apart.
+template <class T> struct StoreRows {
+    T* c;
+    index step;
+    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        store(c + i * step + column, sum);
+    }
+    MLPCORE_INLINE void finish_rows(index, index) const {}
+};
+
+// The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
+// stores the result itself: the first inputs, whole vectors of them, whose number is returned.
+// `delta` has a row a unit of layer l, the first, with the K parts.
+template <class T>
+inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, const Layer& l,
+                          const T* delta, T* jacobian) {
+    const index outputs = net.n_outputs, step = panel_stride<T>(l.n_in);
+    const index whole = l.n_in / lanes<T> * lanes<T>;
+    T* const panel = tile.take((l.n_out * step + tile.stride - 1) / tile.stride);
+    for (index first = 0; first < whole; first += jacobian_panel<T>) {
+        const index rest = whole - first;
+        const index width = rest < jacobian_panel<T> ? rest : jacobian_panel<T>;
+        for (index j = 0; j < l.n_out; ++j) {
+            const T* const from = w + l.weights + j * l.n_in + first;
+            for (index i = 0; i < width; i += lanes<T>) {
+                store(panel + j * step + i, load(from + i));
+            }
+        }
+        for (index k = 0; k < outputs; ++k) {
+            product(tile.n, l.n_out, width,
+                    Transposed<T>{delta + k * tile.stride, outputs * tile.stride}, panel, step,
+                    StoreRows<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
+        }
+    }
+    return whole;
 }
 } // namespace detail
 
 // Rows that the two modes take beside activations and h'.
-constexpr index jacobian_rows(const NetworkView& net) {
-    return jacobian_runs_backward(net)
-               ? 1 + net.n_outputs * (2 * detail::widest_hidden(net) + detail::jacobian_block)
-               : 2 * net.widest + net.n_inputs * net.n_outputs;
+template <class T> constexpr index jacobian_rows(const NetworkView& net, index stride) {
+    if (!jacobian_runs_backward(net)) {
+        return 2 * net.widest + net.n_inputs * net.n_outputs;
+    }
+    const index panel = net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs);
+    return 1 + net.n_outputs * (2 * detail::widest_hidden(net) + detail::jacobian_block) +
+           (panel + stride - 1) / stride;
 }
 
 template <class T>
@@ -112,7 +164,10 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
             below = swap;
         }
     }
-    for (index i = 0; i < net.n_inputs; i += detail::jacobian_block) {
+    const index done = net.depth > 1 && net.n_inputs >= detail::many_inputs<T>
+                           ? detail::along_inputs(net, w, tile, *l, delta, jacobian)
+                           : 0;
+    for (index i = done; i < net.n_inputs; i += detail::jacobian_block) {
         const index end =
             i + detail::jacobian_block < net.n_inputs ? i + detail::jacobian_block : net.n_inputs;
         if (net.depth > 1) {

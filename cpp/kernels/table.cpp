@@ -43,7 +43,7 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += units + k + 1;
         break;
     case Quantity::jacobian:
-        rows += units + jacobian_rows(net);
+        rows += units + jacobian_rows<T>(net, padded(n, lanes<T>));
         break;
     case Quantity::weight_jacobian:
         rows += units + k + 2 * widest;

@@ -1,12 +1,13 @@
 """Whole fits against those of SciPy, scikit-learn and R, in one run.
 
     python bench/fits.py concrete       # lm: 20 starts of 8-20-1 on the concrete data
-    python bench/fits.py sinusoid       # lbfgs: 30 starts of 1-M-1, M = 1 ... 10, on 50 samples
+    python bench/fits.py sinusoid       # lbfgs and the M sweep: 30 starts of 1-M-1, M = 1 ... 10,
+                                        # on 50 samples
 
 A row is the time of all fits of one contestant, and the training errors E (half the sum of
 squares) it reached: the lowest, the mean and the highest. SciPy gets our Jacobian; R's nnet runs
-where there is an Rscript. Everybody begins at the same weights, but for scikit-learn, which begins
-at its own.
+where there is an Rscript. Everybody begins at the same weights, but for scikit-learn and
+`mlpcore.sweep`, which begin at their own.
 """
 
 from __future__ import annotations
@@ -70,27 +71,39 @@ def scipy_least_squares(method: str, iterations: int) -> Fit:
     return fit
 
 
-def sklearn_lbfgs(iterations: int) -> Fit:
-    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
-        from sklearn.neural_network import MLPRegressor
+def sweep(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
+    """One size of `mlpcore.sweep` at its defaults."""
+    result = mlpcore.sweep(X, t, hidden=net.layers[1:-1], starts=len(w), seed=0)
+    errors: list[float] = (len(X) * result.training_errors[0]).tolist()
+    return errors
 
-        errors = []
-        for seed in range(len(w)):
-            model = MLPRegressor(
-                hidden_layer_sizes=net.layers[1:-1],
-                activation="tanh",
-                solver="lbfgs",
-                alpha=0,
-                tol=1e-8,
-                max_iter=iterations,
-                max_fun=10**9,
-                random_state=seed,
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.fit(X, t)
-            errors.append(0.5 * ((model.predict(X) - t) ** 2).sum())
-        return errors
+
+def sklearn_lbfgs(iterations: int, processes: int = 1) -> Fit:
+    from joblib import Parallel, delayed
+    from sklearn.neural_network import MLPRegressor
+
+    def fit_one(layers: tuple[int, ...], seed: int, X: Any, t: Any) -> float:
+        model = MLPRegressor(
+            hidden_layer_sizes=layers,
+            activation="tanh",
+            solver="lbfgs",
+            alpha=0,
+            tol=1e-8,
+            max_iter=iterations,
+            max_fun=10**9,
+            random_state=seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X, t)
+        return float(0.5 * ((model.predict(X) - t) ** 2).sum())
+
+    pool = Parallel(n_jobs=processes)
+    pool(delayed(abs)(i) for i in range(processes))  # their start is not theirs to pay
+
+    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
+        layers = net.layers[1:-1]
+        return list(pool(delayed(fit_one)(layers, seed, X, t) for seed in range(len(w))))
 
     return fit
 
@@ -170,7 +183,9 @@ def main() -> None:
             "mlpcore lbfgs": lowest_errors(n, method="lbfgs"),
             "mlpcore bfgs": lowest_errors(n, method="bfgs"),
             "mlpcore lm": lowest_errors(n, method="lm"),
+            "mlpcore sweep": sweep,
             "scikit-learn lbfgs": sklearn_lbfgs(n),
+            "scikit-learn lbfgs, 2 processes": sklearn_lbfgs(n, processes=2),
         }
     if arguments.only:
         wanted = arguments.only.split(",")

@@ -19,6 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,12 @@ def main() -> None:
         data = load_concrete()
         X, t = standardized(data.X), standardized(data.t)
         nets, starts, n = [mlpcore.Network((8, 20, 1))], 20, arguments.iterations or 200
-        fits = {
-            "mlpcore lm": lowest_errors(n, method="lm"),
-            "mlpcore lbfgs": lowest_errors(20 * n, method="lbfgs"),
-            "scipy least_squares trf": scipy_least_squares("trf", n),
-            "scipy least_squares lm": scipy_least_squares("lm", n),
-            "scikit-learn lbfgs": sklearn_lbfgs(20 * n),
+        makers: dict[str, Callable[[], Fit]] = {
+            "mlpcore lm": partial(lowest_errors, n, method="lm"),
+            "mlpcore lbfgs": partial(lowest_errors, 20 * n, method="lbfgs"),
+            "scipy least_squares trf": partial(scipy_least_squares, "trf", n),
+            "scipy least_squares lm": partial(scipy_least_squares, "lm", n),
+            "scikit-learn lbfgs": partial(sklearn_lbfgs, 20 * n),
         }
         n *= 20
     else:
@@ -179,17 +180,16 @@ def main() -> None:
         t = np.sin(2 * np.pi * X[:, 0]) + 0.2 * rng.normal(size=50)
         nets, starts = [mlpcore.Network((1, m, 1)) for m in range(1, 11)], 30
         n = arguments.iterations or 1000
-        fits = {
-            "mlpcore lbfgs": lowest_errors(n, method="lbfgs"),
-            "mlpcore bfgs": lowest_errors(n, method="bfgs"),
-            "mlpcore lm": lowest_errors(n, method="lm"),
-            "mlpcore sweep": sweep,
-            "scikit-learn lbfgs": sklearn_lbfgs(n),
-            "scikit-learn lbfgs, 2 processes": sklearn_lbfgs(n, processes=2),
+        makers = {
+            "mlpcore lbfgs": partial(lowest_errors, n, method="lbfgs"),
+            "mlpcore bfgs": partial(lowest_errors, n, method="bfgs"),
+            "mlpcore lm": partial(lowest_errors, n, method="lm"),
+            "mlpcore sweep": lambda: sweep,
+            "scikit-learn lbfgs": partial(sklearn_lbfgs, n),
+            "scikit-learn lbfgs, 2 processes": partial(sklearn_lbfgs, n, processes=2),
         }
-    if arguments.only:
-        wanted = arguments.only.split(",")
-        fits = {name: fit for name, fit in fits.items() if any(word in name for word in wanted)}
+    wanted = (arguments.only or "").split(",")
+    fits = {name: make() for name, make in makers.items() if any(word in name for word in wanted)}
     compare(arguments.which, nets, X, t, fits, arguments.starts or starts, n)
 
 

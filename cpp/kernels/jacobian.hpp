@@ -16,7 +16,10 @@ constexpr bool jacobian_runs_backward(const NetworkView& net) {
 namespace detail {
 // Inputs for which the last product of the backward mode is held at once.
 inline constexpr index jacobian_block = 48;
-template <class T> inline constexpr index many_inputs = 2 * lanes<T>;
+// Along so many inputs the lanes of that product can run.
+template <class T> constexpr bool runs_along_inputs(const NetworkView& net) {
+    return net.depth > 1 && net.n_inputs >= 2 * lanes<T>;
+}
 // Inputs whose columns of W are copied, side by side and aligned: they stay in the second-level
 // cache. An odd number of vectors, so that rows don't fall upon the same sets of the nearest.
 template <class T> inline constexpr index jacobian_panel = 16 * lanes<T>;
@@ -92,17 +95,6 @@ inline void output_parts(const NetworkView& net, const T* w, const T* y, const T
     }
 }
 
-// Stores rows that are `step` apart.
-template <class T> struct StoreRows {
-    T* c;
-    index step;
-    MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
-    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        store(c + i * step + column, sum);
-    }
-    MLPCORE_INLINE void finish_rows(index, index) const {}
-};
-
 // The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
 // stores the result itself: the first inputs, whole vectors of them, whose number is returned.
 // `delta` has a row a unit of layer l, the first, with the K parts.
@@ -124,7 +116,7 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
         for (index k = 0; k < outputs; ++k) {
             product(tile.n, l.n_out, width,
                     Transposed<T>{delta + k * tile.stride, outputs * tile.stride}, panel, step,
-                    StoreRows<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
+                    Store<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
         }
     }
     return whole;
@@ -136,7 +128,9 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
     if (!jacobian_runs_backward(net)) {
         return 2 * net.widest + net.n_inputs * net.n_outputs;
     }
-    const index panel = net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs);
+    const index panel = detail::runs_along_inputs<T>(net)
+                            ? net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs)
+                            : 0;
     return 1 + net.n_outputs * (2 * detail::widest_hidden(net) + detail::jacobian_block) +
            (panel + stride - 1) / stride;
 }
@@ -164,7 +158,7 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
             below = swap;
         }
     }
-    const index done = net.depth > 1 && net.n_inputs >= detail::many_inputs<T>
+    const index done = detail::runs_along_inputs<T>(net)
                            ? detail::along_inputs(net, w, tile, *l, delta, jacobian)
                            : 0;
     for (index i = done; i < net.n_inputs; i += detail::jacobian_block) {

@@ -94,7 +94,7 @@ constexpr double smallest_chunk_cost = 25e3;
 constexpr double largest_chunk_cost = 1e9;
 constexpr index chunks_wanted = 32;
 constexpr index smallest_chunk = 64;
-// Where chunks have sums of their own, adding a sum to the others costs about what seven samples
+// Where chunks have sums of their own, adding a sum to the others costs what several samples
 // cost; so a chunk has many samples if there are many.
 constexpr index smallest_summed_chunk = 192, summed_chunks_wanted = 4;
 constexpr bool sums_over_samples(Quantity quantity) {

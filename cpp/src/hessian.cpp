@@ -13,8 +13,9 @@ namespace mlpcore {
 
 namespace {
 
+constexpr index most_tiles = 16; // held at once
+
 // How the samples are cut; depends on the network and their number alone.
-constexpr index most_tiles = 16;
 struct Tiling {
     index size;     // samples of a tile
     index together; // tiles whose state is held at once

@@ -76,12 +76,14 @@ struct Plan {
 // the diagonal Hessian are large, and their products long.
 constexpr index tile_bytes = 256 * 1024;
 constexpr index longest_tile = 128;
-index fewest_vectors(const NetworkView& net, Quantity quantity) {
+index fewest_vectors(const NetworkView& net, Quantity quantity, index lanes) {
+    constexpr index fewest_samples = 16; // rows of the Jacobian's last product
     switch (quantity) {
     case Quantity::hessian_diagonal:
         return 4;
     case Quantity::jacobian: // the outputs stand side by side
-        return std::clamp<index>((16 + net.n_outputs - 1) / net.n_outputs, 1, 8);
+        return std::max(std::clamp<index>((16 + net.n_outputs - 1) / net.n_outputs, 1, 8),
+                        fewest_samples / lanes);
     case Quantity::hessian_vector_products: // each tile goes through all directions and their sums
         return 16;
     default:
@@ -115,7 +117,7 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const Kernels<T>& k = kernels<T>();
     const index vector_bytes =
         k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
-    const index fewest = std::min<index>(fewest_vectors(net, quantity), longest_tile / k.lanes);
+    const index fewest = std::min<index>(fewest_vectors(net, quantity, k.lanes), longest_tile / k.lanes);
     const index vectors =
         std::clamp<index>(tile_bytes / vector_bytes, fewest, longest_tile / k.lanes);
     const index tile = vectors * k.lanes;

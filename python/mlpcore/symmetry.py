@@ -32,15 +32,22 @@ def warn_of_symmetry(net: Network, w: ArrayLike) -> None:
     w = np.asarray(w)
     if w.ndim not in (1, 2) or w.shape[-1] != net.n_weights:
         return
-    for s, one in enumerate(np.atleast_2d(w)):
-        for layer, ((W, b), (W_next, _)) in enumerate(itertools.pairwise(net.unpack(one))):
-            alike = (W == W[:1]).all() and (b == b[:1]).all() and (W_next == W_next[:, :1]).all()
-            if len(W) > 1 and alike:
-                of = f" of network {s}" if w.ndim == 2 else ""
-                warnings.warn(
-                    f"the {len(W)} units of hidden layer {layer + 1}{of} begin all alike and will "
-                    f"stay so, as they have the same gradient; begin at net.init(seed) instead",
-                    UserWarning,
-                    stacklevel=3,
-                )
-                return
+    is_ensemble = w.ndim == 2
+    w = np.atleast_2d(w)
+    places = net.unpack(np.arange(net.n_weights))
+    for layer, (below, above) in enumerate(itertools.pairwise(places), start=1):
+        W, b, W_next = w[:, below[0]], w[:, below[1]], w[:, above[0]]
+        alike = (
+            (W == W[:, :1]).all((1, 2))
+            & (b == b[:, :1]).all(1)
+            & (W_next == W_next[:, :, :1]).all((1, 2))
+        )
+        if b.shape[1] > 1 and alike.any():
+            of = f" of network {np.argmax(alike)}" if is_ensemble else ""
+            warnings.warn(
+                f"the {b.shape[1]} units of hidden layer {layer}{of} begin all alike and will "
+                f"stay so, as they have the same gradient; begin at net.init(seed) instead",
+                UserWarning,
+                stacklevel=3,
+            )
+            return

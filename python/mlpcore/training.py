@@ -529,16 +529,22 @@ def _explain(
     patience: int | None,
     history: dict[str, Array],
 ) -> str:
-    return {
-        "epochs": f"all {n_epochs} epochs were done",
-        "patience": f"no improvement since epoch {n_epochs - (patience or 0)}, "
-        f"for {patience} epochs",
-        "converged": f"after {n_epochs} epochs the objective can't be lowered any further",
-        "interrupted": f"interrupted after epoch {n_epochs}; "
-        f"these are the weights of epoch {best_epoch}",
-        "diverged": _what_diverged(history, n_epochs, best_epoch),
-        "callback": f"the callback said so after epoch {n_epochs}",
-    }[stopped]
+    match stopped:
+        case "epochs":
+            return f"all {n_epochs} epochs were done"
+        case "patience":
+            last = n_epochs - (patience or 0)
+            return f"no improvement since epoch {last}, for {patience} epochs"
+        case "converged":
+            return f"after {n_epochs} epochs the objective can't be lowered any further"
+        case "interrupted":
+            return (
+                f"interrupted after epoch {n_epochs}; these are the weights of epoch {best_epoch}"
+            )
+        case "diverged":
+            return _what_diverged(history, n_epochs, best_epoch)
+        case "callback":
+            return f"the callback said so after epoch {n_epochs}"
 
 
 def _what_diverged(history: dict[str, Array], n_epochs: int, best_epoch: int) -> str:

@@ -2,7 +2,7 @@
 
 `MLPRegressor` and `MLPClassifier` have the parameter names of scikit-learn's where the meaning is
 the same. They scale inputs and targets themselves and undo it everywhere, choose the weight decay
-by the evidence of the training data, and average several starts.
+of a regression by cross-validation, and average several starts.
 """
 
 try:

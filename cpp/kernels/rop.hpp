@@ -9,9 +9,9 @@
 //
 // gauss_newton (PRML 5.84) is the same with delta = 0: what stands behind the outputs is linear.
 //
-// Several directions go side by side. They are stacked layer by layer: V^l of all directions one
-// below the other, then v_b^l of all; a row of a layer's block is a unit of one of the directions.
-// So R{delta^l} a^{l-1}T is one product for all of them.
+// Several directions go side by side. Their results are stacked layer by layer: dE_n/dW^l of all
+// directions one below the other, then dE_n/db^l of all; a row of a layer's block is a unit of one
+// of the directions. So R{delta^l} a^{l-1}T is one product for all of them.
 #pragma once
 
 #include "backward.hpp"
@@ -105,7 +105,7 @@ constexpr index n_hidden(const NetworkView& net) {
     return net.n_units - net.n_inputs - net.n_outputs;
 }
 
-// From v, m directions stacked, to R{z^L} (m n_outputs rows). `curved` has h'' * back^l in the
+// From m directions, the rows of v, to R{z^L} (m n_outputs rows). `curved` has h'' * back^l in the
 // rows of h'', or is null.
 template <class T>
 inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m,
@@ -117,17 +117,17 @@ inline void tangent_pass(const NetworkView& net, const T* w, const T* v, index m
         const bool last = l + 1 == net.layers + net.depth;
         const index at = m * (l->row - net.n_inputs) * stride;
         for (index i = 0; i < m; ++i) {
-            const index shift = at + i * l->n_out * stride, size = l->n_out * l->n_in;
+            const index shift = at + i * l->n_out * stride;
+            const T* const vi = v + i * net.n_weights;
             const detail::Pushed<T> to{.rz = last ? rz_output + i * l->n_out * stride
                                                   : tangents.rz + shift,
                                        .ra = tangents.ra + shift,
                                        .d1 = last ? nullptr : slopes.d1_of(*l, stride),
                                        .curved = curved ? curved + l->row * stride : nullptr,
                                        .stride = stride};
-            product(
-                l->n_out, l->n_in, stride, Plain<T>{v + m * l->weights + i * size, l->n_in},
-                tile.activations_below(*l), stride,
-                detail::StartTangent<T>{v + m * l->biases + i * l->n_out, to, ra_below == nullptr});
+            product(l->n_out, l->n_in, stride, Plain<T>{vi + l->weights, l->n_in},
+                    tile.activations_below(*l), stride,
+                    detail::StartTangent<T>{vi + l->biases, to, ra_below == nullptr});
             if (ra_below != nullptr) {
                 product(l->n_out, l->n_in, stride, Plain<T>{w + l->weights, l->n_in},
                         ra_below + i * l->n_in * stride, stride, detail::CompleteTangent<T>{to});
@@ -143,7 +143,7 @@ template <class T> constexpr index rop_rows(const NetworkView& net, index m) {
            2 * m * (n_hidden(net) + net.widest);
 }
 
-// Puts the tile's Hessian times each of m vectors v, stacked, into `result`, stacked likewise.
+// Puts the tile's Hessian times each of m vectors, the rows of v, into `result`, stacked.
 template <class T>
 inline void hessian_vector_product_pass(const NetworkView& net, const T* w, const T* v, index m,
                                         const Batch<T>& batch, ProductKind kind, Sum<T> result,
@@ -213,7 +213,8 @@ inline void hessian_vector_product_pass(const NetworkView& net, const T* w, cons
             if (exact) {
                 outer(tile, n_out, n_in, delta_of(*l), tangents.ra + below + shift,
                       Sum<T>{to.numbers + i * size, true}, turned);
-                product(n_in, n_out, stride, Transposed<T>{v + m * l->weights + i * size, n_in},
+                product(n_in, n_out, stride,
+                        Transposed<T>{v + i * net.n_weights + l->weights, n_in},
                         static_cast<const T*>(delta_of(*l)), stride, Store<T>{v_back, stride});
             }
             product(n_in, n_out, stride, Transposed<T>{w + l->weights, n_in},

@@ -13,9 +13,16 @@ namespace mlpcore {
 namespace {
 
 // Multiply-adds a sample, roughly; an activation counts as 20.
+double cost_of_activations(const NetworkView& net) {
+    return 20.0 * static_cast<double>(net.n_units);
+}
+double cost_of_products(const NetworkView& net, index directions) {
+    return (2 + 6 * static_cast<double>(directions)) * static_cast<double>(net.n_weights) +
+           cost_of_activations(net);
+}
 double cost_per_sample(const NetworkView& net, Quantity quantity) {
     const auto weights = static_cast<double>(net.n_weights);
-    const auto activations = 20.0 * static_cast<double>(net.n_units);
+    const double activations = cost_of_activations(net);
     const auto passes = static_cast<double>(std::min(net.n_inputs, net.n_outputs));
     switch (quantity) {
     case Quantity::forward:
@@ -32,9 +39,9 @@ double cost_per_sample(const NetworkView& net, Quantity quantity) {
     case Quantity::hessian:
         return weights * weights / 2 + activations;
     case Quantity::hessian_vector_product:
-        return 8 * weights + activations;
+        return cost_of_products(net, 1);
     case Quantity::hessian_vector_products:
-        return (2 + 6 * static_cast<double>(directions_at_once)) * weights + activations;
+        return cost_of_products(net, directions_at_once);
     case Quantity::output_hessian: {
         const auto pairs =
             static_cast<double>(net.n_inputs) * static_cast<double>(net.n_inputs + 1) / 2;
@@ -76,16 +83,22 @@ struct Plan {
 // the diagonal Hessian are large, and their products long.
 constexpr index tile_bytes = 256 * 1024;
 constexpr index longest_tile = 128;
-index fewest_vectors(const NetworkView& net, Quantity quantity, index lanes) {
-    constexpr index fewest_samples = 16; // rows of the Jacobian's last product
+template <class T> index fewest_vectors(const NetworkView& net, Quantity quantity) {
+    const index lanes = kernels<T>().lanes;
     switch (quantity) {
     case Quantity::hessian_diagonal:
         return 4;
-    case Quantity::jacobian: // the outputs stand side by side
-        return std::max(std::clamp<index>((16 + net.n_outputs - 1) / net.n_outputs, 1, 8),
-                        fewest_samples / lanes);
-    case Quantity::hessian_vector_products: // each tile goes through all directions and their sums
-        return 16;
+    case Quantity::jacobian: { // the outputs stand side by side, the samples are rows in the end
+        constexpr index wanted = 16, fewest_rows = 16;
+        const index beside = std::clamp<index>((wanted + net.n_outputs - 1) / net.n_outputs, 1, 8);
+        return std::max(beside, fewest_rows / lanes);
+    }
+    case Quantity::hessian_vector_products: { // each tile goes through all directions and their
+                                              // sums
+        constexpr index wanted = 16;
+        const index bytes = net.widest * wanted * lanes * static_cast<index>(sizeof(T));
+        return bytes <= tile_bytes ? wanted : wanted / 2;
+    }
     default:
         return 8;
     }
@@ -117,7 +130,7 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
     const Kernels<T>& k = kernels<T>();
     const index vector_bytes =
         k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
-    const index fewest = std::min<index>(fewest_vectors(net, quantity, k.lanes), longest_tile / k.lanes);
+    const index fewest = std::min<index>(fewest_vectors<T>(net, quantity), longest_tile / k.lanes);
     const index vectors =
         std::clamp<index>(tile_bytes / vector_bytes, fewest, longest_tile / k.lanes);
     const index tile = vectors * k.lanes;
@@ -305,17 +318,7 @@ void hessian_diagonal(const NetworkView& net, const T* w, const Batch<T>& data, 
 
 namespace {
 
-// Vectors of weights, a row each, to the stack of the kernels, layer by layer, and back.
-template <class T> void stack(const NetworkView& net, index m, const T* rows, T* stacked) {
-    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
-        const index size = l->n_out * l->n_in;
-        for (index i = 0; i < m; ++i) {
-            const T* const row = rows + i * net.n_weights;
-            std::copy_n(row + l->weights, size, stacked + m * l->weights + i * size);
-            std::copy_n(row + l->biases, l->n_out, stacked + m * l->biases + i * l->n_out);
-        }
-    }
-}
+// Vectors of weights as the kernels stack them, layer by layer, to rows.
 template <class T> void unstack(const NetworkView& net, index m, const T* stacked, T* rows) {
     for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
         const index size = l->n_out * l->n_in;
@@ -335,10 +338,10 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
                             Interrupt* interrupt) {
     const Counted<T> counted(all);
     const Batch<T>& data = counted.batch;
-    const auto sum_over_samples = [&](Quantity quantity, index count, const T* stacked, T* sum) {
+    const auto sum_over_samples = [&](Quantity quantity, index count, const T* vectors, T* sum) {
         reduce_tiles(net, quantity, data, count * net.n_weights, sum, interrupt,
                      [&](const Batch<T>& tile, Sum<T> part, T* scratch) {
-                         kernels<T>().hessian_vector_product(net, w, stacked, count, tile, kind,
+                         kernels<T>().hessian_vector_product(net, w, vectors, count, tile, kind,
                                                              part, scratch);
                          return 0.0;
                      });
@@ -351,35 +354,34 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     // short, so that nothing has to be summed up; else the samples are shared out.
     constexpr Quantity quantity = Quantity::hessian_vector_products;
     constexpr index enough_groups = 4;
-    constexpr index group_bytes = index{8} << 20; // the cache that a group may fill
+    constexpr index group_bytes = index{16} << 20; // the cache that a group may fill
     constexpr double short_enough = 1e9; // multiply-adds between two looks at the interrupt
     const index bytes = 2 * net.n_weights * static_cast<index>(sizeof(T)); // of one, with its sum
     const index most = std::clamp<index>(group_bytes / bytes, 1, directions_at_once);
     const index groups = (m + most - 1) / most;
     const index size = groups > 0 ? (m + groups - 1) / groups : 0;
-    const double group_cost = cost(net, quantity, data.n);
+    const double group_cost = cost_of_products(net, size) * static_cast<double>(data.n);
     const bool side_by_side = groups >= enough_groups && group_cost <= short_enough;
     const auto each_group = [&](index group, const auto& compute) {
         const index begin = group * size, count = std::min(size, m - begin);
         if (count <= 0) {
             return;
         }
+        const T* const vectors = v + begin * net.n_weights;
+        T* const rows = product + begin * net.n_weights;
         if (count == 1) {
-            compute(count, v + begin * net.n_weights, product + begin * net.n_weights);
+            compute(count, vectors, rows);
             return;
         }
-        const index numbers = count * net.n_weights;
         thread_local Workspace workspace; // beside that of the passes, and kept like it
-        T* const stacked = workspace.take<T>(2 * numbers);
-        T* const sum = stacked + numbers;
-        stack(net, count, v + begin * net.n_weights, stacked);
-        compute(count, stacked, sum);
-        unstack(net, count, sum, product + begin * net.n_weights);
+        T* const stacked = workspace.take<T>(count * net.n_weights);
+        compute(count, vectors, stacked);
+        unstack(net, count, stacked, rows);
     };
     if (!side_by_side) {
         for (index group = 0; group < groups; ++group) {
-            each_group(group, [&](index count, const T* stacked, T* sum) {
-                sum_over_samples(quantity, count, stacked, sum);
+            each_group(group, [&](index count, const T* vectors, T* sum) {
+                sum_over_samples(quantity, count, vectors, sum);
             });
         }
         return;
@@ -388,14 +390,14 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
     plan.chunk = std::max<index>(data.n, 1);
     const int threads = useful_threads<T>(group_cost * static_cast<double>(groups));
     parallel_for(groups, threads, interrupt, [&](index group) {
-        each_group(group, [&](index count, const T* stacked, T* sum) {
+        each_group(group, [&](index count, const T* vectors, T* sum) {
             if (data.n == 0) {
                 std::fill_n(sum, count * net.n_weights, T(0));
                 return;
             }
             for_each_tile(net, quantity, plan, data, 0,
                           [&](index first, const Batch<T>& tile, T* scratch) {
-                              kernels<T>().hessian_vector_product(net, w, stacked, count, tile,
+                              kernels<T>().hessian_vector_product(net, w, vectors, count, tile,
                                                                   kind, {sum, first > 0}, scratch);
                           });
         });

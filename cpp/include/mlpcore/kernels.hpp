@@ -99,7 +99,7 @@ template <class T> struct Kernels {
                                 T* scratch);
     void (*hessian_diagonal)(const NetworkView&, const T* w, const Batch<T>&, Curvature,
                              Sum<T> diagonal, T* scratch);
-    // v and the products are m vectors, stacked layer by layer (kernels/rop.hpp).
+    // v has m rows; their products are stacked layer by layer (kernels/rop.hpp).
     void (*hessian_vector_product)(const NetworkView&, const T* w, const T* v, index m,
                                    const Batch<T>&, ProductKind, Sum<T> product, T* scratch);
     void (*output_hessian)(const NetworkView&, const T* w, const Batch<T>&, T* hessian, T* scratch);

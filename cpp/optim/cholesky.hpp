@@ -1,6 +1,7 @@
 // The Cholesky factor of a symmetric positive definite matrix, A = U^T U, and what it is for.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "mlpcore/interrupt.hpp"
@@ -21,7 +22,7 @@ template <class T> class Cholesky {
 
   private:
     index n_, stride_;
-    std::vector<T> u_;       // (stride, stride), of which the upper triangle is U
+    std::unique_ptr<T[]> u_; // (stride, stride), of which the upper triangle is U
     std::vector<T> inverse_; // of the diagonal
     std::vector<T> b_;
 };

@@ -10,6 +10,8 @@
 // step is, with the second derivative z'' of the outputs along the first,
 //
 //     (H + diag(R'') + lambda I) bend = -1/2 J^T B z''.
+#include <memory>
+
 #include "optim/cholesky.hpp"
 #include "optim/methods.hpp"
 #include "optim/vectors.hpp"
@@ -84,7 +86,9 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
     constexpr double longest_bend = 0.75; // 2 |bend| / |step|; Transtrum and Sethna, equation 15
     const index n = objective.size();
     const auto size = static_cast<std::size_t>(n);
-    std::vector<T> h(size * size), shift(size), step(size), bend(size);
+    // Not cleared: to touch so much memory for the first time may take seconds.
+    const auto h = std::make_unique_for_overwrite<T[]>(size * size);
+    std::vector<T> shift(size), step(size), bend(size);
     Cholesky<T> factor(n);
     GeodesicAcceleration<T> geodesic(objective);
     Point<T> trial(n);
@@ -96,7 +100,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         })) {
         return;
     }
-    objective.gauss_newton(at.w, h);
+    objective.gauss_newton(at.w, h.get());
     if (most < 0) {
         most = 0;
         for (index i = 0; i < n; ++i) {
@@ -112,7 +116,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         std::fill(shift.begin(), shift.end(), static_cast<T>(lambda));
         objective.add_penalty_diagonal(at.w, shift);
         ++objective.counts.factorizations;
-        if (!factor.factor(h.data(), shift.data(), objective.interrupt)) {
+        if (!factor.factor(h.get(), shift.data(), objective.interrupt)) {
             if (!std::isfinite(lambda)) {
                 return course.exhausted();
             }
@@ -149,7 +153,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         if (course.ended(at)) {
             return;
         }
-        objective.gauss_newton(at.w, h);
+        objective.gauss_newton(at.w, h.get());
     }
 }
 

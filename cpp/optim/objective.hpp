@@ -62,7 +62,7 @@ template <class T> class Objective {
     double error_gradient(const std::vector<T>& w, const Batch<T>& samples, std::vector<T>& g) {
         count(counts.gradients);
         const double error = gradient(net, w.data(), samples, g.data(), interrupt);
-        multiply_by_scale(g);
+        multiply_by_scale(size(), g.data());
         return scale * error;
     }
 
@@ -77,17 +77,17 @@ template <class T> class Objective {
                  std::vector<T>& product) {
         count(counts.products);
         hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
-        multiply_by_scale(product);
+        multiply_by_scale(size(), product.data());
         if (penalty_ != nullptr) {
             penalty_->add_product(w.data(), v.data(), scale, product.data());
         }
     }
 
     // The Gauss-Newton approximation of d2E/dw2 (W, W), times the scale; without the penalty.
-    void gauss_newton(const std::vector<T>& w, std::vector<T>& h) {
+    void gauss_newton(const std::vector<T>& w, T* h) {
         count(counts.hessians);
-        hessian(net, w.data(), data, HessianKind::gauss_newton, h.data(), interrupt);
-        multiply_by_scale(h);
+        hessian(net, w.data(), data, HessianKind::gauss_newton, h, interrupt);
+        multiply_by_scale(size() * size(), h);
     }
 
     // diagonal += scale d2R/dw_i^2
@@ -107,10 +107,9 @@ template <class T> class Objective {
         }
     }
 
-    void multiply_by_scale(std::vector<T>& x) const {
+    void multiply_by_scale(index n, T* x) const {
         if (scale != 1) {
-            std::transform(x.begin(), x.end(), x.begin(),
-                           [this](T v) { return static_cast<T>(scale) * v; });
+            std::transform(x, x + n, x, [this](T v) { return static_cast<T>(scale) * v; });
         }
     }
 

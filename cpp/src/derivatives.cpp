@@ -93,9 +93,8 @@ template <class T> index fewest_vectors(const NetworkView& net, Quantity quantit
         const index beside = std::clamp<index>((wanted + net.n_outputs - 1) / net.n_outputs, 1, 8);
         return std::max(beside, fewest_rows / lanes);
     }
-    case Quantity::hessian_vector_products: { // each tile goes through all directions and their
-                                              // sums
-        constexpr index wanted = 16;
+    case Quantity::hessian_vector_products: {
+        constexpr index wanted = 16; // each tile goes through all directions and their sums
         const index bytes = net.widest * wanted * lanes * static_cast<index>(sizeof(T));
         return bytes <= tile_bytes ? wanted : wanted / 2;
     }

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.schedules import Cosine
 from mlpcore.sklearn import MLPClassifier, MLPRegressor, classifier, regressor
-from mlpcore.sklearn.base import merge_rows
+from mlpcore.sklearn.base import default_epochs, merge_rows
 
 pytestmark = pytest.mark.peer
 
@@ -275,6 +275,23 @@ def test_going_on_with_another_network_is_refused(data):
     with pytest.raises(ValueError, match="combine is 'average', expected 'best'"):
         model.set_params(combine="average").fit(X, Y)
     model.set_params(warm_start=False, hidden_layer_sizes=6, activation="relu").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("W", "N", "epochs"),
+    [
+        (1, 10, 100),
+        (50, 1000, 400),
+        (100, 1000, 800),
+        (400, 1000, 6400),
+        (501, 5000, 1600),
+        (10_000, 1000, 8000),
+        (10_000, 10**6, 100),
+    ],
+)
+def test_the_default_epochs_grow_faster_than_the_weights(W, N, epochs):
+    assert default_epochs(W, N, most=8000) == epochs
+    assert default_epochs(W, N, most=60) == 60
 
 
 @pytest.mark.parametrize("alpha", ["auto", "evidence", 0.1])

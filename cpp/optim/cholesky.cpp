@@ -24,21 +24,16 @@ Cholesky<T>::Cholesky(index n)
 
 template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrupt* interrupt) {
     const Kernels<T>& k = kernels<T>();
-    const auto look_at_interrupt = [&] {
-        if (interrupt != nullptr && interrupt->requested()) {
-            throw Interrupted();
-        }
-    };
     for (index i = 0; i < n_; ++i) {
         if (i % panel == 0) {
-            look_at_interrupt();
+            stop_if_requested(interrupt);
         }
         T* const to = u_.get() + i * stride_;
         std::fill_n(std::copy(a + i * n_ + i, a + (i + 1) * n_, to + i), stride_ - n_, T(0));
         to[i] += shift[i];
     }
     for (index first = 0; first < n_; first += panel) {
-        look_at_interrupt();
+        stop_if_requested(interrupt);
         const index end = std::min(first + panel, n_);
         if (k.cholesky_panel(first, end, u_.get(), stride_, inverse_.data()) < end) {
             return false;

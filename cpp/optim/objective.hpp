@@ -102,9 +102,7 @@ template <class T> class Objective {
     // themselves are none.
     void count(index& counter) {
         ++counter;
-        if (interrupt != nullptr && interrupt->requested()) {
-            throw Interrupted();
-        }
+        stop_if_requested(interrupt);
     }
 
     void multiply_by_scale(index n, T* x) const {

@@ -53,9 +53,7 @@ struct Job {
                     break;
                 }
                 body(i);
-                if (interrupt != nullptr && interrupt->requested()) {
-                    throw Interrupted();
-                }
+                stop_if_requested(interrupt);
             }
         } catch (...) {
             if (!stopped.exchange(true)) {

@@ -35,4 +35,11 @@ class Interrupt {
         std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
 };
 
+// A place where a computation may end; null means that nobody asks.
+inline void stop_if_requested(Interrupt* interrupt) {
+    if (interrupt != nullptr && interrupt->requested()) {
+        throw Interrupted();
+    }
+}
+
 } // namespace mlpcore

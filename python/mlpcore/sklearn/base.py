@@ -360,11 +360,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if self.max_iter != "auto":
             options["epochs"] = int(self.max_iter)
         elif by_iterations:
-            most = min(self._most_epochs, SAMPLE_BUDGET // len(data["X"]))
-            least = min(100, self._most_epochs)
-            W = self.network_.n_weights
-            wanted = int(EPOCHS_A_WEIGHT * W * max(1.0, W / SMALL) ** 0.5)
-            options["epochs"] = max(least, min(wanted, most))
+            options["epochs"] = default_epochs(
+                self.network_.n_weights, len(data["X"]), self._most_epochs
+            )
         else:
             options["epochs"] = 200  # as in scikit-learn
         alpha = self._alpha(len(data["X"]))
@@ -437,6 +435,12 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         X = validate_data(self, X, dtype=np.float64, reset=False)
         mean: Array = self.network_.jacobian(self.weights_, self._scaled_inputs(X)).mean(axis=0)
         return mean.astype(np.float64)
+
+
+def default_epochs(W: int, N: int, most: int) -> int:
+    """The epochs of L-BFGS for W weights and N samples, with ``max_iter="auto"``."""
+    wanted = int(EPOCHS_A_WEIGHT * W * max(1.0, W / SMALL) ** 0.5)
+    return max(min(100, most), min(wanted, most, SAMPLE_BUDGET // N))
 
 
 def merge_rows(X: Array, T: Array, weight: Array) -> tuple[Array, Array, Array]:

@@ -42,6 +42,27 @@ def test_parity(case, quantity):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 31, 64, 65, 129, 256, 257])
+@pytest.mark.parametrize("layers", [(200, 37, 23, 9), (21, 301, 7)], ids=str)
+def test_gradient_of_many_weights_and_few_samples(layers, n, dtype):
+    """From 8192 weights on and up to 256 samples it is made block by block of the weights."""
+    hidden = ("tanh", "gelu")[: len(layers) - 2]
+    case = Case(layers, hidden, "softmax", n, weighted=n > 2, flat=True, dtype=dtype)
+    assert case.n_weights > 8192
+    problem, compute = case.problem(), QUANTITIES["error_and_gradient"]
+    expected = compute(case.reference(), problem.astype("float64"))
+    assert_close(compute(case.network(), problem), expected, TOLERANCE[dtype])
+
+
+def test_gradient_of_many_weights_and_samples_without_weight():
+    case = Case((200, 41, 7), n=9)
+    problem = case.problem()._replace(s=np.zeros(9))
+    error, gradient = QUANTITIES["error_and_gradient"](case.network(), problem)
+    assert error == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
 def test_activation_curve(hidden, dtype):
     """h and h', element by element, from one tail to the other; 1-1-1 has y = h(x)."""

@@ -21,6 +21,7 @@ LARGE = [
     Case((16, 64, 64, 4), ("tanh", "gelu"), n=3000),
     Case((64, 100, 10), "relu", "softmax", n=1797, flat=True),
     Case((3, 5), output="softmax", n=40001),
+    Case((300, 100, 10), "relu", "softmax", n=150, flat=True),
 ]
 
 

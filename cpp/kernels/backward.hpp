@@ -4,7 +4,8 @@
 //   dE_n/dW^l = delta^l a^{l-1}T,   dE_n/db^l = delta^l.
 //
 // The gradient sums these over the samples, the per-sample gradient writes them out, and the
-// weight Jacobian is the same pass begun with dy_k/dz^L in place of y - t.
+// weight Jacobian is the same pass begun with dy_k/dz^L in place of y - t. The sum is made tile by
+// tile, or block by block of the weights once all tiles have their deltas.
 #pragma once
 
 #include "forward.hpp"
@@ -68,29 +69,67 @@ inline double error_pass(const NetworkView& net, const T* w, const Batch<T>& bat
     return error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
 }
 
-// Puts the gradient of the tile's error into `gradient`, returns that error.
-template <class T>
-inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
-                            Sum<T> gradient, T* scratch) {
-    Tile<T> tile(net, batch.n, scratch);
-    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
-    T* const t = tile.take(net.n_outputs);
-    T* const weight = tile.take(1);
-    T* const turned = tile.take(outer_rows_turned<T>(net.widest));
+namespace detail {
+// Where delta^l stands after a pass over a tile: behind its activations.
+template <class T> inline T* delta_of(const NetworkView& net, const Tile<T>& tile, const Layer& l) {
+    return tile.inputs() + (net.n_units + l.row) * tile.stride;
+}
 
+// Forward and back over a tile: visit(l, delta^l) from the output layer down. Returns the error.
+// Takes n_units + 1 rows.
+template <class T, class Visit>
+inline double walk_error(const NetworkView& net, const T* w, const Batch<T>& batch, Tile<T>& tile,
+                         const Visit& visit) {
+    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
+    T* const weight = tile.take(1);
+    T* const t = delta_of(net, tile, net.layers[net.depth - 1]);
     tile.load_inputs(batch);
     forward_pass(net, w, slopes, tile);
     tile.load_targets(batch, t);
     tile.load_weights(batch, weight);
     const double error =
         error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
-    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs},
-              OverSlopes<T>{slopes.d1, tile.stride}, [&](const Layer& l, const T* d, SeedRange) {
-                  outer(tile, l.n_out, l.n_in, d, tile.activations_below(l),
-                        gradient.from(l.weights), turned);
-                  sum_rows(l.n_out, tile.stride, d, tile.stride, gradient.from(l.biases));
-              });
+    walk_down(net, w, slopes, tile.stride, static_cast<const T*>(t), {0, net.n_outputs},
+              OverSlopes<T>{slopes.d1, tile.stride},
+              [&](const Layer& l, const T* d, SeedRange) { visit(l, d); });
     return error;
+}
+} // namespace detail
+
+// Puts the gradient of the tile's error into `gradient`, returns that error.
+template <class T>
+inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
+                            Sum<T> gradient, T* scratch) {
+    Tile<T> tile(net, batch.n, scratch);
+    T* const turned = scratch + (2 * net.n_units + 1) * tile.stride;
+    return detail::walk_error(net, w, batch, tile, [&](const Layer& l, const T* d) {
+        outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient.from(l.weights),
+              turned);
+        sum_rows(l.n_out, tile.stride, d, tile.stride, gradient.from(l.biases));
+    });
+}
+
+template <class T>
+inline double gradient_begin(const NetworkView& net, const T* w, const Batch<T>& batch, T* state) {
+    Tile<T> tile(net, batch.n, state);
+    return detail::walk_error(net, w, batch, tile, [](const Layer&, const T*) {});
+}
+
+template <class T>
+inline void gradient_put(const NetworkView& net, const WeightBlock& block, index n, index tiles,
+                         T* states, index step, Sum<T> gradient, T* scratch) {
+    const Tile<T> tile(net, n, states);
+    const Layer& l = net.layers[block.layer];
+    const index units = block.end_unit - block.first_unit;
+    const T* const delta = detail::delta_of(net, tile, l) + block.first_unit * tile.stride;
+    outer(tile, OfSeveral{tile.stride, tiles, step}, units, block.end_input - block.first_input,
+          delta, tile.activations_below(l) + block.first_input * tile.stride,
+          gradient.from(l.weights + block.first_unit * l.n_in + block.first_input), l.n_in,
+          scratch);
+    for (index t = 0; block.first_input == 0 && t < tiles; ++t) {
+        sum_rows(units, tile.stride, delta + t * step, tile.stride,
+                 gradient.from(l.biases + block.first_unit).after(t));
+    }
 }
 
 namespace detail {
@@ -131,20 +170,9 @@ template <class T>
 inline void per_sample_gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
                                      T* gradients, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
-    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
-    T* const t = tile.take(net.n_outputs);
-    T* const weight = tile.take(1);
-
-    tile.load_inputs(batch);
-    forward_pass(net, w, slopes, tile);
-    tile.load_targets(batch, t);
-    tile.load_weights(batch, weight);
-    error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
-    walk_down(net, w, slopes, tile.stride, t, {0, net.n_outputs},
-              OverSlopes<T>{slopes.d1, tile.stride},
-              [&](const Layer& l, const T* d, SeedRange range) {
-                  detail::write_weight_derivatives(tile, l, d, range, gradients, net.n_weights);
-              });
+    detail::walk_error(net, w, batch, tile, [&](const Layer& l, const T* d) {
+        detail::write_weight_derivatives(tile, l, d, {0, l.n_out}, gradients, net.n_weights);
+    });
 }
 
 // dy_k/dw, n_outputs rows of n_weights numbers a sample.

@@ -1,5 +1,5 @@
-// Products that sum over the samples of a tile, p q^T: the weight gradient, and the diagonal of
-// the Hessian. Two ways, chosen by the shape:
+// Products that sum over the samples of one tile or of several, p q^T: the weight gradient, and the
+// diagonal of the Hessian. Two ways, chosen by the shape:
 //
 //   wide    q is turned to samples x rows first, then it is a product along whose rows the lanes
 //           run; turning costs what about twelve rows of p cost
@@ -13,6 +13,16 @@
 namespace mlpcore::MLPCORE_ISA {
 
 inline constexpr int outer_rows = 3;
+
+// What is summed over: the columns of one tile, or of several of one shape, whose rows begin `step`
+// numbers apart.
+struct OfOne {
+    index columns;
+    static constexpr index tiles = 1, step = 0;
+};
+struct OfSeveral {
+    index columns, tiles, step;
+};
 
 // To sum the lanes of short vectors is cheaper than to turn.
 template <class T> inline constexpr bool turns = lanes<T> > 4;
@@ -38,24 +48,28 @@ template <class T> MLPCORE_INLINE void put(Sum<T> g, index i, T part) {
     *to = part;
 }
 
-template <int R, int C, class T>
-MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index stride, Sum<T> g,
-                                index p_step, index q_step) {
+template <int R, int C, class T, class Samples>
+MLPCORE_INLINE void outer_block(const Samples& samples, const T* p, const T* q, index stride,
+                                Sum<T> g, index p_step, index q_step) {
     Vec<T> sum[R][C] = {};
-    for (index column = 0; column < columns; column += lanes<T>) {
-        Vec<T> pv[R];
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            pv[r] = load(p + r * stride + column);
-        }
-#pragma GCC unroll 8
-        for (int c = 0; c < C; ++c) {
-            const Vec<T> qv = load(q + c * stride + column);
+    for (index tile = 0; tile < samples.tiles; ++tile) {
+        for (index column = 0; column < samples.columns; column += lanes<T>) {
+            Vec<T> pv[R];
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r) {
-                sum[r][c] += pv[r] * qv;
+                pv[r] = load(p + r * stride + column);
+            }
+#pragma GCC unroll 8
+            for (int c = 0; c < C; ++c) {
+                const Vec<T> qv = load(q + c * stride + column);
+#pragma GCC unroll 8
+                for (int r = 0; r < R; ++r) {
+                    sum[r][c] += pv[r] * qv;
+                }
             }
         }
+        p += samples.step;
+        q += samples.step;
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -73,47 +87,56 @@ MLPCORE_INLINE void outer_block(index columns, const T* p, const T* q, index str
     }
 }
 
-template <int R, int C, class T>
-MLPCORE_INLINE void outer_columns(index from, index q_rows, index columns, const T* p, const T* q,
-                                  index stride, Sum<T> g, index p_step, index q_step) {
+template <int R, int C, class T, class Samples>
+MLPCORE_INLINE void outer_columns(index from, index q_rows, const Samples& samples, const T* p,
+                                  const T* q, index stride, Sum<T> g, index p_step, index q_step) {
     index j = from;
     for (; j + C <= q_rows; j += C) {
-        outer_block<R, C>(columns, p, q + j * stride, stride, g.from(j * q_step), p_step, q_step);
+        outer_block<R, C>(samples, p, q + j * stride, stride, g.from(j * q_step), p_step, q_step);
     }
     if constexpr (C > 1) {
-        outer_columns<R, C / 2>(j, q_rows, columns, p, q, stride, g, p_step, q_step);
+        outer_columns<R, C / 2>(j, q_rows, samples, p, q, stride, g, p_step, q_step);
     }
 }
 } // namespace detail
 
-// Into g[i * p_step + j * q_step], the sum over the columns of p(i, column) q(j, column): a product
-// that sums over the samples. Fast where q has at least as many rows as there are lanes.
-template <class T>
-inline void narrow_outer(index p_rows, index q_rows, index columns, const T* p, const T* q,
+// Into g[i * p_step + j * q_step], the sum over the columns of p(i, column) q(j, column). Fast
+// where q has at least as many rows as there are lanes.
+template <class T, class Samples>
+inline void narrow_outer(index p_rows, index q_rows, const Samples& samples, const T* p, const T* q,
                          index stride, Sum<T> g, index p_step, index q_step) {
     constexpr int C = power_of_two_up_to(accumulators / outer_rows) < lanes<T>
                           ? power_of_two_up_to(accumulators / outer_rows)
                           : static_cast<int>(lanes<T>);
-    index i = 0;
-    for (; i + outer_rows <= p_rows; i += outer_rows) {
-        detail::outer_columns<outer_rows, C>(0, q_rows, columns, p + i * stride, q, stride,
-                                             g.from(i * p_step), p_step, q_step);
-    }
-    for (; i < p_rows; ++i) {
-        detail::outer_columns<1, C>(0, q_rows, columns, p + i * stride, q, stride,
-                                    g.from(i * p_step), p_step, q_step);
+    // All rows of p go past some of q that stay in the nearest cache.
+    constexpr index kept_bytes = 16 * 1024;
+    const index row_bytes = samples.columns * samples.tiles * static_cast<index>(sizeof(T));
+    const index kept = row_bytes * C < kept_bytes ? kept_bytes / row_bytes / C * C : C;
+    for (index j = 0; j < q_rows; j += kept) {
+        const index count = q_rows - j < kept ? q_rows - j : kept;
+        const T* const some = q + j * stride;
+        const Sum<T> to = g.from(j * q_step);
+        index i = 0;
+        for (; i + outer_rows <= p_rows; i += outer_rows) {
+            detail::outer_columns<outer_rows, C>(0, count, samples, p + i * stride, some, stride,
+                                                 to.from(i * p_step), p_step, q_step);
+        }
+        for (; i < p_rows; ++i) {
+            detail::outer_columns<1, C>(0, count, samples, p + i * stride, some, stride,
+                                        to.from(i * p_step), p_step, q_step);
+        }
     }
 }
 
 // The narrow way, whichever of the two has more rows along the lanes of the result. Rows of g begin
 // `step` apart.
-template <class T>
-inline void narrow_outer(index p_rows, index q_rows, index columns, const T* p, const T* q,
+template <class T, class Samples>
+inline void narrow_outer(index p_rows, index q_rows, const Samples& samples, const T* p, const T* q,
                          index stride, Sum<T> g, index step) {
     if (q_rows >= lanes<T> || q_rows >= p_rows) {
-        narrow_outer(p_rows, q_rows, columns, p, q, stride, g, step, index{1});
+        narrow_outer(p_rows, q_rows, samples, p, q, stride, g, step, index{1});
     } else {
-        narrow_outer(q_rows, p_rows, columns, q, p, stride, g, index{1}, step);
+        narrow_outer(q_rows, p_rows, samples, q, p, stride, g, index{1}, step);
     }
 }
 
@@ -129,21 +152,31 @@ template <class T> struct PutInto {
 };
 } // namespace detail
 
-// Into g (p_rows, q_rows), p q^T over the samples of the tile.
-template <class T>
-inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, const T* q, Sum<T> g,
-                  T* turned) {
+// Into g, whose rows begin `step` apart, p q^T over the columns of tiles of which this is the
+// first.
+template <class T, class Samples>
+inline void outer(const Tile<T>& tile, const Samples& samples, index p_rows, index q_rows,
+                  const T* p, const T* q, Sum<T> g, index step, T* turned) {
     constexpr index worth_turning = 12;
     const index wide = p_rows >= worth_turning ? outer_rows_turned<T>(q_rows) : 0;
     if (wide > 0) {
-        tile.write_rows(q, wide, turned, wide);
-        product(p_rows, tile.n, wide, Plain<T>{p, tile.stride}, turned, wide,
-                detail::PutInto<T>{g, q_rows});
+        for (index t = 0; t < samples.tiles; ++t) {
+            tile.write_rows(q + t * samples.step, wide, turned, wide);
+            product(p_rows, tile.n, wide, Plain<T>{p + t * samples.step, tile.stride}, turned, wide,
+                    detail::PutInto<T>{g.after(t), step});
+        }
     }
     if (wide < q_rows) {
-        narrow_outer(p_rows, q_rows - wide, tile.stride, p, q + wide * tile.stride, tile.stride,
-                     g.from(wide), q_rows);
+        narrow_outer(p_rows, q_rows - wide, samples, p, q + wide * tile.stride, tile.stride,
+                     g.from(wide), step);
     }
+}
+
+// Into g (p_rows, q_rows), p q^T over the samples of one tile.
+template <class T>
+inline void outer(const Tile<T>& tile, index p_rows, index q_rows, const T* p, const T* q, Sum<T> g,
+                  T* turned) {
+    outer(tile, OfOne{tile.stride}, p_rows, q_rows, p, q, g, q_rows, turned);
 }
 
 // Into g[i], the sum of row i of p.

@@ -37,10 +37,10 @@ template <class T> index scratch_size(const NetworkView& net, Quantity quantity,
         rows += k + 1;
         break;
     case Quantity::gradient:
-        rows += units + k + 1 + outer_rows_turned<T>(widest);
+        rows += units + 1 + outer_rows_turned<T>(widest);
         break;
     case Quantity::per_sample_gradient:
-        rows += units + k + 1;
+        rows += units + 1;
         break;
     case Quantity::jacobian:
         rows += units + jacobian_rows<T>(net, padded(n, lanes<T>));
@@ -124,6 +124,8 @@ template <class T> constexpr Kernels<T> table() {
             .forward = forward<T>,
             .error = error_pass<T>,
             .gradient = gradient_pass<T>,
+            .gradient_begin = gradient_begin<T>,
+            .gradient_put = gradient_put<T>,
             .jacobian = jacobian_pass<T>,
             .weight_jacobian = weight_jacobian_pass<T>,
             .per_sample_gradient = per_sample_gradient_pass<T>,

@@ -19,21 +19,33 @@ MLPCORE_INLINE void for_each(index n, const OnVector& on_vector, const OnScalar&
 }
 
 template <class T> inline index first_nonfinite(index n, const T* x) {
-    constexpr index block = 16 * lanes<T>;
-    for (index from = 0; from < n; from += block) {
-        const index count = n - from < block ? n - from : block;
-        // x - x is 0, or NaN for a NaN and for an infinity.
-        Vec<T> flag = {};
+    constexpr int chains = 4; // a flag waits for its last addition
+    constexpr index block = 16 * chains * lanes<T>;
+    // x - x is 0, or NaN for a NaN and for an infinity.
+    const auto all_finite = [x](index from, index end) {
+        Vec<T> flags[chains] = {};
         T last = 0;
-        for_each<T>(
-            count,
-            [&](index i) {
-                const Vec<T> v = load(x + from + i);
-                flag += v - v;
-            },
-            [&](index i) { last += x[from + i] - x[from + i]; });
-        if (!(sum<T>(flag) + last == 0)) {
-            for (index i = from; i < from + count; ++i) {
+        index i = from;
+        for (; i + chains * lanes<T> <= end; i += chains * lanes<T>) {
+#pragma GCC unroll 4
+            for (int c = 0; c < chains; ++c) {
+                const Vec<T> v = load(x + i + c * lanes<T>);
+                flags[c] += v - v;
+            }
+        }
+        for (; i + lanes<T> <= end; i += lanes<T>) {
+            const Vec<T> v = load(x + i);
+            flags[0] += v - v;
+        }
+        for (; i < end; ++i) {
+            last += x[i] - x[i];
+        }
+        return sum<T>(flags[0] + flags[1] + flags[2] + flags[3]) + last == 0;
+    };
+    for (index from = 0; from < n; from += block) {
+        const index end = n - from < block ? n : from + block;
+        if (!all_finite(from, end)) {
+            for (index i = from; i < end; ++i) {
                 if (!(x[i] - x[i] == 0)) {
                     return i;
                 }
@@ -50,17 +62,26 @@ template <class T> inline void accumulate(index n, const T* x, T* total) {
 }
 
 template <class T> inline double dot(index n, const T* x, const T* y) {
-    constexpr index block = 16 * lanes<T>; // sums of a block in T, of blocks in double
+    constexpr int chains = 4;                      // a sum waits for its last addition
+    constexpr index block = 4 * chains * lanes<T>; // sums of a block in T, of blocks in double
     double total = 0;
-    for (index from = 0; from < n; from += block) {
-        const index count = n - from < block ? n - from : block;
-        Vec<T> part = {};
-        for_each<T>(
-            count, [&](index i) { part += load(x + from + i) * load(y + from + i); },
-            [&](index i) {
-                total += static_cast<double>(x[from + i]) * static_cast<double>(y[from + i]);
-            });
-        total += static_cast<double>(sum<T>(part));
+    index i = 0;
+    while (i + lanes<T> <= n) {
+        const index end = n - i < block ? n : i + block;
+        Vec<T> part[chains] = {};
+        for (; i + chains * lanes<T> <= end; i += chains * lanes<T>) {
+#pragma GCC unroll 4
+            for (int c = 0; c < chains; ++c) {
+                part[c] += load(x + i + c * lanes<T>) * load(y + i + c * lanes<T>);
+            }
+        }
+        for (; i + lanes<T> <= end; i += lanes<T>) {
+            part[0] += load(x + i) * load(y + i);
+        }
+        total += static_cast<double>(sum<T>((part[0] + part[1]) + (part[2] + part[3])));
+    }
+    for (; i < n; ++i) {
+        total += static_cast<double>(x[i]) * static_cast<double>(y[i]);
     }
     return total;
 }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "counted.hpp"
+#include "gradient_by_blocks.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
 #include "useful_threads.hpp"
@@ -268,6 +269,9 @@ double error(const NetworkView& net, const T* w, const Batch<T>& data, Interrupt
 template <class T>
 double gradient(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
                 Interrupt* interrupt) {
+    if (suits_blocks<T>(net, data.n)) {
+        return gradient_by_blocks(net, w, data, gradient, interrupt);
+    }
     return reduce_tiles(net, Quantity::gradient, data, net.n_weights, gradient, interrupt,
                         [&](const Batch<T>& tile, Sum<T> sum, T* scratch) {
                             return kernels<T>().gradient(net, w, tile, sum, scratch);

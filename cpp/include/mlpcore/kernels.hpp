@@ -27,6 +27,7 @@ template <class T> struct Sum {
     T* numbers;
     bool begun;
     Sum from(index i) const { return {numbers + i, begun}; }
+    Sum after(index parts) const { return {numbers, begun || parts > 0}; }
 };
 
 enum class Quantity {
@@ -45,6 +46,13 @@ enum class Quantity {
     vjp,
     weight_jvp,
     weight_vjp,
+};
+
+// Some of the units of a layer, and some of the inputs of each: a block of its weights.
+struct WeightBlock {
+    index layer;
+    index first_unit, end_unit;
+    index first_input, end_input;
 };
 
 enum class Curvature { exact, gauss_newton, becker_lecun };
@@ -92,6 +100,12 @@ template <class T> struct Kernels {
     double (*error)(const NetworkView&, const T* w, const Batch<T>&, T* scratch);
     double (*gradient)(const NetworkView&, const T* w, const Batch<T>&, Sum<T> gradient,
                        T* scratch);
+    // The same in two steps (backward.hpp): gradient_begin fills the state of a tile, of
+    // scratch_size(gradient) numbers, and returns its error; gradient_put adds a block of the
+    // gradient up over tiles of n samples, whose states begin `step` numbers apart.
+    double (*gradient_begin)(const NetworkView&, const T* w, const Batch<T>&, T* state);
+    void (*gradient_put)(const NetworkView&, const WeightBlock&, index n, index tiles, T* states,
+                         index step, Sum<T> gradient, T* scratch);
     void (*jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian, T* scratch);
     void (*weight_jacobian)(const NetworkView&, const T* w, const Batch<T>&, T* jacobian,
                             T* scratch);

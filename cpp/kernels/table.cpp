@@ -8,6 +8,7 @@
 #include "output_hessian.hpp"
 #include "rop.hpp"
 #include "ruler.hpp"
+#include "two_loop.hpp"
 #include "vectors.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
@@ -147,6 +148,7 @@ template <class T> constexpr Kernels<T> table() {
             .axpy = axpy<T>,
             .momentum_step = momentum_step<T>,
             .adam_step = adam_step<T>,
+            .two_loop = two_loop<T>,
             .cholesky_panel = cholesky_panel<T>,
             .cholesky_update = cholesky_update<T>,
             .cholesky_solve = cholesky_solve<T>,

@@ -19,6 +19,7 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
     std::copy_n(s, n_, s_.data() + at * n_);
     std::copy_n(y, n_, y_.data() + at * n_);
     rho_[static_cast<std::size_t>(at)] = 1 / sy;
+    gamma_[static_cast<std::size_t>(at)] = sy / kernels<T>().dot(n_, y, y);
 }
 
 template <class T> void LbfgsMemory<T>::visit(Archive& a) {
@@ -27,27 +28,21 @@ template <class T> void LbfgsMemory<T>::visit(Archive& a) {
     a.fixed("s", s_);
     a.fixed("y", y_);
     a.fixed("rho", rho_);
+    a.fixed("gamma", gamma_);
 }
 
 template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::vector<T>& d) {
-    const Kernels<T>& k = kernels<T>();
-    const auto rho = [&](index i) { return rho_[static_cast<std::size_t>(slot(i))]; };
     std::copy(g.begin(), g.end(), d.begin());
-    for (index i = pairs_; i-- > 0;) {
-        double& share = share_[static_cast<std::size_t>(i)];
-        share = rho(i) * k.dot(n_, s(i), d.data());
-        k.axpy(n_, static_cast<T>(-share), y(i), d.data());
-    }
-    double scale = -1; // of -H_0 (7.20)
-    if (pairs_ > 0) {
-        const T* const last = y(pairs_ - 1);
-        scale = -1 / (rho(pairs_ - 1) * k.dot(n_, last, last));
-    }
-    assign(scale, d, d);
-    for (index i = 0; i < pairs_; ++i) {
-        const double beta = rho(i) * k.dot(n_, y(i), d.data());
-        k.axpy(n_, static_cast<T>(-share_[static_cast<std::size_t>(i)] - beta), s(i), d.data());
-    }
+    kernels<T>().two_loop({.n = n_,
+                           .capacity = capacity_,
+                           .first = first_,
+                           .count = pairs_,
+                           .s = s_.data(),
+                           .y = y_.data(),
+                           .rho = rho_.data(),
+                           .gamma = gamma_.data(),
+                           .share = share_.data()},
+                          d.data());
 }
 
 template <class T>

@@ -14,7 +14,7 @@ template <class T> class LbfgsMemory {
   public:
     LbfgsMemory(index n, index capacity)
         : n_(n), capacity_(capacity), s_(static_cast<std::size_t>(n * capacity)), y_(s_),
-          rho_(static_cast<std::size_t>(capacity)), share_(rho_) {}
+          rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), share_(rho_) {}
 
     index pairs() const { return pairs_; }
     void forget() { pairs_ = 0; }
@@ -28,15 +28,15 @@ template <class T> class LbfgsMemory {
 
     void visit(Archive& a);
 
-    // d = -H g by the two-loop recursion (Algorithm 7.4), -g where there are no pairs.
+    // d = -H g by the two-loop recursion (kernels/two_loop.hpp), -g where there are no pairs.
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
     index slot(index i) const { return (first_ + i) % capacity_; }
 
     index n_, capacity_, first_ = 0, pairs_ = 0;
-    std::vector<T> s_, y_;            // a ring of capacity x n
-    std::vector<double> rho_, share_; // rho_k = 1 / s_k.y_k (7.17); the alpha_k of the recursion
+    std::vector<T> s_, y_;                    // a ring of capacity x n
+    std::vector<double> rho_, gamma_, share_; // a number each (StepPairs)
 };
 
 } // namespace mlpcore

@@ -231,8 +231,8 @@ def minimize(
         bfgs
             BFGS with the whole inverse (W, W) (Nocedal and Wright, 2006, Algorithm 6.1).
         lbfgs
-            BFGS of limited memory, the last `memory` pairs (Algorithm 7.5). The method of choice
-            for many weights.
+            BFGS of limited memory, the last `memory` pairs (Algorithm 7.5), begun each time from
+            the largest of their gammas (7.20). The method of choice for many weights.
         gd
             Gradient descent.
 

@@ -230,15 +230,17 @@ def lbfgs(f: Objective, w: Array, memory: int = 20) -> Iterator[Array]:
 
 
 def _two_loops(pairs: list[tuple[Array, Array]], q: Array) -> Array:
-    """H q (Algorithm 7.4), from the last pair outwards, with the start 7.20 in the middle."""
+    """H q (Algorithm 7.4), from the last pair outwards, with H_0 in the middle.
+
+    H_0 is the largest of the pairs' gammas (7.20), not the last one.
+    """
     if not pairs:
         return q
     alphas = []
     for s, y in reversed(pairs):
         alphas.append((s @ q) / (s @ y))
         q = q - alphas[-1] * y
-    s, y = pairs[-1]
-    r: Array = (s @ y) / (y @ y) * q
+    r: Array = max((s @ y) / (y @ y) for s, y in pairs) * q
     for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
         r = r + s * (alpha - (y @ r) / (s @ y))
     return r

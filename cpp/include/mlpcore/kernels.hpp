@@ -91,6 +91,16 @@ template <class T> struct AdamStep {
     T learning_rate, beta1, beta2, epsilon, bias1, bias2;
 };
 
+// The pairs of L-BFGS, the last steps s_k and changes of the gradient y_k: `count` rows of n
+// numbers in a ring of `capacity`, with rho_k = 1 / s_k.y_k and room for a number each.
+template <class T> struct StepPairs {
+    index n, capacity, first, count;
+    const T *s, *y;
+    const double *rho, *gamma;
+    double* share;
+    index slot(index i) const { return (first + i) % capacity; } // of pair i, the oldest first
+};
+
 // Every pass takes its memory from `scratch`, of at least scratch_size(...) numbers, aligned to a
 // cache line. Passes that sum over samples put their part into a sum, the others write rows.
 template <class T> struct Kernels {
@@ -145,6 +155,8 @@ template <class T> struct Kernels {
                           T* w);
     void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
                       T* w);
+
+    void (*two_loop)(const StepPairs<T>&, T* d); // two_loop.hpp
 
     // The steps of a Cholesky factorization, and what follows (cholesky.hpp).
     index (*cholesky_panel)(index first, index end, T* a, index stride, T* inverse);

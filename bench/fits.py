@@ -180,8 +180,10 @@ def main() -> None:
         t = np.sin(2 * np.pi * X[:, 0]) + 0.2 * rng.normal(size=50)
         nets, starts = [mlpcore.Network((1, m, 1)) for m in range(1, 11)], 30
         n = arguments.iterations or 1000
+        fewer = n * 6 // 10
         makers = {
             "mlpcore lbfgs": partial(lowest_errors, n, method="lbfgs"),
+            f"mlpcore lbfgs, {fewer} iterations": partial(lowest_errors, fewer, method="lbfgs"),
             "mlpcore bfgs": partial(lowest_errors, n, method="bfgs"),
             "mlpcore lm": partial(lowest_errors, n, method="lm"),
             "mlpcore sweep": lambda: sweep,

@@ -90,6 +90,18 @@ def test_iterations_are_those_of_the_reference(method, options, expected, settin
     assert_same_bits(result.w, weights[-1])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("units", [1, 2, 3, 5, 7, 8, 10, 11, 15, 16, 21, 26, 31, 40, 43, 60])
+def test_lbfgs_of_few_weights(units, dtype):
+    """Pairs of up to eight vectors of any instruction set are held in registers."""
+    case = Case((1, units, 1), n=30, dtype=dtype)
+    problem = case.problem()
+    f = objective(case, problem.astype("float64"), 0.1)
+    path = list(itertools.islice(oracle.lbfgs(f, problem.w.astype("float64"), memory=3), 8))
+    result = fit(case, problem, method="lbfgs", memory=3, weight_decay=0.1, iterations=7, **OFF)
+    assert_close(result.w, path[-1], {"float64": 1e-8, "float32": 1e-2}[dtype])
+
+
 @pytest.mark.parametrize(("layers", "n"), [((8, 20, 1), 300), ((5, 16, 16, 2), 200)], ids=str)
 def test_lm_of_many_weights(layers, n):
     """The factorization has several panels, the last one narrower."""

@@ -16,8 +16,8 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
         --pairs_;
     }
     const index at = slot(pairs_++);
-    std::copy_n(s, n_, s_.data() + at * n_);
-    std::copy_n(y, n_, y_.data() + at * n_);
+    std::copy_n(s, n_, s_.data() + at * step_);
+    std::copy_n(y, n_, y_.data() + at * step_);
     rho_[static_cast<std::size_t>(at)] = 1 / sy;
     gamma_[static_cast<std::size_t>(at)] = sy / kernels<T>().dot(n_, y, y);
 }
@@ -34,6 +34,7 @@ template <class T> void LbfgsMemory<T>::visit(Archive& a) {
 template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::vector<T>& d) {
     std::copy(g.begin(), g.end(), d.begin());
     kernels<T>().two_loop({.n = n_,
+                           .step = step_,
                            .capacity = capacity_,
                            .first = first_,
                            .count = pairs_,

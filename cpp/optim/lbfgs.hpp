@@ -13,15 +13,16 @@ namespace mlpcore {
 template <class T> class LbfgsMemory {
   public:
     LbfgsMemory(index n, index capacity)
-        : n_(n), capacity_(capacity), s_(static_cast<std::size_t>(n * capacity)), y_(s_),
+        : n_(n), step_((n + unit - 1) / unit * unit), capacity_(capacity),
+          s_(static_cast<std::size_t>(step_ * capacity)), y_(s_),
           rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), share_(rho_) {}
 
     index pairs() const { return pairs_; }
     void forget() { pairs_ = 0; }
 
     // Pair i, the oldest first.
-    const T* s(index i) const { return s_.data() + slot(i) * n_; }
-    const T* y(index i) const { return y_.data() + slot(i) * n_; }
+    const T* s(index i) const { return s_.data() + slot(i) * step_; }
+    const T* y(index i) const { return y_.data() + slot(i) * step_; }
 
     // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0.
     void remember(const T* s, const T* y);
@@ -34,7 +35,9 @@ template <class T> class LbfgsMemory {
   private:
     index slot(index i) const { return (first_ + i) % capacity_; }
 
-    index n_, capacity_, first_ = 0, pairs_ = 0;
+    static constexpr index unit = 32; // numbers, two of the longest vectors
+
+    index n_, step_, capacity_, first_ = 0, pairs_ = 0;
     std::vector<T> s_, y_;                    // a ring of capacity x n
     std::vector<double> rho_, gamma_, share_; // a number each (StepPairs)
 };

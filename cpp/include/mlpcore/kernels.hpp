@@ -91,14 +91,17 @@ template <class T> struct AdamStep {
     T learning_rate, beta1, beta2, epsilon, bias1, bias2;
 };
 
-// The pairs of L-BFGS, the last steps s_k and changes of the gradient y_k: `count` rows of n
-// numbers in a ring of `capacity`, with rho_k = 1 / s_k.y_k and room for a number each.
+// The pairs of L-BFGS, the last steps s_k and changes of the gradient y_k: rows of n numbers, then
+// zeros, which begin `step` apart, a multiple of two vectors; `count` of them in a ring of
+// `capacity`, with rho_k = 1 / s_k.y_k (Nocedal and Wright, 2006, 7.17), gamma_k = s_k.y_k /
+// y_k.y_k (7.20) and room for a number each.
 template <class T> struct StepPairs {
-    index n, capacity, first, count;
+    index n, step, capacity, first, count;
     const T *s, *y;
     const double *rho, *gamma;
     double* share;
-    index slot(index i) const { return (first + i) % capacity; } // of pair i, the oldest first
+    // Of pair i, the oldest first.
+    index slot(index i) const { return first + i < capacity ? first + i : first + i - capacity; }
 };
 
 // Every pass takes its memory from `scratch`, of at least scratch_size(...) numbers, aligned to a

@@ -168,6 +168,7 @@ def main() -> None:
         nets, starts, n = [mlpcore.Network((8, 20, 1))], 20, arguments.iterations or 200
         makers: dict[str, Callable[[], Fit]] = {
             "mlpcore lm": partial(lowest_errors, n, method="lm"),
+            f"mlpcore lm, {2 * n} iterations": partial(lowest_errors, 2 * n, method="lm"),
             "mlpcore lbfgs": partial(lowest_errors, 20 * n, method="lbfgs"),
             "scipy least_squares trf": partial(scipy_least_squares, "trf", n),
             "scipy least_squares lm": partial(scipy_least_squares, "lm", n),

@@ -179,12 +179,14 @@ def measure_row(
 
 
 def progress(row: report.Row) -> None:
-    checked = ", ".join(
-        f"{e.contestant} {'FAILED: ' + e.why_not if e.failed else f'{e.difference:.0e}'}"
+    """A line for a row that is done: a run that is cut off has not been in vain."""
+    found = ", ".join(
+        f"{e.contestant} " + (f"FAILED: {e.why_not}" if e.failed else f"{e.cell()} us, off {off}")
         for e in row.entries
-        if e.failed or e.difference is not None
+        if e.failed or (off := f"{e.difference:.0e}" if e.difference is not None else "")
     )
-    print(f"{row.quantity} of {row.case} {row.dtype}: differences {checked}", file=sys.stderr)
+    ratio = "" if row.ratio is None else f"; {row.ratio[0]:.2f} times {row.ratio[1]}"
+    print(f"{row.quantity} of {row.case} {row.dtype}: {found}{ratio}", file=sys.stderr, flush=True)
 
 
 def load_contestants(peers: list[str] | None, quick: bool) -> list[Contestant]:

@@ -95,15 +95,58 @@ inline void output_parts(const NetworkView& net, const T* w, const T* y, const T
     }
 }
 
+// Some rows of a product as a block of it reads them: those of a step side by side.
+template <class T> struct SideBySide {
+    static constexpr bool down_columns = false;
+    const T* a;
+    MLPCORE_INLINE T element(index i, index k) const { return a[k * product_rows + i]; }
+};
+// Copying delta so, once for all panels, pays where there are several.
+template <class T> constexpr bool copies_delta(index n_inputs) {
+    return n_inputs > jacobian_panel<T>;
+}
+// Rows for the deltas of a layer with all their parts, or for that copy.
+constexpr index delta_rows(const NetworkView& net, index stride) {
+    return net.n_outputs *
+           ((widest_hidden(net) * padded(stride, product_rows) + stride - 1) / stride);
+}
+
+// Copies one part of `delta`, a row a unit: block after block of product_rows samples.
+template <class T>
+inline void copy_part(index units, index n, const T* part, index step, T* copy) {
+    for (index s = 0; s < n; s += product_rows) {
+        const index count = n - s < product_rows ? n - s : product_rows;
+        for (index j = 0; j < units; ++j, copy += product_rows) {
+            const T* const from = part + j * step + s;
+            if (count == product_rows) {
+#pragma GCC unroll 6
+                for (index r = 0; r < product_rows; ++r) {
+                    copy[r] = from[r];
+                }
+            } else {
+                for (index r = 0; r < count; ++r) {
+                    copy[r] = from[r];
+                }
+            }
+        }
+    }
+}
+
 // The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
 // stores the result itself: the first inputs, whole vectors of them, whose number is returned.
-// `delta` has a row a unit of layer l, the first, with the K parts.
+// `delta` has a row a unit of layer l, the first, with the K parts; `copy` is delta_rows long.
 template <class T>
 inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, const Layer& l,
-                          const T* delta, T* jacobian) {
+                          const T* delta, T* copy, T* jacobian) {
     const index outputs = net.n_outputs, step = panel_stride<T>(l.n_in);
     const index whole = l.n_in / lanes<T> * lanes<T>;
+    const index part_size = l.n_out * padded(tile.n, product_rows);
+    const bool copies = copies_delta<T>(l.n_in);
     T* const panel = tile.take((l.n_out * step + tile.stride - 1) / tile.stride);
+    for (index k = 0; copies && k < outputs; ++k) {
+        copy_part(l.n_out, tile.n, delta + k * tile.stride, outputs * tile.stride,
+                  copy + k * part_size);
+    }
     for (index first = 0; first < whole; first += jacobian_panel<T>) {
         const index rest = whole - first;
         const index width = rest < jacobian_panel<T> ? rest : jacobian_panel<T>;
@@ -114,9 +157,17 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
             }
         }
         for (index k = 0; k < outputs; ++k) {
-            product(tile.n, l.n_out, width,
-                    Transposed<T>{delta + k * tile.stride, outputs * tile.stride}, panel, step,
-                    Store<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
+            if (!copies) {
+                product(tile.n, l.n_out, width,
+                        Transposed<T>{delta + k * tile.stride, outputs * tile.stride}, panel, step,
+                        Store<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
+                continue;
+            }
+            for (index s = 0; s < tile.n; s += product_rows) {
+                product(tile.n - s < product_rows ? tile.n - s : product_rows, l.n_out, width,
+                        SideBySide<T>{copy + k * part_size + s * l.n_out}, panel, step,
+                        Store<T>{jacobian + (s * outputs + k) * l.n_in + first, outputs * l.n_in});
+            }
         }
     }
     return whole;
@@ -131,7 +182,7 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
     const index panel = detail::runs_along_inputs<T>(net)
                             ? net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs)
                             : 0;
-    return 1 + net.n_outputs * (2 * detail::widest_hidden(net) + detail::jacobian_block) +
+    return 1 + net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows(net, stride) +
            (panel + stride - 1) / stride;
 }
 
@@ -139,10 +190,9 @@ template <class T>
 inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
                               const Slopes<T>& slopes, T* jacobian) {
     const index stride = tile.stride, outputs = net.n_outputs, columns = outputs * stride;
-    const index widest = detail::widest_hidden(net);
     T* const mean = tile.take(1);
-    T* delta = tile.take(outputs * widest);
-    T* below = tile.take(outputs * widest);
+    T* delta = tile.take(detail::delta_rows(net, stride));
+    T* below = tile.take(detail::delta_rows(net, stride));
     T* const block = tile.take(outputs * detail::jacobian_block);
     const T* const y = tile.outputs();
     const Layer* l = net.layers + net.depth - 1;
@@ -159,7 +209,7 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
         }
     }
     const index done = detail::runs_along_inputs<T>(net)
-                           ? detail::along_inputs(net, w, tile, *l, delta, jacobian)
+                           ? detail::along_inputs(net, w, tile, *l, delta, below, jacobian)
                            : 0;
     for (index i = done; i < net.n_inputs; i += detail::jacobian_block) {
         const index end =

@@ -269,6 +269,26 @@ def test_a_checkpoint_that_is_damaged(name, tmp_path):
             run("float64", 5, resume=True, **state)
 
 
+@pytest.mark.parametrize("value", [-1, 1000, np.nan, np.inf, 1e300])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("order", {"optimizer": "sgd", "batch_size": 4}),
+        ("first", {"optimizer": "lbfgs"}),
+        ("pairs", {"optimizer": "lbfgs"}),
+    ],
+)
+def test_a_checkpoint_with_a_place_that_is_none(name, options, value, tmp_path):
+    state = {"checkpoint": tmp_path / "a", **options}
+    run("float64", 3, **state)
+    saved = mlpcore.load(tmp_path / "a")
+    extras = dict(saved.extras)
+    extras[f"number_{name}"] = np.full_like(extras[f"number_{name}"], value)
+    mlpcore.save(tmp_path / "a", saved.net, saved.w, **extras)
+    with pytest.raises(ValueError, match=f"the checkpoint has a damaged {name}"):
+        run("float64", 5, resume=True, **state)
+
+
 def test_the_memory_of_a_regularizer_that_is_not_of_ours(tmp_path):
     """Its repr is what tells it from another."""
 

@@ -2,12 +2,15 @@
 // method names its state once, and the archive knows which way it goes.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "mlpcore/architecture.hpp"
@@ -27,6 +30,10 @@ class Archive {
         }
         x.clear();
         for (const double value : find(numbers, name)) {
+            constexpr double largest = 9e15; // whole numbers up to here are exact
+            if (std::is_integral_v<T> && !(std::abs(value) < largest)) {
+                damaged(name);
+            }
             x.push_back(static_cast<T>(value));
         }
     }
@@ -39,6 +46,18 @@ class Archive {
                                         " numbers of " + name + ", expected " +
                                         std::to_string(length));
         }
+    }
+    // Whole numbers from 0 to below `end`.
+    void below(const std::string& name, std::vector<index>& x, index end) {
+        fixed(name, x);
+        if (std::any_of(x.begin(), x.end(), [end](index i) { return i < 0 || i >= end; })) {
+            damaged(name);
+        }
+    }
+    void below(const std::string& name, index& x, index end) {
+        std::vector<index> one{x};
+        below(name, one, end);
+        x = one.front();
     }
     void operator()(const std::string& name, double& x) { single(name, x); }
     void operator()(const std::string& name, index& x) { single(name, x); }
@@ -53,7 +72,7 @@ class Archive {
                 return;
             }
         }
-        throw std::invalid_argument("the checkpoint has a damaged " + name);
+        damaged(name);
     }
     void operator()(const std::string& name, std::array<std::uint64_t, 4>& x) {
         if (!is_read) {
@@ -62,12 +81,15 @@ class Archive {
         }
         const auto& found = find(words, name);
         if (found.size() != x.size()) {
-            throw std::invalid_argument("the checkpoint has a damaged " + name);
+            damaged(name);
         }
         std::copy(found.begin(), found.end(), x.begin());
     }
 
   private:
+    [[noreturn]] static void damaged(const std::string& name) {
+        throw std::invalid_argument("the checkpoint has a damaged " + name);
+    }
     template <class T> void single(const std::string& name, T& x) {
         std::vector<double> one{static_cast<double>(x)};
         fixed(name, one);

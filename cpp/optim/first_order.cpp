@@ -136,7 +136,7 @@ template <class T, class Rule> void run_epochs(TrainingSession<T>& session, Rule
     Batch<T> batch = session.training;
     const bool known = session.is_taken_up([&](Archive& a) {
         rule.visit(a);
-        a.fixed("order", order);
+        a.below("order", order, n);
         a("random", random.state());
     });
     bool ended = !known && session.record(session.mean_error(w), w);

@@ -1,6 +1,8 @@
 // L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 7.4 and 7.5).
 #include "optim/lbfgs.hpp"
 
+#include <cmath>
+
 #include "optim/line_search.hpp"
 #include "optim/methods.hpp"
 
@@ -8,7 +10,8 @@ namespace mlpcore {
 
 template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
     const double sy = kernels<T>().dot(n_, s, y);
-    if (!(sy > 0)) {
+    const double gamma = sy / kernels<T>().dot(n_, y, y);
+    if (!(sy > 0) || !std::isfinite(gamma)) {
         return;
     }
     if (pairs_ == capacity_) {
@@ -19,12 +22,12 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
     std::copy_n(s, n_, s_.data() + at * step_);
     std::copy_n(y, n_, y_.data() + at * step_);
     rho_[static_cast<std::size_t>(at)] = 1 / sy;
-    gamma_[static_cast<std::size_t>(at)] = sy / kernels<T>().dot(n_, y, y);
+    gamma_[static_cast<std::size_t>(at)] = gamma;
 }
 
 template <class T> void LbfgsMemory<T>::visit(Archive& a) {
-    a("pairs", pairs_);
-    a("first", first_);
+    a.below("pairs", pairs_, capacity_ + 1);
+    a.below("first", first_, capacity_);
     a.fixed("s", s_);
     a.fixed("y", y_);
     a.fixed("rho", rho_);
@@ -42,7 +45,7 @@ template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::
                            .y = y_.data(),
                            .rho = rho_.data(),
                            .gamma = gamma_.data(),
-                           .share = share_.data()},
+                           .alpha = alpha_.data()},
                           d.data());
 }
 

@@ -15,7 +15,7 @@ template <class T> class LbfgsMemory {
     LbfgsMemory(index n, index capacity)
         : n_(n), step_((n + unit - 1) / unit * unit), capacity_(capacity),
           s_(static_cast<std::size_t>(step_ * capacity)), y_(s_),
-          rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), share_(rho_) {}
+          rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), alpha_(rho_) {}
 
     index pairs() const { return pairs_; }
     void forget() { pairs_ = 0; }
@@ -24,7 +24,8 @@ template <class T> class LbfgsMemory {
     const T* s(index i) const { return s_.data() + slot(i) * step_; }
     const T* y(index i) const { return y_.data() + slot(i) * step_; }
 
-    // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0.
+    // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0
+    // and the curvature is no rounding error.
     void remember(const T* s, const T* y);
 
     void visit(Archive& a);
@@ -38,8 +39,8 @@ template <class T> class LbfgsMemory {
     static constexpr index unit = 32; // numbers, two of the longest vectors
 
     index n_, step_, capacity_, first_ = 0, pairs_ = 0;
-    std::vector<T> s_, y_;                    // a ring of capacity x n
-    std::vector<double> rho_, gamma_, share_; // a number each (StepPairs)
+    std::vector<T> s_, y_;                    // a ring of capacity x step
+    std::vector<double> rho_, gamma_, alpha_; // a number for each pair (StepPairs)
 };
 
 } // namespace mlpcore

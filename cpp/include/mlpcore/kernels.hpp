@@ -94,12 +94,12 @@ template <class T> struct AdamStep {
 // The pairs of L-BFGS, the last steps s_k and changes of the gradient y_k: rows of n numbers, then
 // zeros, which begin `step` apart, a multiple of two vectors; `count` of them in a ring of
 // `capacity`, with rho_k = 1 / s_k.y_k (Nocedal and Wright, 2006, 7.17), gamma_k = s_k.y_k /
-// y_k.y_k (7.20) and room for a number each.
+// y_k.y_k (7.20) and room for the alpha_k of the recursion.
 template <class T> struct StepPairs {
     index n, step, capacity, first, count;
     const T *s, *y;
     const double *rho, *gamma;
-    double* share;
+    double* alpha;
     // Of pair i, the oldest first.
     index slot(index i) const { return first + i < capacity ? first + i : first + i - capacity; }
 };
@@ -159,7 +159,8 @@ template <class T> struct Kernels {
     void (*adam_step)(index n, const AdamStep<T>&, const T* gradient, T* mean, T* mean_square,
                       T* w);
 
-    void (*two_loop)(const StepPairs<T>&, T* d); // two_loop.hpp
+    // d = g becomes -H g (two_loop.hpp).
+    void (*two_loop)(const StepPairs<T>&, T* d);
 
     // The steps of a Cholesky factorization, and what follows (cholesky.hpp).
     index (*cholesky_panel)(index first, index end, T* a, index stride, T* inverse);

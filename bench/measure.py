@@ -178,15 +178,22 @@ def measure_row(
     return row
 
 
+def found(entry: report.Entry) -> str | None:
+    """Of one contestant; None if it was not asked."""
+    if entry.failed:
+        return f"{entry.contestant} FAILED: {entry.why_not}"
+    if entry.difference is None:
+        return None
+    return f"{entry.contestant} {entry.cell()} us, off {entry.difference:.0e}"
+
+
 def progress(row: report.Row) -> None:
     """A line for a row that is done: a run that is cut off has not been in vain."""
-    found = ", ".join(
-        f"{e.contestant} " + (f"FAILED: {e.why_not}" if e.failed else f"{e.cell()} us, off {off}")
-        for e in row.entries
-        if e.failed or (off := f"{e.difference:.0e}" if e.difference is not None else "")
-    )
+    entries = ", ".join(text for entry in row.entries if (text := found(entry)) is not None)
     ratio = "" if row.ratio is None else f"; {row.ratio[0]:.2f} times {row.ratio[1]}"
-    print(f"{row.quantity} of {row.case} {row.dtype}: {found}{ratio}", file=sys.stderr, flush=True)
+    print(
+        f"{row.quantity} of {row.case} {row.dtype}: {entries}{ratio}", file=sys.stderr, flush=True
+    )
 
 
 def load_contestants(peers: list[str] | None, quick: bool) -> list[Contestant]:

@@ -11,6 +11,7 @@ NETS = [
     mlpcore.Network((3, 4, 2), hidden="softplus", output="sigmoid"),
     mlpcore.Network((2, 7, 5, 3), hidden=("relu", "tanh"), output="softmax"),
     mlpcore.Network((3, 2), output="linear", dtype="float32"),
+    mlpcore.Network((61, 140, 2)),  # whose gradient is made block by block
 ]
 
 

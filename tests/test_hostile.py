@@ -89,6 +89,20 @@ def test_samples_without_weight_are_left_out_of_every_sum(quantity, hidden):
     assert not SUMS[quantity](net, w, X, T, 0 * weight).any()
 
 
+@pytest.mark.parametrize("kept", [0, 1, 250, 300])
+def test_samples_without_weight_do_not_change_the_way_of_the_sum(kept):
+    """Up to 256 samples that count are summed in another order than more of them."""
+    rng = np.random.default_rng(0)
+    net = mlpcore.Network((90, 91, 3))
+    w, X, T = net.init(seed=0), rng.normal(size=(400, 90)), rng.normal(size=(400, 3))
+    rows = np.sort(rng.permutation(400)[:kept])
+    weight = np.isin(np.arange(400), rows).astype(float)
+    found = net.error_and_gradient(w, X, T, sample_weight=weight)
+    expected = net.error_and_gradient(w, X[rows], T[rows], sample_weight=weight[rows])
+    assert found[0] == expected[0]
+    assert np.array_equal(found[1], expected[1])
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_gelu_far_out(dtype):
     net = mlpcore.Network((1, 1, 1), hidden="gelu", dtype=dtype)

@@ -42,24 +42,36 @@ def test_parity(case, quantity):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 2, 31, 64, 65, 129, 256, 257])
-@pytest.mark.parametrize("layers", [(200, 37, 23, 9), (21, 301, 7)], ids=str)
-def test_gradient_of_many_weights_and_few_samples(layers, n, dtype):
+@pytest.mark.parametrize("n", [1, 2, 31, 64, 65, 128, 129, 256, 257])
+@pytest.mark.parametrize(
+    ("layers", "output", "weighted"),
+    [
+        ((200, 37, 23, 9), "softmax", False),
+        ((21, 301, 7), "softmax", True),
+        ((300, 40), "sigmoid", False),
+        ((90, 100, 1), "linear", False),
+    ],
+    ids=str,
+)
+def test_gradient_of_many_weights_and_few_samples(layers, output, weighted, n, dtype):
     """From 8192 weights on and up to 256 samples it is made block by block of the weights."""
-    hidden = ("tanh", "gelu")[: len(layers) - 2]
-    case = Case(layers, hidden, "softmax", n, weighted=n > 2, flat=True, dtype=dtype)
+    hidden, flat = ("tanh", "gelu")[: len(layers) - 2], output != "sigmoid"
+    case = Case(layers, hidden, output, n, weighted and n > 2, flat, dtype)
     assert case.n_weights > 8192
     problem, compute = case.problem(), QUANTITIES["error_and_gradient"]
     expected = compute(case.reference(), problem.astype("float64"))
     assert_close(compute(case.network(), problem), expected, TOLERANCE[dtype])
 
 
-def test_gradient_of_many_weights_and_samples_without_weight():
-    case = Case((200, 41, 7), n=9)
-    problem = case.problem()._replace(s=np.zeros(9))
-    error, gradient = QUANTITIES["error_and_gradient"](case.network(), problem)
-    assert error == 0
-    assert not gradient.any()
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [5, 36, 37])
+@pytest.mark.parametrize("layers", [(530, 9, 14, 3), (521, 11, 2)], ids=str)
+def test_jacobian_of_many_inputs(layers, n, dtype):
+    """The last product has several panels of inputs in every instruction set."""
+    case = Case(layers, ("tanh", "gelu")[: len(layers) - 2], "softmax", n, dtype=dtype)
+    problem = case.problem()
+    expected = case.reference().jacobian(problem.w.astype("float64"), problem.X.astype("float64"))
+    assert_close(case.network().jacobian(problem.w, problem.X), expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -57,7 +57,13 @@ def test_absurd_numbers_of_threads(n, exception):
 
 def test_many_callers_at_once():
     """Python threads that call together, with different networks and sizes, disturb no one."""
-    cases = [*LARGE[:2], LARGE[3], Case((3, 7, 2), "silu"), Case((5, 9, 8, 3), output="softmax")]
+    cases = [
+        *LARGE[:2],
+        LARGE[3],
+        LARGE[5],
+        Case((3, 7, 2), "silu"),
+        Case((5, 9, 8, 3), output="softmax"),
+    ]
     names = ("forward", "error_and_gradient", "jacobian", "hessian_diagonal-exact")
     jobs = [(QUANTITIES[name], c.network(), c.problem()) for name in names for c in cases] * 3
     expected = [compute(net, problem) for compute, net, problem in jobs]

@@ -69,40 +69,42 @@ inline double error_pass(const NetworkView& net, const T* w, const Batch<T>& bat
     return error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
 }
 
-namespace detail {
-// Where delta^l stands after a pass over a tile: behind its activations.
-template <class T> inline T* delta_of(const NetworkView& net, const Tile<T>& tile, const Layer& l) {
-    return tile.inputs() + (net.n_units + l.row) * tile.stride;
-}
+// What a pass over the error takes of a tile. The deltas replace the slopes, and the targets stand
+// where those of the output layer would.
+template <class T> struct ErrorRows {
+    ErrorRows(const NetworkView& net, Tile<T>& tile)
+        : slopes{.d1 = tile.take(net.n_units)}, weight(tile.take(1)) {}
+    T* delta_of(const Layer& l, index stride) const { return slopes.d1 + l.row * stride; }
+
+    Slopes<T> slopes;
+    T* weight;
+};
 
 // Forward and back over a tile: visit(l, delta^l) from the output layer down. Returns the error.
-// Takes n_units + 1 rows.
 template <class T, class Visit>
 inline double walk_error(const NetworkView& net, const T* w, const Batch<T>& batch, Tile<T>& tile,
-                         const Visit& visit) {
-    const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
-    T* const weight = tile.take(1);
-    T* const t = delta_of(net, tile, net.layers[net.depth - 1]);
+                         const ErrorRows<T>& rows, const Visit& visit) {
+    T* const t = rows.delta_of(net.layers[net.depth - 1], tile.stride);
     tile.load_inputs(batch);
-    forward_pass(net, w, slopes, tile);
+    forward_pass(net, w, rows.slopes, tile);
     tile.load_targets(batch, t);
-    tile.load_weights(batch, weight);
+    tile.load_weights(batch, rows.weight);
     const double error =
-        error_and_delta(net.output, net.n_outputs, tile.outputs(), t, weight, tile.stride);
-    walk_down(net, w, slopes, tile.stride, static_cast<const T*>(t), {0, net.n_outputs},
-              OverSlopes<T>{slopes.d1, tile.stride},
+        error_and_delta(net.output, net.n_outputs, tile.outputs(), t, rows.weight, tile.stride);
+    walk_down(net, w, rows.slopes, tile.stride, static_cast<const T*>(t), {0, net.n_outputs},
+              OverSlopes<T>{rows.slopes.d1, tile.stride},
               [&](const Layer& l, const T* d, SeedRange) { visit(l, d); });
     return error;
 }
-} // namespace detail
 
 // Puts the gradient of the tile's error into `gradient`, returns that error.
 template <class T>
 inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
                             Sum<T> gradient, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
-    T* const turned = scratch + (2 * net.n_units + 1) * tile.stride;
-    return detail::walk_error(net, w, batch, tile, [&](const Layer& l, const T* d) {
+    const ErrorRows<T> rows(net, tile);
+    T* const turned = tile.take(outer_rows_turned<T>(net.widest));
+    return walk_error(net, w, batch, tile, rows, [&](const Layer& l, const T* d) {
         outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient.from(l.weights),
               turned);
         sum_rows(l.n_out, tile.stride, d, tile.stride, gradient.from(l.biases));
@@ -112,16 +114,18 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
 template <class T>
 inline double gradient_begin(const NetworkView& net, const T* w, const Batch<T>& batch, T* state) {
     Tile<T> tile(net, batch.n, state);
-    return detail::walk_error(net, w, batch, tile, [](const Layer&, const T*) {});
+    const ErrorRows<T> rows(net, tile);
+    return walk_error(net, w, batch, tile, rows, [](const Layer&, const T*) {});
 }
 
 template <class T>
 inline void gradient_put(const NetworkView& net, const WeightBlock& block, index n, index tiles,
                          T* states, index step, Sum<T> gradient, T* scratch) {
-    const Tile<T> tile(net, n, states);
+    Tile<T> tile(net, n, states);
+    const ErrorRows<T> rows(net, tile);
     const Layer& l = net.layers[block.layer];
     const index units = block.end_unit - block.first_unit;
-    const T* const delta = detail::delta_of(net, tile, l) + block.first_unit * tile.stride;
+    const T* const delta = rows.delta_of(l, tile.stride) + block.first_unit * tile.stride;
     outer(tile, OfSeveral{tile.stride, tiles, step}, units, block.end_input - block.first_input,
           delta, tile.activations_below(l) + block.first_input * tile.stride,
           gradient.from(l.weights + block.first_unit * l.n_in + block.first_input), l.n_in,
@@ -170,7 +174,8 @@ template <class T>
 inline void per_sample_gradient_pass(const NetworkView& net, const T* w, const Batch<T>& batch,
                                      T* gradients, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
-    detail::walk_error(net, w, batch, tile, [&](const Layer& l, const T* d) {
+    const ErrorRows<T> rows(net, tile);
+    walk_error(net, w, batch, tile, rows, [&](const Layer& l, const T* d) {
         detail::write_weight_derivatives(tile, l, d, {0, l.n_out}, gradients, net.n_weights);
     });
 }

@@ -102,13 +102,13 @@ template <class T> struct SideBySide {
     MLPCORE_INLINE T element(index i, index k) const { return a[k * product_rows + i]; }
 };
 // Copying delta so, once for all panels, pays where there are several.
-template <class T> constexpr bool copies_delta(index n_inputs) {
-    return n_inputs > jacobian_panel<T>;
+template <class T> constexpr bool copies_delta(const NetworkView& net) {
+    return runs_along_inputs<T>(net) && net.n_inputs / lanes<T> * lanes<T> > jacobian_panel<T>;
 }
-// Rows for the deltas of a layer with all their parts, or for that copy.
-constexpr index delta_rows(const NetworkView& net, index stride) {
-    return net.n_outputs *
-           ((widest_hidden(net) * padded(stride, product_rows) + stride - 1) / stride);
+// Rows of a tile for the deltas of a layer with all their parts, or for that copy.
+template <class T> constexpr index delta_rows(const NetworkView& net, index stride) {
+    const index samples = copies_delta<T>(net) ? padded(stride, product_rows) : stride;
+    return net.n_outputs * ((widest_hidden(net) * samples + stride - 1) / stride);
 }
 
 // Copies one part of `delta`, a row a unit: block after block of product_rows samples.
@@ -134,14 +134,14 @@ inline void copy_part(index units, index n, const T* part, index step, T* copy) 
 
 // The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
 // stores the result itself: the first inputs, whole vectors of them, whose number is returned.
-// `delta` has a row a unit of layer l, the first, with the K parts; `copy` is delta_rows long.
+// `delta` has a row a unit of layer l, the first, with the K parts; `copy` takes as many.
 template <class T>
 inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, const Layer& l,
                           const T* delta, T* copy, T* jacobian) {
     const index outputs = net.n_outputs, step = panel_stride<T>(l.n_in);
     const index whole = l.n_in / lanes<T> * lanes<T>;
     const index part_size = l.n_out * padded(tile.n, product_rows);
-    const bool copies = copies_delta<T>(l.n_in);
+    const bool copies = copies_delta<T>(net);
     T* const panel = tile.take((l.n_out * step + tile.stride - 1) / tile.stride);
     for (index k = 0; copies && k < outputs; ++k) {
         copy_part(l.n_out, tile.n, delta + k * tile.stride, outputs * tile.stride,
@@ -174,7 +174,7 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
 }
 } // namespace detail
 
-// Rows that the two modes take beside activations and h'.
+// Rows of a tile that the mode in use takes beside activations and h'.
 template <class T> constexpr index jacobian_rows(const NetworkView& net, index stride) {
     if (!jacobian_runs_backward(net)) {
         return 2 * net.widest + net.n_inputs * net.n_outputs;
@@ -182,7 +182,7 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
     const index panel = detail::runs_along_inputs<T>(net)
                             ? net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs)
                             : 0;
-    return 1 + net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows(net, stride) +
+    return 1 + net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows<T>(net, stride) +
            (panel + stride - 1) / stride;
 }
 
@@ -191,8 +191,8 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
                               const Slopes<T>& slopes, T* jacobian) {
     const index stride = tile.stride, outputs = net.n_outputs, columns = outputs * stride;
     T* const mean = tile.take(1);
-    T* delta = tile.take(detail::delta_rows(net, stride));
-    T* below = tile.take(detail::delta_rows(net, stride));
+    T* delta = tile.take(detail::delta_rows<T>(net, stride));
+    T* below = tile.take(detail::delta_rows<T>(net, stride));
     T* const block = tile.take(outputs * detail::jacobian_block);
     const T* const y = tile.outputs();
     const Layer* l = net.layers + net.depth - 1;

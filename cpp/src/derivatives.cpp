@@ -267,8 +267,10 @@ double error(const NetworkView& net, const T* w, const Batch<T>& data, Interrupt
 }
 
 template <class T>
-double gradient(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
+double gradient(const NetworkView& net, const T* w, const Batch<T>& all, T* gradient,
                 Interrupt* interrupt) {
+    const Counted<T> counted(all); // before the choice: samples without weight must not matter
+    const Batch<T>& data = counted.batch;
     if (suits_blocks<T>(net, data.n)) {
         return gradient_by_blocks(net, w, data, gradient, interrupt);
     }

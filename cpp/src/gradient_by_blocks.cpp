@@ -4,7 +4,6 @@
 #include <array>
 #include <vector>
 
-#include "counted.hpp"
 #include "mlpcore/derivatives.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
@@ -24,33 +23,36 @@ struct Tiling {
 };
 
 template <class T> Tiling make_tiling(const NetworkView& net, index n) {
-    // Two tiles at least, but none so short that products don't keep their accumulators busy.
-    constexpr index fewest_vectors = 4, most_vectors = 8;
+    // Two tiles at least and more where there are many samples, but none so short that products
+    // don't keep their accumulators busy.
+    constexpr index fewest_vectors = 4, most_vectors = 8, longest = 64;
     const index lanes = kernels<T>().lanes;
-    const index most = std::clamp((n / 2 + lanes - 1) / lanes, fewest_vectors, most_vectors);
+    const index most = std::clamp((n / 2 + lanes - 1) / lanes, fewest_vectors,
+                                  std::clamp(longest / lanes, fewest_vectors, most_vectors));
     const index tiles = (n + most * lanes - 1) / (most * lanes);
     const index size = ((n + tiles - 1) / tiles + lanes - 1) / lanes * lanes;
-    return {.size = size,
-            .count = (n + size - 1) / size,
-            .state = kernels<T>().scratch_size(net, Quantity::gradient, size)};
+    constexpr index line = 16; // numbers, at least those of a cache line
+    const index numbers = kernels<T>().scratch_size(net, Quantity::gradient, size);
+    return {
+        .size = size, .count = (n + size - 1) / size, .state = (numbers + line - 1) / line * line};
 }
 
-// Cut along the longer side, so that what the blocks share is short.
+// Cut along the longer side of a layer, so that what the blocks share is short.
 std::vector<WeightBlock> cut(const NetworkView& net) {
     constexpr index blocks_wanted = 32, smallest = 2048;
-    constexpr index some_inputs = 64, some_units = 24; // whole blocks of registers
+    constexpr index whole_inputs = 64, whole_units = 24; // so many fill blocks of registers
     const index wanted = std::max(net.n_weights / blocks_wanted, smallest);
     std::vector<WeightBlock> blocks;
     for (index layer = 0; layer < net.depth; ++layer) {
         const Layer& l = net.layers[layer];
-        const bool inputs = l.n_in > l.n_out;
-        const index length = inputs ? l.n_in : l.n_out, across = inputs ? l.n_out : l.n_in;
-        const index some = inputs ? some_inputs : some_units;
-        const index each = (std::max(wanted / across, index{1}) + some - 1) / some * some;
-        for (index i = 0; i < length; i += each) {
-            const index end = std::min(i + each, length);
-            blocks.push_back(inputs ? WeightBlock{layer, 0, l.n_out, i, end}
-                                    : WeightBlock{layer, i, end, 0, l.n_in});
+        const bool by_input = l.n_in > l.n_out;
+        const index length = by_input ? l.n_in : l.n_out, other = by_input ? l.n_out : l.n_in;
+        const index whole = by_input ? whole_inputs : whole_units;
+        const index step = (std::max(wanted / other, index{1}) + whole - 1) / whole * whole;
+        for (index i = 0; i < length; i += step) {
+            const index end = std::min(i + step, length);
+            blocks.push_back(by_input ? WeightBlock{layer, 0, l.n_out, i, end}
+                                      : WeightBlock{layer, i, end, 0, l.n_in});
         }
     }
     return blocks;
@@ -67,14 +69,8 @@ template <class T> bool suits_blocks(const NetworkView& net, index n) {
 }
 
 template <class T>
-double gradient_by_blocks(const NetworkView& net, const T* w, const Batch<T>& all, T* gradient,
+double gradient_by_blocks(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
                           Interrupt* interrupt) {
-    const Counted<T> counted(all);
-    const Batch<T>& data = counted.batch;
-    if (data.n == 0) {
-        std::fill_n(gradient, net.n_weights, T(0));
-        return 0;
-    }
     const Kernels<T>& k = kernels<T>();
     const Tiling tiling = make_tiling<T>(net, data.n);
     const int threads = useful_threads<T>(cost(net, Quantity::gradient, data.n));

@@ -8,10 +8,10 @@
 
 namespace mlpcore {
 
-// Whether it is worth it; depends on the network and the number of samples alone.
+// Whether it is worth it for n samples, n > 0; depends on the network and n alone.
 template <class T> bool suits_blocks(const NetworkView& net, index n);
 
-// Writes the gradient, returns the error.
+// Writes the gradient, returns the error. All samples of `data` count (counted.hpp).
 template <class T>
 double gradient_by_blocks(const NetworkView& net, const T* w, const Batch<T>& data, T* gradient,
                           Interrupt* interrupt);

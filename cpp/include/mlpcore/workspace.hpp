@@ -1,6 +1,6 @@
-// Scratch memory: each thread has two blocks, one for the pass that it runs and one for the sums of
-// the pieces that it handed out. They grow to what is asked of them and are used again by the next
-// call, for fresh memory costs a page fault for every 4 KiB.
+// Scratch memory: each thread has two blocks, one for the pass that it runs and one for the sums or
+// the tiles of the pieces that it handed out. They grow to what is asked of them and are used again
+// by the next call, for fresh memory costs a page fault for every 4 KiB.
 #pragma once
 
 #include <cstddef>

@@ -58,7 +58,7 @@ template <int V, class T> struct InRegisters {
 // that of the last one (7.20): a direction that no pair spans is a flat one more often than not,
 // and the small curvatures are what is left to work on. Of 300 fits of 1-1-1 to 1-10-1, as many
 // evaluations of the gradient left a mean error of 0.97 where the last gamma left 1.04. On larger
-// networks it is ahead for the first hundred evaluations, and neither better nor worse in the end.
+// networks it is ahead for the first hundred evaluations, and on the whole even in the end.
 template <class T, class Vector> MLPCORE_INLINE void recur(const StepPairs<T>& pairs, Vector& d) {
     double gamma = pairs.count > 0 ? 0 : 1;
     for (index i = pairs.count; i-- > 0;) {

@@ -33,7 +33,7 @@ SAMPLE_BUDGET = 8_000_000
 # By default L-BFGS has this many epochs for each weight, and sqrt(W / SMALL) times as many for each
 # of more than SMALL weights: to within 2 % of the lowest objective (concrete, weight decay 0.1) it
 # takes 2 epochs a weight with 31 weights, 9 with 501.
-EPOCHS_A_WEIGHT, SMALL = 7, 100
+EPOCHS_A_WEIGHT, SMALL = 6, 100
 # The solvers that take steps along the gradient, on batches.
 STEPPING = ("adam", "adamw", "sgd")
 # By default there is one weight for this many target values.

@@ -53,7 +53,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Python the starts are fitted one after the other.
     max_iter : int or "auto"
         The most epochs of a start, in one `fit`. "auto" is 200 for adam, adamw, sgd and rprop; for
-        the others 7 W, beyond 100 weights times sqrt(W / 100), but at most 8000 and, beyond 100
+        the others 6 W, beyond 100 weights times sqrt(W / 100), but at most 8000 and, beyond 100
         epochs, at most 8 million divided by N. All trainings of an alpha that is to be chosen share
         them: by cross-validation, the steps of the path (8 at most) and the fit to all samples have
         a ninth each, at least 1; by evidence, the rounds follow one another until they are used up.

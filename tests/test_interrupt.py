@@ -255,9 +255,10 @@ def test_one_long_pass_of_minimize(method, rows):
 
 
 @posix
-def test_a_large_factorization():
+@pytest.mark.parametrize("method", ["lm", "bfgs"])
+def test_a_large_matrix(method):
     program = "net, w, X, T = data(100, 2, 2000, 1)\n"
-    call = "call(lambda: mlpcore.minimize(net, w, X, T, method='lm', **OFF))"
+    call = f"call(lambda: mlpcore.minimize(net, w, X, T, method='{method}', **OFF))"
     answer, seconds = signalled(MINIMIZE + program + call)
     assert answer.get("stopped") == ["interrupted"], answer
     assert seconds < 1.5

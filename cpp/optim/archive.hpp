@@ -24,27 +24,32 @@ class Archive {
     bool is_read = false;
 
     template <class T> void operator()(const std::string& name, std::vector<T>& x) {
+        if (is_read) {
+            x.resize(find(numbers, name).size());
+        }
+        fixed(name, x);
+    }
+    // A vector of a length that is known.
+    template <class T> void fixed(const std::string& name, std::vector<T>& x) {
+        fixed(name, x.data(), x.size());
+    }
+    template <class T> void fixed(const std::string& name, T* x, std::size_t length) {
         if (!is_read) {
-            numbers[name].assign(x.begin(), x.end());
+            numbers[name].assign(x, x + length);
             return;
         }
-        x.clear();
-        for (const double value : find(numbers, name)) {
+        const std::vector<double>& found = find(numbers, name);
+        if (found.size() != length) {
+            throw std::invalid_argument("the checkpoint has " + std::to_string(found.size()) +
+                                        " numbers of " + name + ", expected " +
+                                        std::to_string(length));
+        }
+        for (const double value : found) {
             constexpr double largest = 9e15; // whole numbers up to here are exact
             if (std::is_integral_v<T> && !(std::abs(value) < largest)) {
                 damaged(name);
             }
-            x.push_back(static_cast<T>(value));
-        }
-    }
-    // A vector of a length that is known.
-    template <class T> void fixed(const std::string& name, std::vector<T>& x) {
-        const std::size_t length = x.size();
-        (*this)(name, x);
-        if (x.size() != length) {
-            throw std::invalid_argument("the checkpoint has " + std::to_string(x.size()) +
-                                        " numbers of " + name + ", expected " +
-                                        std::to_string(length));
+            *x++ = static_cast<T>(value);
         }
     }
     // Whole numbers from 0 to below `end`.

@@ -14,11 +14,11 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
     if (!(sy > 0) || !std::isfinite(gamma)) {
         return;
     }
-    if (pairs_ == capacity_) {
-        first_ = slot(1);
-        --pairs_;
+    if (ring_.count == ring_.capacity) {
+        ring_.first = ring_.place(1);
+        --ring_.count;
     }
-    const index at = slot(pairs_++);
+    const index at = ring_.place(ring_.count++);
     std::copy_n(s, n_, s_.data() + at * step_);
     std::copy_n(y, n_, y_.data() + at * step_);
     rho_[static_cast<std::size_t>(at)] = 1 / sy;
@@ -26,8 +26,8 @@ template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
 }
 
 template <class T> void LbfgsMemory<T>::visit(Archive& a) {
-    a.below("pairs", pairs_, capacity_ + 1);
-    a.below("first", first_, capacity_);
+    a.below("pairs", ring_.count, ring_.capacity + 1);
+    a.below("first", ring_.first, ring_.capacity);
     a.fixed("s", s_);
     a.fixed("y", y_);
     a.fixed("rho", rho_);
@@ -38,9 +38,7 @@ template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::
     std::copy(g.begin(), g.end(), d.begin());
     kernels<T>().two_loop({.n = n_,
                            .step = step_,
-                           .capacity = capacity_,
-                           .first = first_,
-                           .count = pairs_,
+                           .ring = ring_,
                            .s = s_.data(),
                            .y = y_.data(),
                            .rho = rho_.data(),

@@ -13,16 +13,16 @@ namespace mlpcore {
 template <class T> class LbfgsMemory {
   public:
     LbfgsMemory(index n, index capacity)
-        : n_(n), step_((n + unit - 1) / unit * unit), capacity_(capacity),
+        : n_(n), step_((n + unit - 1) / unit * unit), ring_{capacity},
           s_(static_cast<std::size_t>(step_ * capacity)), y_(s_),
           rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), alpha_(rho_) {}
 
-    index pairs() const { return pairs_; }
-    void forget() { pairs_ = 0; }
+    index pairs() const { return ring_.count; }
+    void forget() { ring_.count = 0; }
 
     // Pair i, the oldest first.
-    const T* s(index i) const { return s_.data() + slot(i) * step_; }
-    const T* y(index i) const { return y_.data() + slot(i) * step_; }
+    const T* s(index i) const { return s_.data() + ring_.place(i) * step_; }
+    const T* y(index i) const { return y_.data() + ring_.place(i) * step_; }
 
     // Takes s = w_{k+1} - w_k and y = g_{k+1} - g_k in place of the oldest pair, if s.y > 0
     // and the curvature is no rounding error.
@@ -34,12 +34,11 @@ template <class T> class LbfgsMemory {
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
-    index slot(index i) const { return (first_ + i) % capacity_; }
-
     static constexpr index unit = 32; // numbers, two of the longest vectors
 
-    index n_, step_, capacity_, first_ = 0, pairs_ = 0;
-    std::vector<T> s_, y_;                    // a ring of capacity x step
+    index n_, step_;
+    Ring ring_;
+    std::vector<T> s_, y_;                    // capacity x step
     std::vector<double> rho_, gamma_, alpha_; // a number for each pair (StepPairs)
 };
 

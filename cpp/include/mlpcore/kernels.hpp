@@ -91,17 +91,24 @@ template <class T> struct AdamStep {
     T learning_rate, beta1, beta2, epsilon, bias1, bias2;
 };
 
+// The last `count` of what was put one after the other into `capacity` places; the oldest is at
+// `first`.
+struct Ring {
+    index capacity, first = 0, count = 0;
+    // Where the i-th is, the oldest being the 0-th.
+    index place(index i) const { return first + i < capacity ? first + i : first + i - capacity; }
+};
+
 // The pairs of L-BFGS, the last steps s_k and changes of the gradient y_k: rows of n numbers, then
-// zeros, which begin `step` apart, a multiple of two vectors; `count` of them in a ring of
-// `capacity`, with rho_k = 1 / s_k.y_k (Nocedal and Wright, 2006, 7.17), gamma_k = s_k.y_k /
-// y_k.y_k (7.20) and room for the alpha_k of the recursion.
+// zeros, which begin `step` apart, a multiple of two vectors; with rho_k = 1 / s_k.y_k (Nocedal and
+// Wright, 2006, 7.17), gamma_k = s_k.y_k / y_k.y_k (7.20) and room for the alpha_k of the
+// recursion.
 template <class T> struct StepPairs {
-    index n, step, capacity, first, count;
+    index n, step;
+    Ring ring;
     const T *s, *y;
     const double *rho, *gamma;
     double* alpha;
-    // Of pair i, the oldest first.
-    index slot(index i) const { return first + i < capacity ? first + i : first + i - capacity; }
 };
 
 // Every pass takes its memory from `scratch`, of at least scratch_size(...) numbers, aligned to a

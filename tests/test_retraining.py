@@ -499,13 +499,54 @@ def saddle():
     return net, np.zeros(net.n_weights), X, np.sin(3 * X)
 
 
-def test_a_saddle_is_refused_with_its_eigenvalues():
-    old = mlpcore.Optimum(*saddle(), weight_decay=0.1)
-    assert old.converged  # the gradient is zero
-    with pytest.raises(ValueError, match=r"not positive definite: its eigenvalues go from -\d"):
+@pytest.mark.parametrize(("kind", "max_steps"), [("exact", 100), ("gauss_newton", 2000)])
+def test_a_saddle_is_left(kind, max_steps):
+    net, w, X, T = saddle()
+    old = mlpcore.Optimum(net, w, X, T, weight_decay=0.01, kind=kind, max_steps=max_steps)
+    assert old.converged
+    H = net.hessian(old.w, X, T) + 0.01 * np.eye(w.size)
+    assert np.linalg.eigvalsh(H)[0] > 1e-3
+    assert net.error(old.w, X, T) < 0.2 * net.error(w, X, T)
+
+
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+def test_a_saddle_is_no_minimum(kind):
+    old = mlpcore.Optimum(*saddle(), weight_decay=0.1, kind=kind, max_steps=0)
+    assert not old.converged  # though the gradient is zero
+    with pytest.raises(ValueError, match="optimum has not converged: after 0 steps"):
         mlpcore.leave_one_out(old)
-    gauss_newton = mlpcore.Optimum(*saddle(), weight_decay=0.1, kind="gauss_newton")
-    assert np.isfinite(mlpcore.leave_one_out(gauss_newton).y).all()
+
+
+def test_large_changes_end_at_minima():
+    """A quarter of the samples removed: on the way the Hessian is often indefinite."""
+    net = mlpcore.Network((2, 4, 1))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(40, 2))
+        T = np.sin(X.sum(axis=1, keepdims=True)) + 0.1 * rng.normal(size=(40, 1))
+        start = mlpcore.minimize(net, net.init(seed), X, T, method="lm", weight_decay=0.1)
+        old = mlpcore.Optimum(net, start.w, X, T, weight_decay=0.1)
+        new = mlpcore.retrain(old, remove=np.arange(10))
+        assert new.converged
+        H = net.hessian(new.w, new.X, new.T) + 0.1 * np.eye(net.n_weights)
+        assert np.linalg.eigvalsh(H)[0] > -1e-12
+
+
+def test_the_error_of_a_saturated_sigmoid():
+    """One sample far out on the wrong side: its logarithm comes from the logit, not from y = 1."""
+    net = mlpcore.Network((1, 1), output="sigmoid")
+    rng = np.random.default_rng(0)
+    x = np.append(rng.normal(size=60), 60.0)
+    t = (x + 0.5 * rng.normal(size=61) > 0).astype(float)
+    t[-1] = 0
+    old = mlpcore.Optimum(net, net.init(0), x[:, None], t, weight_decay=1e-3)
+    left_out = mlpcore.leave_one_out(old)
+    y = left_out.y[:-1, 0]
+    rest = -(t[:-1] * np.log(y) + (1 - t[:-1]) * np.log1p(-y)).sum()
+    # The last one alone: -log(1 - y) is about its logit, w x + b of the fit without it.
+    alone = mlpcore.Optimum(net, old.w, x[:-1, None], t[:-1], weight_decay=1e-3)
+    logit = alone.w[0] * 60 + alone.w[1]
+    assert 0.2 * logit < left_out.error - rest < 5 * logit
 
 
 def test_a_singular_hessian_is_refused():
@@ -624,7 +665,9 @@ def test_fewer_targets_than_weights():
 
 
 def test_the_regularizer_is_named_where_the_hessian_is_refused():
-    old = mlpcore.Optimum(*saddle(), regularizer=WeightDecay(0.1))
+    net = mlpcore.Network((1, 2, 1), "identity")
+    X = np.linspace(-1, 1, 20)[:, None]
+    old = mlpcore.Optimum(net, net.init(seed=0), X, np.sin(3 * X), regularizer=WeightDecay(1e-300))
     with pytest.raises(ValueError, match=r"weight_decay 0 and WeightDecay\(.*\) is not positive"):
         mlpcore.leave_one_out(old)
 
@@ -665,6 +708,7 @@ def test_other_refusals():
         mlpcore.k_fold_predictions(old, np.zeros(80, int))
     with pytest.raises(ValueError, match=r"X has shape \(2, 2\), expected \(N, 3\)"):
         mlpcore.influence(old, np.zeros((2, 2)))
+    assert mlpcore.influence(old, np.zeros((0, 3))).shape == (80, 0, 1)
     with pytest.raises(TypeError, match="corrected is 1, expected True or False"):
         mlpcore.influence(old, np.zeros((2, 3)), corrected=1)
     unfinished = mlpcore.retrain(old, remove=[0], max_steps=0)

@@ -36,6 +36,7 @@ KINDS = ("exact", "gauss_newton")
 
 _CONVERGED = 1e-26  # twice the decrease that the Newton step promises, relative to F
 _ROUNDING = 1e-13  # below this a step that helps no more is rounding
+_FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
 _TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
 
 
@@ -124,23 +125,25 @@ class _Objective:
     def hessian(self, w: Array, kind: Kind) -> Array:
         H = self.net.hessian(w, self.X, self.T, self.s, kind, regularizer=self.R)
         if not np.isfinite(H).all():  # which no damping mends
-            raise ValueError("the Hessian is not finite: w is too large, or regularizer is wrong")
+            raise ValueError(
+                "the Hessian is not finite: w, X or T is too large, or regularizer is wrong"
+            )
         return H
 
-    def step_factor(self, w: Array, kind: Kind) -> _Factor:
-        """For a step downhill: Gauss-Newton where H is not positive definite, damped at need."""
-        if kind == "exact":
-            try:
-                return _Factor(_inverse_factor(self.hessian(w, "exact")))
-            except np.linalg.LinAlgError:
-                pass
-        H = self.hessian(w, "gauss_newton")
+    def step_factor(self, w: Array, kind: Kind) -> tuple[_Factor, Array | None]:
+        """For a step downhill, and the direction of the most negative curvature, if there is one.
+
+        Where H = Q diag(e) Q^T is not positive definite, the step has |e| in place of e and so
+        leaves saddles (Dauphin et al., 2014), with 1e-8 of the largest as the least.
+        """
+        H = self.hessian(w, kind)
         try:
-            return _Factor(_inverse_factor(H))
+            return _Factor(_inverse_factor(H)), None
         except np.linalg.LinAlgError:
-            lowest = np.linalg.eigvalsh(H)[0]  # well below 0 only where R is not convex
-            H[np.diag_indices_from(H)] += 1e-8 * max(H.diagonal().max(), 1e-8) - 2 * min(lowest, 0)
-            return _Factor(_inverse_factor(H))
+            e, Q = np.linalg.eigh(H)
+        largest = max(float(np.abs(e).max()), 1e-8)
+        factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T)
+        return factor, Q[:, 0] if e[0] < -_FLAT * largest else None
 
     def curvature_rows(self, w: Array) -> Array:
         """V (N K, W) with sum_n J_n^T B_n J_n = V^T V: R_n^T J_n, B_n = R_n R_n^T."""
@@ -173,40 +176,62 @@ class _Descent(NamedTuple):
 
 
 def _descend(
-    objective: _Objective, w: Array, factor: _Factor | None, kind: Kind, max_steps: int
+    objective: _Objective, w: Array, kept: _Factor | None, kind: Kind, max_steps: int
 ) -> _Descent:
-    """Newton's method that keeps a factor for as long as each step shrinks the next tenfold."""
+    """Newton's method that keeps a factor for as long as each step shrinks the next tenfold.
+
+    Where the gradient is gone but a curvature is negative it moves along that, to both sides. A
+    factor from nearby needs no such look at the end: steps that shrink tenfold with a positive
+    definite one tell that the Hessian is positive definite as well.
+    """
+    look_for_saddle = kept is None and kind != "exact"
+    downward: Array | None = None
     F, g = objective.value_and_gradient(w)
     if not (np.isfinite(F) and np.isfinite(g).all()):
         raise ValueError(
-            "the error or its gradient is not finite at the start: w is too large, or regularizer "
-            "is wrong"
+            "the error or its gradient is not finite at the start: w, X or T is too large, or "
+            "regularizer is wrong"
         )
     steps = factorizations = 0
     before, converged = np.inf, False
     while True:
-        fresh = factor is None
-        if factor is None:
-            factor = objective.step_factor(w, kind)
+        fresh = kept is None
+        if kept is None:
+            factor, downward = objective.step_factor(w, kind)
             factorizations += 1
+        else:
+            factor = kept
+        kept = factor
         d = -factor.solve(g)
         decrement = -float(g @ d)
         stalled = decrement > 0.01 * before
-        converged = decrement <= _CONVERGED * abs(F) or (
-            stalled and decrement <= _ROUNDING * abs(F)
-        )
-        if converged or steps == max_steps:
-            break
-        trial = None if stalled and not fresh else _search(objective, w, F, d, decrement)
+        of_rounding = fresh and decrement <= _ROUNDING * abs(F)
+        at_rest = decrement <= _CONVERGED * abs(F) or (stalled and of_rounding)
+        trial = None
+        if not at_rest and steps < max_steps and (fresh or not stalled):
+            trial = _search(objective, w, F, d, decrement)
+            at_rest = trial is None and of_rounding
+        before = decrement
+        if at_rest:
+            if look_for_saddle:
+                _, downward = objective.step_factor(w, "exact")
+                factorizations += 1
+                look_for_saddle = False
+            elif downward is not None and not fresh:
+                kept = None  # the curvature was negative elsewhere
+                continue
+            if downward is not None and steps < max_steps:
+                trial = _search_aside(objective, w, F, downward)
+            converged = trial is None and (downward is None or steps < max_steps)
+            if trial is not None:
+                kept, before, look_for_saddle = None, np.inf, kind != "exact"
         if trial is not None:
             w, F, g = trial
-            before = decrement
             steps += 1
-        elif fresh:  # nothing lower along a direction that is sure to descend
-            converged = decrement <= _ROUNDING * abs(F)
+        elif at_rest or fresh or steps == max_steps:
             break
         else:
-            factor = None
+            kept = None
     return _Descent(w, factor, float(np.abs(g).max()), steps, factorizations, converged)
 
 
@@ -221,6 +246,20 @@ def _search(
             F_there, g_there = objective.value_and_gradient(there)
             enough = F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * abs(F)
             if F_there <= enough and np.isfinite(g_there).all():
+                return there, F_there, g_there
+    return None
+
+
+def _search_aside(
+    objective: _Objective, w: Array, F: float, direction: Array
+) -> tuple[Array, float, Array] | None:
+    """The first of w + d, w - d, w + d/2, ... that is lower, None without one."""
+    size = max(1.0, float(np.abs(w).max()))
+    for halvings in range(40):
+        for sign in (1, -1):
+            there = w + sign * size * 0.5**halvings * direction
+            F_there, g_there = objective.value_and_gradient(there)
+            if F_there < F - 4 * np.finfo(float).eps * abs(F) and np.isfinite(g_there).all():
                 return there, F_there, g_there
     return None
 
@@ -246,9 +285,10 @@ class Optimum:
         One that leaves biases free may leave the minimum open: the bias of a hidden unit that is
         not needed, a shift of all outputs of softmax. Then the Hessian is singular.
     kind : {"exact", "gauss_newton"}
-        The Hessian of the steps, to which that of R is added, exact in both. Where an exact one is
-        not positive definite on the way, a step takes Gauss-Newton in its place; if that too is
-        not, damped by 1e-8 of its largest diagonal element and twice its lowest eigenvalue.
+        The Hessian of the steps, to which that of R is added, exact in both. Where it is not
+        positive definite on the way, a step takes its eigenvalues by their size (Dauphin et al.,
+        Identifying and attacking the saddle point problem, 2014), and where the gradient is gone
+        it goes aside, along the most negative curvature of the exact one.
     max_steps : int
         The most Newton steps.
 
@@ -262,7 +302,7 @@ class Optimum:
     gradient_norm : float
         The largest element of |dF/dw|.
     converged : bool
-        Whether the next step would be of the size of rounding.
+        Whether the next step would be of the size of rounding, and no curvature is negative.
 
     Raises
     ------
@@ -563,21 +603,25 @@ def leave_one_out(optimum: Optimum) -> LeaveOneOut:
     """
     _check_optimum(optimum)
     f = optimum._objective
-    y, leverage = np.empty_like(f.T), np.empty(len(f.X))
+    y, z, leverage = np.empty_like(f.T), np.empty_like(f.T), np.empty(len(f.X))
     for tile, dw, h in _steps_without_each(optimum):
-        y[tile] = f.net.forward(optimum.w + dw, f.X[tile, None, :])[:, 0]
+        there, X = optimum.w + dw, f.X[tile, None, :]
+        y[tile] = f.net.forward(there, X)[:, 0]
+        z[tile] = f.logits.forward(there, X)[:, 0]
         leverage[tile] = h
-    return LeaveOneOut(y, f.T - y, _error_of(f, y), leverage)
+    return LeaveOneOut(y, f.T - y, _error_of(f, z), leverage)
 
 
-def _error_of(f: _Objective, y: Array) -> float:
-    """sum_n s_n E_n of given outputs."""
+def _error_of(f: _Objective, z: Array) -> float:
+    """sum_n s_n E_n of given z, the outputs before the output function: no logarithm of 0."""
     if f.net.output == "linear":
-        return float(0.5 * (f.s[:, None] * (y - f.T) ** 2).sum())
-    tiny = np.finfo(float).tiny
-    log_y, log_rest = np.log(np.maximum(y, tiny)), np.log(np.maximum(1 - y, tiny))
-    two = (1 - f.T) * log_rest if f.net.output == "sigmoid" else 0
-    return float(-(f.s[:, None] * (f.T * log_y + two)).sum())
+        each = 0.5 * (z - f.T) ** 2
+    elif f.net.output == "sigmoid":
+        each = f.T * np.logaddexp(0, -z) + (1 - f.T) * np.logaddexp(0, z)
+    else:
+        below = z - z.max(axis=1, keepdims=True)
+        each = f.T * (np.log(np.exp(below).sum(axis=1, keepdims=True)) - below)
+    return float((f.s[:, None] * each).sum())
 
 
 def _steps_without_each(
@@ -613,8 +657,7 @@ def _steps_without_each(
 def _step_without(optimum: Optimum, rows: Array, H: Array | None = None) -> Array:
     """The Newton step (W,) that takes these rows out, by their exact Hessian.
 
-    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite, damped
-    where that is singular.
+    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite.
     """
     f, w = optimum._objective, optimum.w
     part = f.rows(rows)
@@ -624,7 +667,7 @@ def _step_without(optimum: Optimum, rows: Array, H: Array | None = None) -> Arra
         rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind)))
     except np.linalg.LinAlgError:
         stay = np.delete(np.arange(len(f.X)), rows)
-        rest = f.rows(stay).step_factor(w, "gauss_newton")
+        rest, _ = f.rows(stay).step_factor(w, "gauss_newton")
     return rest.solve(gradient)
 
 
@@ -698,7 +741,8 @@ def influence(optimum: Optimum, X: ArrayLike, *, corrected: bool = True) -> Arra
     corrected = flag("corrected", corrected)
     f = optimum._objective
     slopes = f.net.weight_jacobian(optimum.w, X)  # (M, K, W)
-    result = np.empty((len(f.X), *slopes.shape[:2]))
+    M, K, W = slopes.shape
+    result = np.empty((len(f.X), M, K))
     for tile, dw, _ in _steps_without_each(optimum, corrected):
-        result[tile] = (dw @ slopes.reshape(-1, dw.shape[1]).T).reshape(-1, *slopes.shape[:2])
+        result[tile] = (dw @ slopes.reshape(M * K, W).T).reshape(len(dw), M, K)
     return result

@@ -275,6 +275,66 @@ def test_an_ensemble_of_minimizations():
 
 
 @posix
+def test_while_waiting_for_another_member():
+    """The first has nothing to do; the thread that called waits for the second one's."""
+    program = "net, w, X, T = data(20_000, 8, 50, 1)\nmlpcore.set_num_threads(2)\n"
+    program += (
+        "w = np.stack([0 * w, w])\nX = np.stack([X, X])\nT = np.stack([0 * T, np.sin(9 * T)])\n"
+    )
+    options = "gradient_tolerance=1e-30, step_tolerance=0, error_tolerance=0, iterations=10**9"
+    call = f"call(lambda: mlpcore.minimize(net, w, X, T, method='lbfgs', {options}))"
+    answer, seconds = signalled(
+        "import warnings; warnings.simplefilter('ignore')\n" + MINIMIZE + program + call
+    )
+    assert answer["stopped"] == ["gradient", "interrupted"], answer
+    assert seconds < 1.5
+
+
+@posix
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_handler_that_computes(threads):
+    """What a signal handler asks of us leaves the computation that it interrupted as it is."""
+    program = f"""
+import json, signal
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads({threads})
+rng = np.random.default_rng(0)
+net = mlpcore.Network((8, 50, 1))
+w, other = net.init(0), net.init(1)
+X = rng.normal(size=(200_000, 8))
+T = np.sin(X.sum(axis=1, keepdims=True))
+V = rng.normal(size=(7, w.size))
+calls = [
+    lambda: net.gradient(w, X, T),
+    lambda: net.hessian_vector_product(w, V, X[:50_000], T[:50_000]),
+    lambda: net.hessian(w, X[:20_000], T[:20_000]),
+]
+handled = []
+
+def handler(*_):
+    handled.append(True)
+    net.gradient(other, X[:2000], T[:2000])
+    net.hessian_vector_product(other, V[:5], X[:900], T[:900])
+    net.hessian(other, X[:300], T[:300])
+
+expected = [call() for call in calls]
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+right = [all((call() == e).all() for _ in range(5)) for call, e in zip(calls, expected)]
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(json.dumps([right, len(handled)]))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    right, handled = json.loads(answer.stdout)
+    assert right == [True] * 3
+    assert handled > 3
+
+
+@posix
 def test_what_another_handler_raises_is_raised_by_minimize():
     program = "net, w, X, T = data(200, 3, 10, 1)\n"
     call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9, **OFF))"

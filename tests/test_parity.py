@@ -163,6 +163,21 @@ def test_error_and_gradient_is_both():
 FORCED = os.environ.get("MLPCORE_ISA")
 
 
+def test_the_configuration(capsys):
+    mlpcore.show_config()
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert shown["kernels"].split()[0] in mlpcore.available_isas()
+    assert "-ffp-contract=fast" in shown["flags"]
+    assert {"threads", "compiler", "build", "numpy"} < shown.keys()
+
+
+def test_a_last_tile_that_is_shorter():
+    """250 samples in tiles of 126 and 124: the shorter one rounds its rows up further."""
+    net = mlpcore.Network((34, 1, 3))
+    X = np.random.default_rng(0).normal(size=(8000, 34))
+    assert_close(net.jacobian(net.init(0), X), reference.jacobian(net, net.init(0), X), 1e-12)
+
+
 @pytest.mark.skipif(FORCED is None, reason="MLPCORE_ISA is not set")
 def test_the_forced_instruction_set_is_in_use(capsys):
     mlpcore.show_config()

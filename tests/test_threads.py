@@ -150,3 +150,81 @@ def test_the_floating_point_mode_is_left_alone():
         QUANTITIES["gradient"](case.network(), case.problem())
     assert (np.array([1e-310]) / 2 > 0).all()
     assert (np.array([1e-40], np.float32) / np.float32(2) > 0).all()
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@linux
+def test_no_more_threads_than_pieces_of_work():
+    program = """
+import os
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads(64)
+X = np.zeros((5000, 8))  # three pieces to be checked for what is not finite, ten to compute
+net = mlpcore.Network((8, 1))
+before = len(os.listdir("/proc/self/task"))
+net.forward(net.init(0), X)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(answer.stdout) <= 12
+
+
+@linux
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="takes two CPUs",
+)
+def test_a_process_that_is_bound_to_a_cpu_later():
+    """The helpers follow the thread that calls; left with one CPU it works alone."""
+    program = """
+import os, time
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads(2)
+net = mlpcore.Network((8, 50, 1))
+w, X = net.init(0), np.ones((20_000, 8))
+T = X[:, :1]
+net.gradient(w, X, T)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+time.sleep(0.01)  # the helper, awake for a moment, goes to sleep
+wall, cpu = time.perf_counter(), time.process_time()
+while time.perf_counter() < wall + 0.5:
+    net.gradient(w, X, T)
+print((time.process_time() - cpu) / (time.perf_counter() - wall))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(answer.stdout) < 1.1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_was_forked_during_a_call_exits_at_once():
+    program = """
+import os, threading, time
+import numpy as np
+import mlpcore
+
+net = mlpcore.Network((8, 50, 1))
+X = np.ones((2_000_000, 8))
+thread = threading.Thread(target=lambda: net.gradient(net.init(0), X, X[:, :1]))
+thread.start()
+time.sleep(0.05)
+child = os.fork()
+if child == 0:
+    raise SystemExit
+start = time.monotonic()
+os.waitpid(child, 0)
+print(time.monotonic() - start)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert float(answer.stdout) < 3

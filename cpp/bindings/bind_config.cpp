@@ -70,6 +70,7 @@ void bind_config(py::module_& m) {
     m.attr("compiler") = MLPCORE_COMPILER;
     m.attr("build_type") = MLPCORE_BUILD_TYPE;
     m.attr("sanitizers") = MLPCORE_SANITIZERS;
+    m.attr("flags") = MLPCORE_FLAGS;
     m.def("isa", [] { return std::string(instruction_set().name); });
     m.def("available_isas", [] {
         py::list names;

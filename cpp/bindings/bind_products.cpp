@@ -33,7 +33,8 @@ py::array py_hessian_vector_product(py::handle out, const Network& net, py::hand
         T* const to = product.mutable_data();
         const T* const from = directions.array.data();
         without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, quantity, interrupt, [&](index s, Interrupt* i) {
+            const index times = (m + directions_at_once - 1) / directions_at_once;
+            for_each_network(all, quantity, times, interrupt, [&](index s, Interrupt* i) {
                 hessian_vector_product(all.net, all.weights_of(s), from + s * size, m,
                                        all.samples_of(s), product_kind, to + s * size, i);
             });

@@ -4,6 +4,10 @@
 #include <chrono>
 #include <thread>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 namespace mlpcore::bindings {
 
 namespace {
@@ -12,6 +16,18 @@ std::atomic<bool> exiting{false};
 std::atomic<std::thread::id> exiting_thread{};
 std::atomic<int> inside{0}; // threads within a WithoutGil
 std::atomic<int> parked{0}; // those of them that stay there
+thread_local int depth = 0; // how often this one is: a signal handler may call us again
+
+// In a child of fork() no other thread is left.
+void forget_other_threads() {
+#if defined(__unix__) || defined(__APPLE__)
+    static const int registered = pthread_atfork(nullptr, nullptr, [] {
+        inside.store(depth);
+        parked.store(0);
+    });
+    static_cast<void>(registered);
+#endif
+}
 
 void park_if_left_behind() {
     if (left_behind()) {
@@ -38,7 +54,9 @@ void prepare_exit() {
 }
 
 WithoutGil::WithoutGil() {
+    forget_other_threads();
     inside.fetch_add(1);
+    ++depth;
     state_ = PyEval_SaveThread();
     park_if_left_behind();
 }
@@ -46,6 +64,7 @@ WithoutGil::WithoutGil() {
 WithoutGil::~WithoutGil() {
     park_if_left_behind();
     PyEval_RestoreThread(state_);
+    --depth;
     inside.fetch_sub(1);
 }
 

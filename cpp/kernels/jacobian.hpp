@@ -1,8 +1,9 @@
 // The input Jacobian J_ki = dy_k/dx_i (PRML 5.70 to 5.76), from whichever side is narrower:
 //
-//   backward, all outputs k side by side:  W^LT dy_k/dz^L, then backpropagation, J_k = W^1T
-//   delta^1; forward, an input i at a time:  dz^1/dx_i = W^1_{.i},  dz^l/dx_i = W^l (h'(z^{l-1}) *
-//   dz^{l-1}/dx_i).
+//   backward, all outputs k side by side:
+//       delta^L_k = dy_k/dz^L,  then backpropagation,  J_k = W^1T delta^1_k
+//   forward, an input i at a time:
+//       dz^1/dx_i = W^1_{.i},  dz^l/dx_i = W^l (h'(z^{l-1}) * dz^{l-1}/dx_i)
 #pragma once
 
 #include "backward.hpp"

@@ -42,9 +42,10 @@ template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fi
         body(0);
         return;
     }
+    MemberInterrupt own(interrupt, caller, stop);
     try {
         // An iteration is worth a thread, even where a pass is not.
-        parallel_for(size, max_threads(), &interrupt, body);
+        parallel_for(size, max_threads(), &own, body);
     } catch (const Interrupted&) {
         stop.store(true); // what the members report tells who was interrupted
     }

@@ -28,7 +28,7 @@ template <class T> class Counted {
             }
         }
         batch.rows = rows_.data();
-        batch.n = data.n - absent;
+        batch.n = static_cast<index>(rows_.size()); // whatever the weights are by now
     }
     Counted(const Counted&) = delete;
     Counted& operator=(const Counted&) = delete;

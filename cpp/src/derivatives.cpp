@@ -163,8 +163,10 @@ void for_each_tile(const NetworkView& net, Quantity quantity, const Plan& plan,
     const index begin = chunk * plan.chunk, end = std::min(begin + plan.chunk, data.n);
     const index tiles = (end - begin + plan.tile - 1) / plan.tile;
     const index vectors = ((end - begin + tiles - 1) / tiles + k.lanes - 1) / k.lanes;
-    const index size = vectors * k.lanes;
-    T* const scratch = Workspace::of_pass().take<T>(k.scratch_size(net, quantity, size));
+    const index size = vectors * k.lanes, last = (end - begin - 1) % size + 1;
+    // A shorter tile may need more, where rows are rounded up to other than vectors.
+    T* const scratch = Workspace::of_pass().take<T>(
+        std::max(k.scratch_size(net, quantity, size), k.scratch_size(net, quantity, last)));
     for (index first = begin; first < end; first += size) {
         const index n = std::min(size, end - first);
         body(first, slice(net, data, first, n), scratch);
@@ -205,7 +207,8 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& a
     const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
     const index fewest_sums = std::clamp<index>(plan.threads - 1, 1, most_sums);
     const index held = std::clamp<index>(most_bytes / row_bytes, fewest_sums, most_sums);
-    T* const sums = Workspace::of_sums().take<T>(std::min(held, plan.chunks) * width);
+    HeldWorkspace<Holding::sums> memory;
+    T* const sums = memory.take<T>(std::min(held, plan.chunks) * width);
     std::array<double, most_sums + 1> totals{};
     if (plan.chunks == 0) {
         std::fill_n(result, width, T(0));
@@ -378,8 +381,8 @@ void hessian_vector_product(const NetworkView& net, const T* w, const T* v, inde
             compute(count, vectors, rows);
             return;
         }
-        thread_local Workspace workspace; // beside that of the passes, and kept like it
-        T* const stacked = workspace.take<T>(count * net.n_weights);
+        HeldWorkspace<Holding::vectors> memory;
+        T* const stacked = memory.take<T>(count * net.n_weights);
         compute(count, vectors, stacked);
         unstack(net, count, stacked, rows);
     };

@@ -35,6 +35,10 @@ const std::vector<const InstructionSet*>& available_instruction_sets() {
 const InstructionSet& instruction_set() {
     static const InstructionSet& chosen = []() -> const InstructionSet& {
         const auto& available = available_instruction_sets();
+        if (available.empty()) {
+            throw std::runtime_error("mlpcore was built for instruction sets of which this machine "
+                                     "has none; build it without MLPCORE_ISAS");
+        }
         const char* const wanted = std::getenv("MLPCORE_ISA");
         if (wanted == nullptr || *wanted == '\0') {
             return *available.back();

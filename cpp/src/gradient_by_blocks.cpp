@@ -74,7 +74,8 @@ double gradient_by_blocks(const NetworkView& net, const T* w, const Batch<T>& da
     const Kernels<T>& k = kernels<T>();
     const Tiling tiling = make_tiling<T>(net, data.n);
     const int threads = useful_threads<T>(cost(net, Quantity::gradient, data.n));
-    T* const states = Workspace::of_sums().take<T>(tiling.count * tiling.state);
+    HeldWorkspace<Holding::tiles> memory;
+    T* const states = memory.take<T>(tiling.count * tiling.state);
 
     std::array<double, most_samples> errors{};
     parallel_for(tiling.count, threads, interrupt, [&](index t) {

@@ -98,8 +98,10 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, Hessian
     const int threads = useful_threads<T>(cost(net, Quantity::hessian, data.n));
     const index state_numbers = std::min(tiling.together, all_tiles) * state_size;
     constexpr index kept = 1 << 18; // numbers; so that small networks don't wait for memory
-    Workspace memory;
-    T* const base = (state_numbers > kept ? memory : Workspace::of_sums()).take<T>(state_numbers);
+    Workspace large;
+    HeldWorkspace<Holding::tiles> small;
+    T* const base =
+        state_numbers > kept ? large.take<T>(state_numbers) : small.take<T>(state_numbers);
     std::array<index, most_tiles> n{};
     std::array<T*, most_tiles> states{};
     std::vector<HessianPiece> pieces;

@@ -1,5 +1,6 @@
 #include "mlpcore/parallel.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifdef MLPCORE_OPENMP
@@ -25,7 +27,8 @@ namespace mlpcore {
 namespace {
 
 std::atomic<int> chosen_threads{0};
-std::atomic<int> forks{0}; // how many forks this process descends from
+std::atomic<int> forks{0};   // how many forks this process descends from
+std::atomic<int> callers{0}; // threads that are within a parallel_for of their own
 thread_local bool inside_parallel_for = false;
 
 void pause_briefly() {
@@ -56,11 +59,14 @@ struct Job {
                 stop_if_requested(interrupt);
             }
         } catch (...) {
-            if (!stopped.exchange(true)) {
-                failure = std::current_exception();
-            }
+            fail(std::current_exception());
         }
         inside_parallel_for = false;
+    }
+    void fail(std::exception_ptr reason) {
+        if (!stopped.exchange(true)) {
+            failure = std::move(reason);
+        }
     }
 };
 
@@ -85,14 +91,17 @@ class Pool {
     // Runs the job on this thread and up to `helpers` others; alone if the pool is in use.
     void run(Job& job, int helpers, Interrupt* interrupt) {
         const std::unique_lock<std::mutex> lock(in_use_, std::try_to_lock);
-        if (!lock.owns_lock()) {
+        if (!lock.owns_lock() || helpers < 1) {
             job.work(interrupt);
             return;
         }
         grow(helpers);
+        if (!place_helpers()) {
+            job.work(interrupt);
+            return;
+        }
         const int forks_before = forks.load();
         job.seats.store(helpers);
-        leave_cpu_to_caller();
         job_.store(&job);
         generation_.fetch_add(1);
         if (asleep_.load() > 0) {
@@ -101,12 +110,18 @@ class Pool {
         job.work(interrupt);
         job_.store(nullptr);
         // Whoever took the job before it was withdrawn is counted in busy_.
+        inside_parallel_for = true; // for what a signal handler computes
         while (busy_.load() > 0) {
             if (forks.load() != forks_before) { // by a signal handler; the helpers stayed behind
+                inside_parallel_for = false;
                 throw std::runtime_error("the process was forked inside of a computation");
+            }
+            if (interrupt != nullptr && interrupt->requested()) {
+                job.fail(std::make_exception_ptr(Interrupted()));
             }
             pause_briefly();
         }
+        inside_parallel_for = false;
     }
 
   private:
@@ -117,6 +132,7 @@ class Pool {
         // A child of fork() has none of these threads, and locks in any state: it starts anew.
         static const int registered = pthread_atfork(nullptr, nullptr, [] {
             current.store(nullptr);
+            callers.store(inside_parallel_for ? 1 : 0);
             forks.fetch_add(1);
         });
         static_cast<void>(registered);
@@ -125,23 +141,28 @@ class Pool {
 
     // A thread that wakes is often put beside the one that woke it; then both share a CPU for
     // milliseconds while another is idle. So the helpers may use what the caller may use but for
-    // the CPU that it is on.
-    void leave_cpu_to_caller() {
+    // the CPU that it is on. False if that leaves none.
+    bool place_helpers() {
 #if defined(__linux__)
         const int cpu = sched_getcpu();
-        if (cpu < 0 || (cpu == left_cpu_ && placed_ == threads_.size())) {
-            return;
-        }
         cpu_set_t allowed;
-        if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1) {
-            CPU_CLR(static_cast<unsigned>(cpu), &allowed);
-            for (const pthread_t thread : threads_) {
-                pthread_setaffinity_np(thread, sizeof allowed, &allowed);
-            }
+        if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+            return true;
         }
-        left_cpu_ = cpu;
+        CPU_CLR(static_cast<unsigned>(cpu), &allowed);
+        if (CPU_COUNT(&allowed) == 0) {
+            return false;
+        }
+        if (placed_ == threads_.size() && CPU_EQUAL(&allowed, &places_)) {
+            return true;
+        }
+        for (const pthread_t thread : threads_) {
+            pthread_setaffinity_np(thread, sizeof allowed, &allowed);
+        }
+        places_ = allowed;
         placed_ = threads_.size();
 #endif
+        return true;
     }
 
     void grow(int helpers) {
@@ -187,8 +208,22 @@ class Pool {
     std::atomic<std::uint32_t> generation_{0};
     std::atomic<int> asleep_{0}, busy_{0};
     std::vector<std::thread::native_handle_type> threads_;
-    int left_cpu_ = -1; // the CPU that the first placed_ of them avoid
-    std::size_t placed_ = 0;
+    std::size_t placed_ = 0; // so many of them have their places
+#if defined(__linux__)
+    cpu_set_t places_{};
+#endif
+};
+
+class Calling {
+  public:
+    Calling() : others_(callers.fetch_add(1)) {}
+    ~Calling() { callers.fetch_sub(1); }
+    Calling(const Calling&) = delete;
+    Calling& operator=(const Calling&) = delete;
+    int others() const { return others_; }
+
+  private:
+    const int others_;
 };
 
 std::atomic<Pool*> Pool::current{nullptr};
@@ -215,13 +250,17 @@ void detail::parallel_for(index count, int threads, Body body, Interrupt* interr
     if (inside_parallel_for) {
         for (index i = 0; i < count; ++i) {
             body(i);
+            stop_if_requested(interrupt);
         }
         return;
     }
+    // Each caller is a thread at work already.
+    const Calling calling;
     if (threads <= 1 || count <= 1) {
         job.work(interrupt);
     } else {
-        Pool::instance().run(job, threads - 1, interrupt);
+        const index helpers = std::min<index>(threads, count) - 1 - calling.others();
+        Pool::instance().run(job, static_cast<int>(helpers), interrupt);
     }
     if (job.failure) {
         std::rethrow_exception(job.failure);

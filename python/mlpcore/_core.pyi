@@ -17,6 +17,7 @@ elementary_functions: tuple[str, ...]
 compiler: str
 build_type: str
 sanitizers: str
+flags: str
 
 def isa() -> str: ...
 def available_isas() -> tuple[str, ...]: ...

@@ -52,6 +52,7 @@ def show_config() -> None:
         "threads": str(get_num_threads()),
         "compiler": _core.compiler,
         "build": _core.build_type + (f", sanitizers {_core.sanitizers}" * bool(_core.sanitizers)),
+        "flags": _core.flags,
         "machine": platform.machine(),
         "python": platform.python_version(),
         "numpy": np.__version__,

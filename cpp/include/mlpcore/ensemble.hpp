@@ -32,14 +32,16 @@ template <class T> struct Ensemble {
     }
 };
 
-// Calls body(s, interrupt) for each network s. Small networks are computed side by side, one a
-// thread; large ones one after the other, each on all threads.
+// Calls body(s, interrupt) for each network s, which computes the quantity `times` times. Small
+// networks are computed side by side, one a thread; large ones one after the other, each on all
+// threads.
 template <class T, class Body>
-void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, Interrupt* interrupt,
-                      const Body& body) {
+void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, index times,
+                      Interrupt* interrupt, const Body& body) {
     constexpr double large = 1e7, worth_a_thread = 5e4; // multiply-adds
-    const double each =
-        ensemble.size > 1 ? cost(ensemble.net, quantity, ensemble.samples.n) : large;
+    const double each = ensemble.size > 1 ? cost(ensemble.net, quantity, ensemble.samples.n) *
+                                                static_cast<double>(times)
+                                          : large;
     if (each >= large) {
         for (index s = 0; s < ensemble.size; ++s) {
             body(s, interrupt);
@@ -50,6 +52,11 @@ void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, Interrupt*
     const int threads =
         static_cast<int>(std::min(static_cast<double>(max_threads()), std::max(useful, 1.0)));
     parallel_for(ensemble.size, threads, interrupt, [&](index s) { body(s, nullptr); });
+}
+template <class T, class Body>
+void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, Interrupt* interrupt,
+                      const Body& body) {
+    for_each_network(ensemble, quantity, 1, interrupt, body);
 }
 
 } // namespace mlpcore

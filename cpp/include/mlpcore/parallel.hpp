@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <type_traits>
 
 #include "mlpcore/interrupt.hpp"
 
@@ -38,9 +37,9 @@ void parallel_for(index count, int threads, Body body, Interrupt* interrupt);
 } // namespace detail
 
 // Calls body(i) for each i < count, on up to `threads` threads, the calling one among them. Inside
-// of another parallel_for, or while another thread's one is under way, it runs on the calling
-// thread alone. What a body throws ends the loop, with some of the pieces undone, and is thrown
-// again here; so does Interrupted when `interrupt` (may be null) says so.
+// of another parallel_for it runs on the calling thread alone; where other threads have called as
+// well, each counts as one of `threads`. What a body throws ends the loop, with some of the pieces
+// undone, and is thrown again here; so is Interrupted when `interrupt` (may be null) says so.
 template <class F> void parallel_for(index count, int threads, Interrupt* interrupt,
                                      const F& body) {
     detail::parallel_for(count, threads, detail::Body(body), interrupt);

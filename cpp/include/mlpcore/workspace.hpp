@@ -1,6 +1,6 @@
-// Scratch memory: each thread has two blocks, one for the pass that it runs and one for the sums or
-// the tiles of the pieces that it handed out. They grow to what is asked of them and are used again
-// by the next call, for fresh memory costs a page fault for every 4 KiB.
+// Scratch memory: each thread has a block for the pass that it runs, and others for what it holds
+// while it hands out pieces. They grow to what is asked of them and are used again by the next
+// call, for fresh memory costs a page fault for every 4 KiB.
 #pragma once
 
 #include <cstddef>
@@ -11,18 +11,14 @@ namespace mlpcore {
 
 class Workspace {
   public:
-    // The calling thread's own.
+    // The calling thread's own, for what no other pass begins within.
     static Workspace& of_pass() {
-        thread_local Workspace workspace;
-        return workspace;
-    }
-    static Workspace& of_sums() {
         thread_local Workspace workspace;
         return workspace;
     }
 
     // At least `count` numbers, aligned to a cache line, with any content; valid until the next
-    // call on this thread.
+    // call.
     template <class T> T* take(std::ptrdiff_t count) {
         const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
         if (bytes > size_) {
@@ -41,6 +37,34 @@ class Workspace {
     };
     std::unique_ptr<std::byte, Free> block_;
     std::size_t size_ = 0;
+};
+
+// A thread's block of that name, held while pieces of work are handed out. In between signal
+// handlers may run, and call us again from here: then the inner call has memory of its own.
+enum class Holding { sums, tiles, vectors };
+template <Holding Name> class HeldWorkspace {
+  public:
+    HeldWorkspace() : is_outer_(!kept().is_held) { kept().is_held = true; }
+    ~HeldWorkspace() { kept().is_held = !is_outer_; }
+    HeldWorkspace(const HeldWorkspace&) = delete;
+    HeldWorkspace& operator=(const HeldWorkspace&) = delete;
+
+    template <class T> T* take(std::ptrdiff_t count) {
+        return (is_outer_ ? kept().workspace : own_).template take<T>(count);
+    }
+
+  private:
+    struct Kept {
+        Workspace workspace;
+        bool is_held = false;
+    };
+    static Kept& kept() {
+        thread_local Kept kept;
+        return kept;
+    }
+
+    const bool is_outer_;
+    Workspace own_;
 };
 
 } // namespace mlpcore

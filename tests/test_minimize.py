@@ -208,8 +208,18 @@ def test_counts(method):
 # Stopping ----------------------------------------------------------------------------------------
 
 
-def relative_gradient(f, w):
-    return (np.abs(f.gradient(w)) * np.maximum(np.abs(w), 1)).max() / f.value(w)
+def typical_sizes(net, X, T):
+    """1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear output."""
+    x, t = (np.sqrt((np.reshape(a, (len(X), -1)) ** 2).mean(axis=0)) for a in (X, T))
+    parts = [(np.ones_like(W), np.ones_like(b)) for W, b in net.unpack(np.ones(net.n_weights))]
+    parts[0][0][:] /= x
+    parts[-1][0][:] *= t[:, None]
+    parts[-1][1][:] *= t
+    return net.pack(parts)
+
+
+def relative_gradient(f, w, u):
+    return (np.abs(f.gradient(w)) * np.maximum(np.abs(w), u)).max() / f.value(w)
 
 
 def first(condition):
@@ -227,8 +237,9 @@ def test_rules(method):
         REGRESSION, problem, callback=lambda i, F, w: weights.append(w) and False, **common, **OFF
     )
     w, F = np.array(weights), full.history["objective"]
-    gradients = np.array([relative_gradient(f, v) for v in w])
-    steps = (np.abs(np.diff(w, axis=0)) / np.maximum(np.abs(w[1:]), 1)).max(axis=1)
+    u = typical_sizes(REGRESSION.network(), problem.X, problem.T)
+    gradients = np.array([relative_gradient(f, v, u) for v in w])
+    steps = (np.abs(np.diff(w, axis=0)) / np.maximum(np.abs(w[1:]), u)).max(axis=1)
     decreases = -np.diff(F) / F[1:]
     for name, measures, begin in (
         ("gradient", gradients, 0),
@@ -282,7 +293,7 @@ def test_to_the_precision_of_the_numbers(method):
     case = Case((2, 2, 1), n=30)
     result = fit(case, method=method, weight_decay=0.5, iterations=3000, **OFF)
     assert result.stopped in ("precision", "gradient", "step", "error", "iterations")
-    assert relative_gradient(objective(case, case.problem(), 0.5), result.w) < 1e-5
+    assert relative_gradient(objective(case, case.problem(), 0.5), result.w, 1.0) < 1e-5
 
 
 @EVERY
@@ -552,7 +563,7 @@ def test_bad_states():
     net, n = REGRESSION.network(), REGRESSION.n_weights
     good = np.ones((2, n))
     for s, y, message in (
-        (good, good[:1], rf"state.y has shape \(1, {n}\)"),
+        (good, good[:1], rf"state.y has shape \(1, {n}\), expected \(2, {n}\)"),
         (good[:, 1:], good, rf"state.s has shape \(2, {n - 1}\), expected \(m, {n}\)"),
         (good, good * np.nan, "state.y is not finite"),
     ):
@@ -561,6 +572,62 @@ def test_bad_states():
     state = mlpcore.LbfgsState(good, good)
     with pytest.raises(ValueError, match="state came with method 'bfgs'"):
         mlpcore.minimize(net, w, X, T, method="bfgs", state=state)
+
+
+def test_more_pairs_than_fit_into_memory():
+    w, X, T, _ = REGRESSION.problem()
+    with pytest.raises(MemoryError, match=r"the working memory of lbfgs would take 9\d\d GiB"):
+        mlpcore.minimize(REGRESSION.network(), w, X, T, method="lbfgs", memory=10**9)
+
+
+@pytest.mark.parametrize(
+    ("which", "size"),
+    [("T", 1e-9), ("T", 1e-3), ("T", 1e3), ("T", 1e9), ("X", 0.01), ("X", 100)],
+)
+def test_no_tolerance_depends_on_units(which, size):
+    """From far away to the optimum, and no further."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2)) * (size if which == "X" else 1)
+    T = (rng.normal(size=(40, 1)) + X @ np.array([[1.0], [2]])) * (size if which == "T" else 1)
+    net = mlpcore.Network((2, 1))
+    best = np.linalg.lstsq(np.column_stack([X, np.ones(40)]), T[:, 0], rcond=None)[0]
+    for method in ("lm", "newton-cg"):
+        result = mlpcore.minimize(net, np.zeros(3), X, T, method=method)
+        assert result.stopped in ("gradient", "error"), (method, result)
+        np.testing.assert_allclose(result.w, best, rtol=1e-4, atol=1e-6 * np.abs(best).max())
+        assert mlpcore.minimize(net, result.w, X, T, method=method).n_iterations <= 1
+
+
+def test_large_targets_are_no_convergence():
+    """The gradient is small beside the error at once; it was taken for a minimum."""
+    w, X, T, _ = REGRESSION.problem()
+    for method in METHODS:
+        result = mlpcore.minimize(REGRESSION.network(), w, X, T * 1e6, method=method)
+        assert result.n_iterations > 0
+        assert result.error < result.history["error"][0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_objective_below_zero(method):
+    """As that of a regularizer of one's own may be: no rule takes its sign for convergence."""
+
+    class Below(mlpcore.regularizers.Regularizer):
+        def value(self, net, w):
+            return 0.5 * float(w @ w) - 1000
+
+        def gradient(self, net, w):
+            return w
+
+        def hessian_diagonal(self, net, w):
+            return np.ones_like(w)
+
+    w, X, T, _ = REGRESSION.problem()
+    net = REGRESSION.network()
+    below = mlpcore.minimize(net, w, X, T, method=method, regularizer=Below(), iterations=20, **OFF)
+    same = mlpcore.minimize(net, w, X, T, method=method, weight_decay=1, iterations=20, **OFF)
+    assert below.n_iterations == same.n_iterations
+    assert_close(below.w, same.w, 1e-3)
+    assert mlpcore.minimize(net, w, X, T, method=method, regularizer=Below()).n_iterations > 1
 
 
 def test_bad_data():

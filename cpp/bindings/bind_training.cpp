@@ -217,7 +217,8 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         const index n = net.architecture.view().n_weights;
         if (settings.optimizer == Optimizer::minimizer) {
             check_memory("the working memory of the optimizer",
-                         working_memory(n, settings.method, 10) * static_cast<double>(sizeof(T)) *
+                         working_memory(n, settings.method, pairs_in_training) *
+                             static_cast<double>(sizeof(T)) *
                              static_cast<double>(std::min<index>(start.networks, max_threads())));
         }
         auto fitted = new_array<T>("w", start, {n});

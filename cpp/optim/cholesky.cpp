@@ -50,7 +50,8 @@ template <class T> bool Cholesky<T>::factor(const T* a, const T* shift, Interrup
 }
 
 template <class T> void Cholesky<T>::solve(T* b) {
-    std::copy_n(b, n_, b_.begin());
+    // The rest is 0 once more: a NaN that the last b had left there would spread.
+    std::fill(std::copy_n(b, n_, b_.begin()), b_.end(), T(0));
     kernels<T>().cholesky_solve(u_.get(), stride_, inverse_.data(), b_.data());
     std::copy_n(b_.begin(), n_, b);
 }

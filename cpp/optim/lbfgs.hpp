@@ -13,9 +13,13 @@ namespace mlpcore {
 template <class T> class LbfgsMemory {
   public:
     LbfgsMemory(index n, index capacity)
-        : n_(n), step_((n + unit - 1) / unit * unit), ring_{capacity},
-          s_(static_cast<std::size_t>(step_ * capacity)), y_(s_),
-          rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), alpha_(rho_) {}
+        : n_(n), step_(padded(n)), ring_{capacity}, s_(static_cast<std::size_t>(step_ * capacity)),
+          y_(s_), rho_(static_cast<std::size_t>(capacity)), gamma_(rho_), alpha_(rho_) {}
+
+    // So many numbers for as many pairs.
+    static double size(index n, index capacity) {
+        return (2 * static_cast<double>(padded(n)) + 3) * static_cast<double>(capacity);
+    }
 
     index pairs() const { return ring_.count; }
     void forget() { ring_.count = 0; }
@@ -34,7 +38,10 @@ template <class T> class LbfgsMemory {
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
-    static constexpr index unit = 32; // numbers, two of the longest vectors
+    static constexpr index padded(index n) {
+        constexpr index unit = 32; // numbers, two of the longest vectors
+        return (n + unit - 1) / unit * unit;
+    }
 
     index n_, step_;
     Ring ring_;

@@ -11,6 +11,7 @@
 //
 //     (H + diag(R'') + lambda I) bend = -1/2 J^T B z''.
 #include <memory>
+#include <optional>
 
 #include "optim/cholesky.hpp"
 #include "optim/methods.hpp"
@@ -90,7 +91,10 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
     const auto h = std::make_unique_for_overwrite<T[]>(size * size);
     std::vector<T> shift(size), step(size), bend(size);
     Cholesky<T> factor(n);
-    GeodesicAcceleration<T> geodesic(objective);
+    std::optional<GeodesicAcceleration<T>> geodesic;
+    if (acceleration) {
+        geodesic.emplace(objective);
+    }
     Point<T> trial(n);
     double most = -1, lambda = 0, growth = 2;
     if (course.begun(at, [&](Archive& a) {
@@ -127,11 +131,12 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         factor.solve(step.data());
         // The decrease of g.s + 1/2 s.(H + R'') s, by the equation of the step.
         const double promised = 0.5 * (lambda * dot(step, step) - dot(at.g, step));
-        if (!(promised > eps * at.value) || relative_size(step, at.w) <= eps) {
+        if (!(promised > eps * std::abs(at.value)) ||
+            relative_size(step, at.w, objective.typical.w) <= eps) {
             return course.exhausted();
         }
-        if (acceleration) {
-            geodesic.compute(objective, at.w, step, factor, bend);
+        if (geodesic) {
+            geodesic->compute(objective, at.w, step, factor, bend);
             if (!(4 * dot(bend, bend) <= longest_bend * longest_bend * dot(step, step))) {
                 reject(); // the model does not hold so far out
                 continue;

@@ -1,6 +1,8 @@
 #include "optim/minimize.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 
 #include "optim/members.hpp"
 #include "optim/vectors.hpp"
@@ -34,23 +36,20 @@ class TimedInterrupt : public Interrupt {
 // The watch over a minimization: its history, the best weights, and all rules for stopping.
 template <class T> class Watch : public Course<T> {
   public:
-    Watch(const StoppingRules& rules, Clock::time_point start, IterationObserver& observer, T* best)
-        : rules_(rules), start_(start), observer_(observer), best_(best) {}
+    Watch(const StoppingRules& rules, const Typical<T>& typical, Clock::time_point start,
+          IterationObserver& observer, T* best)
+        : rules_(rules), typical_(typical), start_(start), observer_(observer), best_(best),
+          step_(typical.w.size()) {}
 
     Minimization report;
 
     bool begun(const Point<T>& point, State /*state*/) override { return ended(point); }
     bool ended(const Point<T>& point) override {
-        const index n = static_cast<index>(point.w.size());
         double step = std::numeric_limits<double>::infinity(), decrease = step;
         if (!report.objective.empty()) {
-            step = 0;
-            for (index i = 0; i < n; ++i) {
-                const auto now = static_cast<double>(point.w[static_cast<std::size_t>(i)]);
-                step = std::max(step, std::abs(now - static_cast<double>(best_[i])) /
-                                          std::max(std::abs(now), 1.0));
-            }
-            decrease = (report.objective.back() - point.value) / point.value;
+            std::transform(point.w.begin(), point.w.end(), best_, step_.begin(), std::minus<T>());
+            step = relative_size(step_, point.w, typical_.w);
+            decrease = report.objective.back() - point.value;
         }
         report.objective.push_back(point.value);
         report.error.push_back(point.error);
@@ -63,13 +62,14 @@ template <class T> class Watch : public Course<T> {
         if (observer_.iteration_ended(report, best_)) {
             return end(Ending::callback);
         }
-        if (relative_gradient(point) <= rules_.gradient) {
+        const double size = std::abs(point.value);
+        if (relative_gradient(point.g, point.w, typical_.w) <= rules_.gradient * size) {
             return end(Ending::gradient);
         }
         if (step <= rules_.step) {
             return end(Ending::step);
         }
-        if (decrease <= rules_.error) {
+        if (decrease <= rules_.error * size) {
             return end(Ending::error);
         }
         if (report.iterations() >= rules_.iterations) {
@@ -92,19 +92,12 @@ template <class T> class Watch : public Course<T> {
     }
 
   private:
-    static double relative_gradient(const Point<T>& point) {
-        double most = 0;
-        for (std::size_t i = 0; i < point.w.size(); ++i) {
-            most = std::max(most, std::abs(static_cast<double>(point.g[i])) *
-                                      std::max(std::abs(static_cast<double>(point.w[i])), 1.0));
-        }
-        return most == 0 ? 0 : most / point.value;
-    }
-
     const StoppingRules& rules_;
+    const Typical<T>& typical_;
     Clock::time_point start_;
     IterationObserver& observer_;
     T* best_;
+    std::vector<T> step_;
 };
 
 template <class T>
@@ -114,7 +107,7 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const P
                            Clock::time_point start) {
     TimedInterrupt interrupt(observer.interrupt(), start, rules.seconds);
     Objective<T> objective(net, data, 1, penalty, &interrupt);
-    Watch<T> watch(rules, start, observer, w);
+    Watch<T> watch(rules, objective.typical, start, observer, w);
     try {
         Point<T> at(net.n_weights);
         std::copy_n(w, net.n_weights, at.w.begin());
@@ -152,9 +145,9 @@ void run(Method method, const MethodOptions& options, Objective<T>& objective, P
 
 double working_memory(index n, Method method, index pairs) {
     const auto weights = static_cast<double>(n);
-    const double vectors = 10 + (method == Method::lbfgs ? 2 * static_cast<double>(pairs) : 0);
+    const double remembered = method == Method::lbfgs ? LbfgsMemory<double>::size(n, pairs) : 0;
     const double matrices = method == Method::lm ? 2 : method == Method::bfgs ? 1 : 0;
-    return (vectors + matrices * weights) * weights;
+    return (10 + matrices * weights) * weights + remembered;
 }
 
 template <class T>

@@ -75,6 +75,9 @@ void run(Method method, const MethodOptions& options, Objective<T>& objective, P
 // The numbers that a method keeps for n weights, apart from what its derivatives take.
 double working_memory(index n, Method method, index pairs);
 
+// The pairs of L-BFGS where `train` runs it.
+inline constexpr index pairs_in_training = 10;
+
 // Lowers the objective from w, which becomes the lowest point found. `penalty` may be null.
 // L-BFGS begins with what is in `memory`, and leaves there what it ends with.
 template <class T>

@@ -76,7 +76,8 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
         // Superlinear convergence (7.2), in relative terms.
         const double tolerance = std::min(0.5, std::sqrt(gradient_norm / first_gradient));
         const double promised = model.solve(objective, at, kind, radius, tolerance);
-        if (!(promised > eps * at.value) || relative_size(model.step, at.w) <= eps) {
+        if (!(promised > eps * std::abs(at.value)) ||
+            relative_size(model.step, at.w, objective.typical.w) <= eps) {
             return course.exhausted();
         }
         std::copy(at.w.begin(), at.w.end(), trial.w.begin());

@@ -9,6 +9,7 @@
 
 #include "mlpcore/derivatives.hpp"
 #include "optim/penalty.hpp"
+#include "optim/typical.hpp"
 
 namespace mlpcore {
 
@@ -33,12 +34,14 @@ template <class T> class Objective {
     // `penalty` may be null.
     Objective(const NetworkView& net, const Batch<T>& data, double scale, const Penalty<T>* penalty,
               Interrupt* interrupt)
-        : net(net), data(data), scale(scale), interrupt(interrupt), penalty_(penalty) {}
+        : net(net), data(data), scale(scale), interrupt(interrupt), typical(net, data),
+          penalty_(penalty) {}
 
     const NetworkView& net;
     const Batch<T>& data;
     const double scale;
     Interrupt* const interrupt;
+    const Typical<T> typical;
     Counts counts;
 
     index size() const { return net.n_weights; }
@@ -87,7 +90,10 @@ template <class T> class Objective {
     void gauss_newton(const std::vector<T>& w, T* h) {
         count(counts.hessians);
         hessian(net, w.data(), data, HessianKind::gauss_newton, h, interrupt);
-        multiply_by_scale(size() * size(), h);
+        for (index i = 0; i < size(); ++i) {
+            stop_if_requested(interrupt);
+            multiply_by_scale(size(), h + i * size());
+        }
     }
 
     // diagonal += scale d2R/dw_i^2
@@ -98,8 +104,7 @@ template <class T> class Objective {
     }
 
   private:
-    // Every evaluation is a place to stop; on the thread of a member of an ensemble the passes
-    // themselves are none.
+    // Every evaluation is a place to stop, however short.
     void count(index& counter) {
         ++counter;
         stop_if_requested(interrupt);

@@ -37,7 +37,7 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
             lambda = raised;
         }
         assign(mu / delta, p, step); // step 5
-        if (!(relative_size(step, at.w) > smallest)) {
+        if (!(relative_size(step, at.w, objective.typical.w) > smallest)) {
             return course.exhausted();
         }
         std::copy(at.w.begin(), at.w.end(), trial.w.begin());

@@ -12,7 +12,8 @@ namespace {
 // A method of minimize as an optimizer of train: on the mean objective, an iteration an epoch.
 template <class T> class Epochs : public Course<T> {
   public:
-    explicit Epochs(TrainingSession<T>& session) : session_(session) {}
+    Epochs(TrainingSession<T>& session, const Typical<T>& typical)
+        : session_(session), typical_(typical) {}
 
     bool begun(const Point<T>& point, State state) override {
         return !session_.is_taken_up(std::move(state)) && ended(point);
@@ -20,16 +21,17 @@ template <class T> class Epochs : public Course<T> {
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
         return session_.record(point.error, point.value, point.w.data(),
-                               largest(point.g) <= tolerance);
+                               relative_gradient(point.g, point.w, typical_.w) <=
+                                   tolerance * typical_.error);
     }
     void exhausted() override { session_.end(Stop::converged); }
 
   private:
     TrainingSession<T>& session_;
+    const Typical<T>& typical_;
 };
 
 template <class T> void run_minimizer(TrainingSession<T>& session) {
-    constexpr index pairs = 10; // of lbfgs
     const index n = session.net.n_weights;
     const Settings& settings = session.settings;
     Objective<T> objective(session.net, session.training, session.scale(), session.penalty,
@@ -37,8 +39,8 @@ template <class T> void run_minimizer(TrainingSession<T>& session) {
     Point<T> at(n);
     at.w = session.first_weights();
     objective.evaluate(at);
-    LbfgsMemory<T> memory(n, settings.method == Method::lbfgs ? pairs : 1);
-    Epochs<T> course(session);
+    LbfgsMemory<T> memory(n, settings.method == Method::lbfgs ? pairs_in_training : 1);
+    Epochs<T> course(session, objective.typical);
     run(settings.method, settings.options, objective, at, memory, course);
 }
 

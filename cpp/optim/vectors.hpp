@@ -32,13 +32,28 @@ template <class T> double largest(const std::vector<T>& x) {
     return static_cast<double>(most);
 }
 
-// max_i |x_i| / max(|w_i|, 1): the size of a step x from w.
-template <class T> double relative_size(const std::vector<T>& x, const std::vector<T>& w) {
-    T most = 0;
+// max_i |x_i| / max(|w_i|, typical_i): the size of a step x from w.
+template <class T>
+double relative_size(const std::vector<T>& x, const std::vector<T>& w,
+                     const std::vector<T>& typical) {
+    double most = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
-        most = std::max(most, std::abs(x[i]) / std::max(std::abs(w[i]), T(1)));
+        most = std::max(most, static_cast<double>(std::abs(x[i])) /
+                                  static_cast<double>(std::max(std::abs(w[i]), typical[i])));
     }
-    return static_cast<double>(most);
+    return most;
+}
+
+// max_i |g_i| max(|w_i|, typical_i): the change of F for a small one of w, that relative to w.
+template <class T>
+double relative_gradient(const std::vector<T>& g, const std::vector<T>& w,
+                         const std::vector<T>& typical) {
+    double most = 0;
+    for (std::size_t i = 0; i < g.size(); ++i) {
+        most = std::max(most, static_cast<double>(std::abs(g[i])) *
+                                  static_cast<double>(std::max(std::abs(w[i]), typical[i])));
+    }
+    return most;
 }
 
 } // namespace mlpcore

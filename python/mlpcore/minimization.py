@@ -215,12 +215,16 @@ def minimize(
         ensemble has no callback.
     method : str
         lm
-            Levenberg-Marquardt (Levenberg, 1944; Marquardt, 1963) on the Gauss-Newton Hessian, of
-            the cross-entropies too, with the damping of Nielsen (1999) and, with `acceleration`,
-            the geodesic acceleration of Transtrum and Sethna (2012). The method of choice for up
-            to some hundreds of weights; an iteration costs about N W^2 / 2 + W^3 / 6.
+            Levenberg-Marquardt (Levenberg, 1944; Marquardt, 1963) on the Gauss-Newton Hessian
+            (PRML 5.84, 5.85), of the cross-entropies too, with the damping of Nielsen (Damping
+            parameter in Marquardt's method, 1999, equation 2.13) and, with `acceleration`, the
+            geodesic acceleration of Transtrum and Sethna (Improvements to the
+            Levenberg-Marquardt algorithm, 2012, section 3). The method of choice for up to some
+            hundreds of weights; an iteration costs about N W^2 / 2 + W^3 / 6.
         scg
-            Scaled conjugate gradients (Moller, 1993), with exact products of the Hessian.
+            Scaled conjugate gradients (Moller, A scaled conjugate gradient algorithm for fast
+            supervised learning, 1993, algorithm of section 4), with exact products of the Hessian
+            in place of its equation 10.
         cg
             Nonlinear conjugate gradients, `conjugacy` with restarts (Nocedal and Wright, 2006,
             Algorithm 5.4).
@@ -234,7 +238,7 @@ def minimize(
             BFGS of limited memory, the last `memory` pairs (Algorithm 7.5), begun each time from
             the largest of their gammas (7.20). The method of choice for many weights.
         gd
-            Gradient descent.
+            Gradient descent (PRML 5.41; Nocedal and Wright, 2006, 3.3).
 
         cg, bfgs, lbfgs and gd search along their direction until the strong Wolfe conditions hold
         (Nocedal and Wright, 2006, Algorithms 3.5 and 3.6).
@@ -288,15 +292,19 @@ def minimize(
     Notes
     -----
     *Stopping.* All methods have the same rules, looked at after each iteration in this order;
-    `stopped` of the result says which it was. No tolerance depends on the units of the error or on
-    the number of samples.
+    `stopped` of the result says which it was. No tolerance depends on the units of the error, of
+    the inputs or of the targets, nor on the number of samples. (The way there does: from the
+    weights of `Network.init`, which are meant for data of about unit size, data of another size
+    lead to saturated units. Standardize them.)
 
     - diverged: the objective is not finite at the start.
     - callback: the callback said so.
-    - gradient: ``max_i |g_i| max(|w_i|, 1) / F <= gradient_tolerance``: a relative change of the
-      weights hardly changes F, relatively (Dennis and Schnabel, 1983, 7.2.5).
-    - step: the iteration's step has ``max_i |dw_i| / max(|w_i|, 1) <= step_tolerance``.
-    - error: the iteration lowered F by no more than ``error_tolerance * F``.
+    - gradient: ``max_i |g_i| max(|w_i|, u_i) <= gradient_tolerance |F|``: a relative change of the
+      weights hardly changes F, relatively (Dennis and Schnabel, 1983, 7.2.5). u_i is the typical
+      size of a weight: 1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear
+      output (of up to 1024 samples).
+    - step: the iteration's step has ``max_i |dw_i| / max(|w_i|, u_i) <= step_tolerance``.
+    - error: the iteration lowered F by no more than ``error_tolerance |F|``.
     - iterations, time: as many as were allowed, or as long.
     - interrupted: Ctrl-C. Like all others it keeps the best weights.
     - precision: the method finds nothing lower, because values of F near here no longer differ by

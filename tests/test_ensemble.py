@@ -128,6 +128,18 @@ def test_wrong_shapes(name, value, message):
         net.gradient(**(arguments | {name: value}))
 
 
+def test_labels_that_may_be_targets():
+    """S = N = K: are whole numbers the labels of each network or the targets of all?"""
+    net = mlpcore.Network((1, 2), output="softmax")
+    w, X = np.zeros((2, net.n_weights)), np.ones((2, 1))
+    with pytest.raises(ValueError, match=r"T has shape \(2, 2\) and whole numbers, which may be"):
+        net.error(w, X, np.array([[0, 1], [0, 1]]))
+    targets = np.array([[0.0, 1], [0, 1]])
+    assert net.error(w, X, targets).shape == (2,)
+    assert net.error(w, X, np.stack([targets.astype(int)] * 2)).shape == (2,)
+    assert net.error(w[0], X, targets.astype(int)) > 0
+
+
 def test_an_element_is_named_with_its_network():
     net = NETS[0]
     w, X, T, _ = problem(net, own=True)

@@ -112,6 +112,18 @@ def test_gelu_far_out(dtype):
         assert not np.isnan(diagonal[[0, 1, 3]]).any()  # that of w2 is z^2, beyond the type
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("hidden", ["gelu", "silu"])
+def test_activations_of_a_sum_that_overflows(hidden, dtype):
+    """z is -infinite, then infinite: 0 and infinity, slopes 0 and 1, not NaN."""
+    net = mlpcore.Network((1, 1, 1), hidden=hidden, dtype=dtype)
+    w = [0.9 * np.finfo(dtype).max, 0.0, 1.0, 0.0]
+    assert net.forward(w, [[-4.0]]) == 0
+    assert net.forward(w, [[4.0]]) == np.inf
+    slope = mlpcore.Network((1, 1, 1), hidden=hidden, dtype=dtype).jacobian(w, [[-4.0], [4.0]])
+    np.testing.assert_array_equal(slope.ravel(), np.array([0, w[0]], dtype=dtype))
+
+
 @pytest.mark.parametrize("layers", [(3, 5, 4), (3, 5, 4, 4), (3, 4, 5, 4, 3)])
 @pytest.mark.parametrize("scale", [1, 3, 8])
 def test_curvature_of_a_saturated_softmax(layers, scale):

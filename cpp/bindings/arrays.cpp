@@ -375,6 +375,12 @@ Samples<T> as_samples(const Network& net, const Weights<T>& w, py::handle x, py:
     const bool softmax = view.output == Output::softmax;
     const py::array given =
         is_ready<T>(t) ? py::reinterpret_borrow<py::array>(t) : as_real(names.t, t);
+    if (softmax && shared(given, {n, k}) && own(given, {n}) && given.dtype().kind() != 'f') {
+        throw py::value_error(std::string(names.t) + " has shape " + shape_of(given) +
+                              " and whole numbers, which may be the targets (N, K) of all networks "
+                              "or the class labels (S, N) of each, expected the targets as floats, "
+                              "or (S, N, K) targets");
+    }
     if (shared(given, {n, k}) || own(given, {n, k}) ||
         (k == 1 && (shared(given, {n}) || own(given, {n})))) {
         const py::array_t<T> targets = as_array<T>(names.t, given);

@@ -6,6 +6,10 @@ namespace mlpcore::bindings {
 
 namespace {
 
+std::string shape_of(const py::array& array) {
+    return std::string(py::str(py::handle(array.attr("shape"))));
+}
+
 // A regularizer that Python computes.
 template <class T> class PythonPenalty final : public Penalty<T> {
   public:
@@ -22,24 +26,27 @@ template <class T> class PythonPenalty final : public Penalty<T> {
         interrupt_.call([&] {
             const py::array_t<T> at = copy(w);
             result = py::cast<double>(computer_.attr("value")(at));
-            add(computer_.attr("gradient")(at), factor, g);
+            add("gradient", computer_.attr("gradient")(at), factor, g);
         });
         return result;
     }
     void add_product(const T* w, const T* v, double factor, T* product) const override {
-        interrupt_.call([&] { add(computer_.attr("product")(copy(w), copy(v)), factor, product); });
+        interrupt_.call(
+            [&] { add("product", computer_.attr("product")(copy(w), copy(v)), factor, product); });
     }
     void add_diagonal(const T* w, double factor, T* diagonal) const override {
-        interrupt_.call([&] { add(computer_.attr("diagonal")(copy(w)), factor, diagonal); });
+        interrupt_.call(
+            [&] { add("diagonal", computer_.attr("diagonal")(copy(w)), factor, diagonal); });
     }
 
   private:
     py::array_t<T> copy(const T* x) const { return py::array_t<T>(n_, x); }
-    void add(const py::object& x, double factor, T* sum) const {
-        const auto array = as_array<T>("the regularizer's result", x);
+    void add(const std::string& what, const py::object& x, double factor, T* sum) const {
+        const std::string name = "the regularizer's " + what;
+        const auto array = as_array<T>(name.c_str(), x);
         if (array.ndim() != 1 || array.size() != n_) {
-            throw py::value_error("the regularizer's result has " + std::to_string(array.size()) +
-                                  " numbers, expected " + std::to_string(n_));
+            throw py::value_error(name + " has shape " + shape_of(array) + ", expected (" +
+                                  std::to_string(n_) + ",)");
         }
         kernels<T>().axpy(n_, static_cast<T>(factor), array.data(), sum);
     }
@@ -48,10 +55,6 @@ template <class T> class PythonPenalty final : public Penalty<T> {
     index n_;
     FitInterrupt& interrupt_;
 };
-
-std::string shape_of(const py::array& array) {
-    return std::string(py::str(py::handle(array.attr("shape"))));
-}
 
 // alpha += weight_decay, a number or (W,).
 template <class T> void add_weight_decay(py::handle weight_decay, index n, std::vector<T>& alpha) {

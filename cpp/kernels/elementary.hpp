@@ -155,8 +155,9 @@ template <class T> MLPCORE_INLINE Vec<T> log_positive(Vec<T> x) {
     return select<T>(x < broadcast(T(__builtin_inf())), y, x);
 }
 
-// A denominator a + b with what its rounding lost, and its reciprocal to about an ulp. The quotient
-// is rounded but once where there is a fused multiply-add.
+// A denominator a + b with what its rounding lost, and its reciprocal to about an ulp. With fused
+// multiply-adds the quotient is rounded but once; without, the rest of a product can't be had, and
+// a division is the better quotient to begin with.
 template <class T> struct Denominator {
     Vec<T> sum, lost, inverse;
     // |a| >= |b|.
@@ -165,6 +166,10 @@ template <class T> struct Denominator {
         return {sum, (a - sum) + b, reciprocal<T>(sum)};
     }
     MLPCORE_INLINE Vec<T> divides(Vec<T> numerator) const {
+        if constexpr (!fuses) {
+            const Vec<T> q = numerator / sum;
+            return q - q * lost * inverse;
+        }
         const Vec<T> q = numerator * inverse;
         const Vec<T> rest = (numerator - q * sum) - q * lost;
         return q + rest * inverse;

@@ -8,10 +8,11 @@
 //                                 Q^{l,m} = diag(h') W^{l+1}T Q^{l+1,m},
 //   B^{m-1} = B^{m-1,m} W^m diag(h') + diag(h'' * (W^mT delta^m)).
 //
-// exact             as above
-// gauss_newton      without Q and the term in h'': sum_n J_n^T B^L J_n, J_n = dz^L/dw
-// (PRML 5.84, 5.85) empirical_fisher  B^{l,m} = delta^l delta^mT without Q: sum_n dE_n/dw
-// (dE_n/dw)^T
+//   exact             as above
+//   gauss_newton      without Q and the term in h'' (PRML 5.84, 5.85):
+//                         sum_n J_n^T B^L J_n,  J_n = dz^L/dw
+//   empirical_fisher  B^{l,m} = delta^l delta^mT, without Q:
+//                         sum_n (dE_n/dw) (dE_n/dw)^T
 //
 // Either sum is one product of two matrices whose inner dimension is the samples: pairs of units by
 // pairs of inputs. Where l = m the two halves of either side are equal, so it has a quarter of the
@@ -21,7 +22,6 @@
 
 #include "curvature.hpp"
 #include "row_products.hpp"
-#include "symmetric.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
 

@@ -1,7 +1,8 @@
 // Products of the Jacobians with vectors, without the Jacobians: forward with a tangent,
 //
-//   in x:  dz^1 = W^1 dx,   dz^l = W^l (h' * dz^{l-1}),   in w:  R{z^L} (rop.hpp),   dy = dy/dz
-//   dz^L,
+//   in x:  dz^1 = W^1 dx,   dz^l = W^l (h' * dz^{l-1}),
+//   in w:  R{z^L} (rop.hpp),
+//   dy = dy/dz dz^L,
 //
 // and backward with an adjoint: delta^L = (dy/dz)^T dY (dy/dz is symmetric), then backpropagation,
 // which ends with W^1T delta^1 in x, and with the sum of delta^l a^{l-1}T in w.

@@ -21,24 +21,19 @@ using index = std::ptrdiff_t;
 template <class T> struct Simd;
 
 template <> struct Simd<double> {
-    using Scalar = double;
     using Int = std::int64_t;
     using Vector = double __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
     using IntVector = std::int64_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
-    using UnsignedVector = std::uint64_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
 };
 
 template <> struct Simd<float> {
-    using Scalar = float;
     using Int = std::int32_t;
     using Vector = float __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
     using IntVector = std::int32_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
-    using UnsignedVector = std::uint32_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
 };
 
 template <class T> using Vec = typename Simd<T>::Vector;
 template <class T> using IntVec = typename Simd<T>::IntVector;
-template <class T> using UnsignedVec = typename Simd<T>::UnsignedVector;
 
 template <class T> inline constexpr index lanes = MLPCORE_VECTOR_BYTES / sizeof(T);
 
@@ -131,6 +126,13 @@ template <class T> MLPCORE_INLINE Vec<T> square_root(Vec<T> a) {
     __builtin_memcpy(&a, number, sizeof a);
     return a;
 }
+
+// Whether a * b + c is rounded once.
+#if defined(__FMA__) || defined(__aarch64__)
+inline constexpr bool fuses = true;
+#else
+inline constexpr bool fuses = false;
+#endif
 
 // 1 / x for normal x of moderate size, to about an ulp. AVX-512 divides slowly, but estimates:
 // there it is the estimate of 14 bits and a step (two for double) of Newton's or of higher order.

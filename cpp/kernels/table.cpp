@@ -8,6 +8,7 @@
 #include "output_hessian.hpp"
 #include "rop.hpp"
 #include "ruler.hpp"
+#include "symmetric.hpp"
 #include "two_loop.hpp"
 #include "vectors.hpp"
 

@@ -64,9 +64,13 @@ class Archive {
         below(name, one, end);
         x = one.front();
     }
-    void operator()(const std::string& name, double& x) { single(name, x); }
-    void operator()(const std::string& name, index& x) { single(name, x); }
-    void operator()(const std::string& name, bool& x) { single(name, x); }
+    void operator()(const std::string& name, double& x) { fixed(name, &x, 1); }
+    void operator()(const std::string& name, index& x) { fixed(name, &x, 1); }
+    void operator()(const std::string& name, bool& x) {
+        index one = x ? 1 : 0;
+        below(name, one, 2);
+        x = one == 1;
+    }
     // One of `count` values that are counted from 0.
     template <class Enum> void choice(const std::string& name, Enum& x, std::size_t count) {
         std::vector<double> one{static_cast<double>(x)};
@@ -94,11 +98,6 @@ class Archive {
   private:
     [[noreturn]] static void damaged(const std::string& name) {
         throw std::invalid_argument("the checkpoint has a damaged " + name);
-    }
-    template <class T> void single(const std::string& name, T& x) {
-        std::vector<double> one{static_cast<double>(x)};
-        fixed(name, one);
-        x = static_cast<T>(one.front());
     }
     template <class Map>
     static const typename Map::mapped_type& find(const Map& map, const std::string& name) {

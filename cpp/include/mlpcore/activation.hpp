@@ -100,20 +100,31 @@ struct Elu { // z above 0, e^z - 1 up to it; h'(0) = 1, h''(0) = 1
     }
 };
 
+// z, but no further out than where all that it is multiplied by is 0 already: 0 times infinity is
+// not 0, and a square must not overflow.
+template <class T> struct Bounded {
+    static constexpr T far = sizeof(T) == 8 ? T(1024) : T(128);
+    Vec<T> below, both;
+    static MLPCORE_INLINE Bounded of(Vec<T> z) {
+        const Vec<T> below = maximum<T>(z, broadcast(-far));
+        return {below, minimum<T>(below, broadcast(far))};
+    }
+};
+
 struct Gelu { // z Phi(z), exact (Hendrycks and Gimpel, 2016)
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const Normal<T> n = normal<T>(z);
-        // Where the density is zero already, the square must not overflow.
-        const Vec<T> size = minimum<T>(absolute<T>(z), broadcast(T(64)));
-        return {z * n.distribution, n.distribution + z * n.density,
-                n.density * (T(2) - size * size)};
+        const auto b = Bounded<T>::of(z);
+        return {b.below * n.distribution, n.distribution + b.both * n.density,
+                n.density * (T(2) - b.both * b.both)};
     }
 };
 
 struct Silu { // z sigmoid(z)
     template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
         const Jet<T> s = Sigmoid::at<T>(z);
-        return {z * s.a, s.a + z * s.d1, T(2) * s.d1 + z * s.d2};
+        const auto b = Bounded<T>::of(z);
+        return {b.below * s.a, s.a + b.both * s.d1, T(2) * s.d1 + b.both * s.d2};
     }
 };
 

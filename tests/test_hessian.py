@@ -17,6 +17,7 @@ from cases import (
 )
 
 import mlpcore
+from mlpcore.regularizers import WeightDecay
 
 SMALL = [case for case in CASES_FLOAT64 if case.n_weights < 200 and case.n <= 65]
 LARGE = [
@@ -133,6 +134,32 @@ def test_the_order_of_netlab():
     (W1, b1), (W2, b2) = net.unpack(np.arange(net.n_weights))
     netlab = [W1.T.ravel(order="F"), b1, W2.T.ravel(order="F"), b2]
     assert np.concatenate(netlab).tolist() == list(range(net.n_weights))
+
+
+def test_the_product_of_netlab():
+    """mlphdotv of NETLAB, its equations for linear outputs, in its order and with its alpha."""
+    D, M, K, alpha = 4, 3, 2, 0.3
+    case = Case((D, M, K), n=30)
+    net, (w, X, T, _) = case.network(), case.problem()
+    v = np.random.default_rng(0).normal(size=w.size)
+
+    def matrices(x):  # w1 (D, M), b1, w2 (M, K), b2, each along the columns
+        w1, b1, w2, b2 = np.split(x, np.cumsum([D * M, M, M * K]))
+        return w1.reshape((D, M), order="F"), b1, w2.reshape((M, K), order="F"), b2
+
+    w1, b1, w2, b2 = matrices(w)
+    v1, c1, v2, c2 = matrices(v)
+    z = np.tanh(X @ w1 + b1)
+    zprime, zpprime = 1 - z**2, -2 * z * (1 - z**2)
+    rz = zprime * (X @ v1 + c1)
+    ry = rz @ w2 + z @ v2 + c2
+    delout = z @ w2 + b2 - T
+    delhid = delout @ w2.T
+    rdelhid = zpprime * (X @ v1 + c1) * delhid + zprime * (delout @ v2.T + ry @ w2.T)
+    parts = (X.T @ rdelhid, rdelhid.sum(0), rz.T @ delout + z.T @ ry, ry.sum(0))
+    hdv = np.concatenate([part.ravel(order="F") for part in parts]) + alpha * v
+    found = net.hessian_vector_product(w, v, X, T, regularizer=WeightDecay(alpha))
+    assert_close(found, hdv, 1e-13)
 
 
 def test_hidden_units_exchanged():

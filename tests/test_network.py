@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -103,6 +104,57 @@ def test_unpack_gives_views():
         assert np.shares_memory(parameter, w)
         parameter[...] = 5
     assert (w == 5).all()
+
+
+def test_unpack_and_pack_of_an_ensemble():
+    net = mlpcore.Network((2, 3, 1))
+    w = np.stack([net.init(seed, "normal") for seed in range(4)])
+    parts = net.unpack(w)
+    assert [(W.shape, b.shape) for W, b in parts] == [((4, 3, 2), (4, 3)), ((4, 1, 3), (4, 1))]
+    assert all(np.shares_memory(parameter, w) for pair in parts for parameter in pair)
+    for s in range(4):
+        for pair, alone in zip(parts, net.unpack(w[s]), strict=True):
+            assert [p[s].tolist() for p in pair] == [p.tolist() for p in alone]
+    assert net.pack(parts).tolist() == w.tolist()
+    assert [W.shape for W, _ in net.unpack(w[:0])] == [(0, 3, 2), (0, 1, 3)]
+    assert net.pack(net.unpack(w[:0])).shape == (0, 13)
+    with pytest.raises(ValueError, match=r"w has shape \(2, 12\), .* for S networks, \(S, 13\)$"):
+        net.unpack(np.zeros((2, 12)))
+    with pytest.raises(ValueError, match=r"w has shape \(1, 1, 13\), expected \(13,\) or"):
+        net.unpack(np.zeros((1, 1, 13)))
+    with pytest.raises(ValueError, match=r"b of parts\[0\] has shape \(3,\), expected \(4, 3\)"):
+        net.pack([(parts[0][0], parts[0][1][0]), parts[1]])
+    with pytest.raises(
+        ValueError, match=r"W of parts\[1\] has shape \(3, 1, 3\), expected \(4, 1, 3"
+    ):
+        net.pack([parts[0], (parts[1][0][:3], parts[1][1][:3])])
+
+
+def test_every_method_but_one_takes_an_ensemble():
+    net, X = mlpcore.Network((2, 3, 1)), np.ones((5, 2))
+    w, T = np.stack([net.init(0), net.init(1)]), np.ones((5, 1))
+    arguments = {"w": w, "X": X, "T": T, "v": w, "dX": X, "dY": T}
+    for name, method in inspect.getmembers(mlpcore.Network, inspect.isfunction):
+        needed = [
+            argument
+            for argument, parameter in inspect.signature(method).parameters.items()
+            if parameter.default is parameter.empty
+        ]
+        if "w" in needed and name not in ("unpack", "hessian_operator"):
+            results = method(net, **{argument: arguments[argument] for argument in needed[1:]})
+            results = results if isinstance(results, tuple | list) else (results,)
+            assert {np.shape(result)[0] for result in results} == {2}, name
+
+
+def test_the_hessian_operator_takes_one_network():
+    pytest.importorskip("scipy.sparse.linalg")
+    net, X = mlpcore.Network((2, 3, 1)), np.ones((5, 2))
+    message = r"w has shape \(2, 13\), expected \(13,\): hessian_operator takes one network$"
+    with pytest.raises(ValueError, match=message):
+        net.hessian_operator(np.zeros((2, 13)), X, X[:, 0])
+    with pytest.raises(ValueError, match=r"w has shape \(12,\), expected \(13,\)"):
+        net.hessian_operator(np.zeros(12), X, X[:, 0])
+    assert net.hessian_operator([0.1] * 13, X, X[:, 0]).shape == (13, 13)
 
 
 def test_pack_copies_and_takes_what_is_like_an_array():

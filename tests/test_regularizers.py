@@ -436,7 +436,9 @@ def test_what_a_regularizer_gives_back_is_checked():
         def gradient(self, net, w):
             return np.zeros(3)
 
-    with pytest.raises(ValueError, match=r"the regularizer's result has 3 numbers, expected 53"):
+    with pytest.raises(
+        ValueError, match=r"the regularizer's gradient has shape \(3,\), expected \(53,\)"
+    ):
         fit(regularizer=Short(L1(1)))
 
 

@@ -71,15 +71,15 @@ class Network:
     writeable, and sharing memory with no other argument. Anything else is a ValueError or a
     TypeError, before anything is written. A large result is had more quickly in memory that was
     used before. What `out` holds after an exception from the computation itself, such as
-    KeyboardInterrupt, is not defined.
+    KeyboardInterrupt or one of a regularizer of your own, is not defined.
 
     With a ``regularizer`` (`mlpcore.regularizers`) the error is E(w) + R(w), and every derivative
     has that of R added; R's second derivatives are exact whatever the ``kind``.
 
-    The ensemble axis: with weights of shape (S, W) every method computes S networks at once, all
-    on the same data or, with arrays that have S in front of their shape, each on its own. Results
-    get S in front of their shape, E(w) becomes (S,), and each has the bits that its network has
-    alone.
+    The ensemble axis: with weights of shape (S, W) every method but `hessian_operator` computes S
+    networks at once, all on the same data or, with arrays that have S in front of their shape, each
+    on its own. Results get S in front of their shape, E(w) becomes (S,), and each has the bits that
+    its network has alone. `init` makes the weights of one network; ``np.stack`` puts them together.
 
     Examples
     --------
@@ -233,23 +233,31 @@ class Network:
     def unpack(self, w: ArrayLike) -> list[tuple[Array, Array]]:
         """The weights as ``[(W1, b1), (W2, b2), ...]``: views into `w` if that is an array.
 
-        Each W is (n_out, n_in), each b is (n_out,).
+        Each W is (n_out, n_in), each b is (n_out,); of an ensemble (S, W) they are (S, n_out, n_in)
+        and (S, n_out).
         """
         if not isinstance(w, np.ndarray):
             w = _core.as_array("w", w, self._dtype == np.float64)
-        if w.shape != (self.n_weights,):
-            raise ValueError(f"w has shape {w.shape}, expected ({self.n_weights},)")
+        if w.ndim not in (1, 2) or w.shape[-1] != self.n_weights:
+            raise ValueError(
+                f"w has shape {w.shape}, expected ({self.n_weights},) or, for S networks, "
+                f"(S, {self.n_weights})"
+            )
         parts = []
         start = 0
         for n_in, n_out in zip(self._layers[:-1], self._layers[1:], strict=True):
             middle = start + n_out * n_in
             end = middle + n_out
-            parts.append((w[start:middle].reshape(n_out, n_in), w[middle:end]))
+            matrix = w[..., start:middle].reshape(*w.shape[:-1], n_out, n_in)
+            parts.append((matrix, w[..., middle:end]))
             start = end
         return parts
 
     def pack(self, parts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
-        """The flat vector `w`, (W,), of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes."""
+        """The flat vector `w`, (W,), of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes.
+
+        (S, W) if each W is (S, n_out, n_in) and each b (S, n_out).
+        """
         n_layers = len(self._layers) - 1
         try:
             pairs = [(W, b) for W, b in parts]
@@ -259,11 +267,13 @@ class Network:
             raise ValueError(
                 f"parts has {len(pairs)} entries, expected {n_layers}: a pair (W, b) for each layer"
             )
-        w = np.empty(self.n_weights, self._dtype)
+        is_double = self._dtype == np.float64
+        first = _core.as_array("W of parts[0]", pairs[0][0], is_double)
+        w = np.empty((*first.shape[: first.ndim == 3], self.n_weights), self._dtype)
         for i, (to, given) in enumerate(zip(self.unpack(w), pairs, strict=True)):
             for target, source, letter in zip(to, given, "Wb", strict=True):
                 name = f"{letter} of parts[{i}]"
-                array = _core.as_array(name, source, self._dtype == np.float64)
+                array = _core.as_array(name, source, is_double)
                 if array.shape != target.shape:
                     raise ValueError(f"{name} has shape {array.shape}, expected {target.shape}")
                 target[...] = array
@@ -288,8 +298,10 @@ class Network:
         regularizer: Regularizer | None = None,
     ) -> Any:
         """The error E(w), a float: a sum over the samples (PRML 5.11, 5.23, 5.24)."""
-        E = _core.error(self._core, w, X, T, sample_weight)
-        return E if regularizer is None else E + _terms(self, w, regularizer).value()
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            return _core.error(self._core, w, X, T, sample_weight) + terms.value()
+        return _core.error(self._core, w, X, T, sample_weight)
 
     def gradient(
         self,
@@ -301,11 +313,12 @@ class Network:
         regularizer: Regularizer | None = None,
     ) -> Array:
         """dE/dw, (W,), by error backpropagation (PRML 5.53 to 5.56)."""
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)  # refuses before anything is written
+            return terms.add_gradient(Network.gradient(self, w, X, T, sample_weight, out))
         if out is None:
-            g = _core.gradient(self._core, w, X, T, sample_weight)
-        else:
-            g = _core.gradient_into(out, self._core, w, X, T, sample_weight)
-        return g if regularizer is None else _terms(self, w, regularizer).add_gradient(g)
+            return _core.gradient(self._core, w, X, T, sample_weight)
+        return _core.gradient_into(out, self._core, w, X, T, sample_weight)
 
     def error_and_gradient(
         self,
@@ -316,15 +329,19 @@ class Network:
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> tuple[Any, Array]:
-        """E(w) and dE/dw for the price of the gradient."""
+        """E(w) and dE/dw for the price of the gradient.
+
+        A gradient of a regularizer of your own that is not finite is refused by the other methods
+        and given back by this one: a search for a minimum asks also where R is not defined, and
+        then takes a shorter step.
+        """
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            E, g = Network.error_and_gradient(self, w, X, T, sample_weight, out)
+            return E + terms.value(), terms.add_gradient(g, finite=False)
         if out is None:
-            E, g = _core.error_and_gradient(self._core, w, X, T, sample_weight)
-        else:
-            E, g = _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
-        if regularizer is None:
-            return E, g
-        terms = _terms(self, w, regularizer)
-        return E + terms.value(), terms.add_gradient(g)
+            return _core.error_and_gradient(self._core, w, X, T, sample_weight)
+        return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
 
     def jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
         """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76)."""
@@ -383,11 +400,13 @@ class Network:
         N sum_l n_l n_{l+1} (n_l + n_{l+1}) multiply-adds.
         """
         choice("kind", kind, _core.curvatures)
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            h = Network.hessian_diagonal(self, w, X, T, sample_weight, kind, out)
+            return terms.add_diagonal(h)
         if out is None:
-            h = _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
-        else:
-            h = _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
-        return h if regularizer is None else _terms(self, w, regularizer).add_diagonal(h)
+            return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
+        return _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
 
     def hessian(
         self,
@@ -404,7 +423,7 @@ class Network:
         Parameters
         ----------
         kind : {"exact", "gauss_newton", "empirical_fisher"}
-            exact at any depth (PRML 5.4.4 has two layers). gauss_newton, the generalized
+            exact at any depth (PRML 5.4.5 has two layers). gauss_newton, the generalized
             Gauss-Newton matrix: sum_n s_n J_n^T B_n J_n with J_n = dz^L/dw and B_n = d2E_n/dz^L2,
             never indefinite (PRML 5.84 and 5.85; Schraudolph, 2002). empirical_fisher:
             sum_n s_n g_n g_n^T with the gradient g_n of each sample.
@@ -425,11 +444,12 @@ class Network:
         same: the permutation between the two is the identity.
         """
         choice("kind", kind, _core.hessian_kinds)
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            return terms.add_hessian(Network.hessian(self, w, X, T, sample_weight, kind, out))
         if out is None:
-            H = _core.hessian(self._core, w, X, T, sample_weight, kind)
-        else:
-            H = _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
-        return H if regularizer is None else _terms(self, w, regularizer).add_hessian(H)
+            return _core.hessian(self._core, w, X, T, sample_weight, kind)
+        return _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
 
     def hessian_blocks(
         self,
@@ -450,8 +470,10 @@ class Network:
             If the blocks are larger than the memory available; the message states their size.
         """
         choice("kind", kind, _core.hessian_kinds)
-        blocks = _core.hessian_blocks(self._core, w, X, T, sample_weight, kind)
-        return blocks if regularizer is None else _terms(self, w, regularizer).add_blocks(blocks)
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            return terms.add_blocks(Network.hessian_blocks(self, w, X, T, sample_weight, kind))
+        return _core.hessian_blocks(self._core, w, X, T, sample_weight, kind)
 
     def hessian_vector_product(
         self,
@@ -484,16 +506,21 @@ class Network:
         A product costs about two gradients. m together share the passes of the network itself; on
         wide networks (hundreds of units) that has not been seen to pay.
 
+        NETLAB's ``mlphdotv`` is the exact product with one v, both in the order of its ``mlppak``,
+        which is ours (see `hessian`); its weight decay is a `regularizer`.
+
         References
         ----------
         Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
         """
         choice("kind", kind, _core.product_kinds)
+        if regularizer is not None:
+            terms = _terms(self, w, regularizer)
+            p = Network.hessian_vector_product(self, w, v, X, T, sample_weight, kind, out)
+            return terms.add_product(p, v)
         if out is None:
-            p = _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
-        else:
-            p = _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
-        return p if regularizer is None else _terms(self, w, regularizer).add_product(p, v)
+            return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
+        return _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
 
     def hessian_operator(
         self,
@@ -507,25 +534,33 @@ class Network:
         """The Hessian as a symmetric ``scipy.sparse.linalg.LinearOperator`` (W, W).
 
         For SciPy's iterative solvers (``cg``, ``minres``, ``eigsh``, ...): products with it are
-        `hessian_vector_product`. w is (W,); `w`, `X`, `T` are held, not copied.
+        `hessian_vector_product`. w is (W,), one network; `w`, `X`, `T` are held, not copied.
 
         Raises
         ------
         ImportError
             If SciPy isn't installed.
+        ValueError, TypeError
+            If an argument is unusable, among them a `w` of several networks.
         """
         try:
             from scipy.sparse.linalg import LinearOperator
         except ImportError as error:
             raise ImportError("net.hessian_operator needs SciPy: pip install scipy") from error
 
+        shape = _core.as_array("w", w, self._dtype == np.float64).shape
+        if shape != (self.n_weights,):
+            raise ValueError(
+                f"w has shape {shape}, expected ({self.n_weights},): hessian_operator takes one "
+                f"network"
+            )
+
         def product(v: Array) -> Array:
             return self.hessian_vector_product(
                 w, v, X, T, sample_weight, kind, regularizer=regularizer
             )
 
-        if product(np.zeros(self.n_weights)).ndim != 1:  # checks the arguments now, not in a solver
-            raise ValueError(f"w has shape {np.shape(w)}, expected ({self.n_weights},)")
+        product(np.zeros(self.n_weights))  # checks the arguments now, not in a solver
         return LinearOperator(
             (self.n_weights, self.n_weights),
             matvec=lambda v: product(np.ravel(v)),

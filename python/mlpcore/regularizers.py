@@ -38,6 +38,8 @@ __all__ = [
 
 Array = NDArray[Any]
 
+_TILE = 1 << 20  # numbers in some rows of a Hessian: 8 MB
+
 
 class Regularizer(ABC):
     """A function R(w) that is added to the error.
@@ -47,6 +49,12 @@ class Regularizer(ABC):
     native loops, for one network at a time: `mlpcore.train` and what calls it train the networks of
     an ensemble one after the other, and `mlpcore.minimize` takes no ensemble with it.
     `mlpcore.check_gradient` checks it.
+
+    What it is given are copies. Each result is checked: one of another shape is a ValueError, one
+    that is not real numbers a TypeError. R(w) may be infinite or NaN where it is not defined, and
+    E(w) + R(w) is then too; in `mlpcore.minimize` and `mlpcore.Optimum` a step that ends there is
+    shortened. A derivative asked of a network that is not finite is a ValueError, except in
+    ``net.error_and_gradient``.
 
     Examples
     --------
@@ -70,18 +78,25 @@ class Regularizer(ABC):
 
     def hessian_diagonal(self, net: Network, w: Array) -> Array:
         """d2R/dw_i^2, (W,)."""
-        unit = np.eye(net.n_weights, dtype=w.dtype)
-        return np.array([self.hessian_vector_product(net, w, e)[i] for i, e in enumerate(unit)])
+        diagonal, unit = np.empty_like(w), np.zeros_like(w)
+        for i in range(w.size):
+            unit[i] = 1
+            diagonal[i] = _derivative(self, "hessian_vector_product", net, w, unit)[i]
+            unit[i] = 0
+        return diagonal
 
     def hessian_vector_product(self, net: Network, w: Array, v: Array) -> Array:
         """(d2R/dw2) v, for v (W,) or (m, W)."""
         if v.ndim == 2:
-            return np.array([self.hessian_vector_product(net, w, one) for one in v])
+            rows = [_derivative(self, "hessian_vector_product", net, w, one) for one in v]
+            return np.array(rows, w.dtype).reshape(v.shape)  # (0, W) without a row
         length = float(np.linalg.norm(v))
         if length == 0:
             return np.zeros_like(v)
         step = np.cbrt(np.finfo(w.dtype).eps) * max(1.0, float(np.linalg.norm(w))) / length
-        ahead, behind = self.gradient(net, w + step * v), self.gradient(net, w - step * v)
+        # A copy, for a gradient may come back in the same array each time.
+        ahead = _derivative(self, "gradient", net, w + step * v).copy()
+        behind = _derivative(self, "gradient", net, w - step * v)
         product: Array = (ahead - behind) / (2 * step)
         return product
 
@@ -366,98 +381,193 @@ class _Sum(SeparableRegularizer):
         for part in self.parts:
             if not isinstance(part, SeparableRegularizer):
                 raise TypeError(f"{part!r} is not a sum over the weights")
-            own = part.coefficients(net)
-            alpha = alpha + own.alpha
-            absolutes += own.absolutes
+            own_alpha, own_absolutes = part.coefficients(net)
+            for array in (own_alpha, *(lam for lam, _ in own_absolutes)):
+                if np.shape(array) != alpha.shape:
+                    raise ValueError(
+                        f"the regularizer's coefficients have shape {np.shape(array)}, expected "
+                        f"{alpha.shape}"
+                    )
+            alpha = alpha + own_alpha
+            absolutes += own_absolutes
         return Coefficients(alpha, tuple(absolutes))
 
     def value(self, net: Network, w: ArrayLike) -> Any:
-        w = np.asarray(w)
-        return sum(part.value(net, w) for part in self.parts)
+        w = _weights(net, w)
+        return sum(_value(part, net, w) for part in self.parts)
 
     def gradient(self, net: Network, w: ArrayLike) -> Array:
-        w = np.asarray(w)
-        total: Array = np.sum([part.gradient(net, w) for part in self.parts], axis=0)
-        return total
+        return self._total("gradient", net, w)
 
     def hessian_diagonal(self, net: Network, w: ArrayLike) -> Array:
-        w = np.asarray(w)
-        total: Array = np.sum([part.hessian_diagonal(net, w) for part in self.parts], axis=0)
-        return total
+        return self._total("hessian_diagonal", net, w)
 
     def hessian_vector_product(self, net: Network, w: ArrayLike, v: ArrayLike) -> Array:
-        w, v = np.asarray(w), np.asarray(v)
-        total: Array = np.sum(
-            [part.hessian_vector_product(net, w, v) for part in self.parts], axis=0
-        )
+        return self._total("hessian_vector_product", net, w, np.asarray(v))
+
+    def _total(self, method: str, net: Network, w: ArrayLike, v: Array | None = None) -> Array:
+        w = _weights(net, w)
+        first, *others = self.parts
+        total = _derivative(first, method, net, w, v)
+        for part in others:
+            total = total + _derivative(part, method, net, w, v)
         return total
+
+
+class _Known(SeparableRegularizer):
+    """A sum over the weights of one network, by its coefficients."""
+
+    def __init__(self, coefficients: Coefficients) -> None:
+        self._coefficients = coefficients
+
+    def coefficients(self, net: Network) -> Coefficients:
+        return self._coefficients
 
 
 def _parts(regularizer: Regularizer) -> tuple[Regularizer, ...]:
     return regularizer.parts if isinstance(regularizer, _Sum) else (regularizer,)
 
 
+def _parts_of(net: Network, regularizer: Regularizer) -> tuple[Regularizer, ...]:
+    """The parts, those that are sums over the weights as one whose coefficients are computed."""
+    parts = _parts(regularizer)
+    separable = tuple(part for part in parts if isinstance(part, SeparableRegularizer))
+    own = tuple(part for part in parts if not isinstance(part, SeparableRegularizer))
+    return (_Known(_Sum(separable).coefficients(net)), *own) if separable else own
+
+
+# Results of regularizers, of which some are a user's ---------------------------------------------
+
+
+def _value(part: Regularizer, net: Network, w: Array) -> Any:
+    """R(w), a float, or (S,) for an ensemble."""
+    given = part.value(net, w.copy())
+    if np.shape(given) != w.shape[:-1]:
+        expected = "a number" if w.ndim == 1 else w.shape[:-1]
+        raise ValueError(
+            f"the regularizer's value has shape {np.shape(given)}, expected {expected}"
+        )
+    if w.ndim == 2:
+        return given
+    if isinstance(given, np.ndarray):
+        given = given[()]
+    try:
+        # float would read a text, and drop an imaginary part.
+        if isinstance(given, (str, bytes, complex, np.complexfloating)):
+            raise TypeError
+        return float(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"the regularizer's value is {given!r}, expected a number") from None
+
+
+def _derivative(
+    part: Regularizer, method: str, net: Network, w: Array, v: Array | None = None
+) -> Array:
+    """The result of this method, of the shape of w, or of v for a product."""
+    given = getattr(part, method)(net, w.copy(), *(() if v is None else (v.copy(),)))
+    array = _core.as_array(f"the regularizer's {method}", given, net.dtype == np.float64)
+    expected = w.shape if v is None else v.shape
+    if array.shape != expected:
+        raise ValueError(f"the regularizer's {method} has shape {array.shape}, expected {expected}")
+    return array
+
+
+def _finite(quantity: str, method: str, array: Array) -> Array:
+    if not np.isfinite(array).all():
+        at = np.argwhere(~np.isfinite(array))[0].tolist()
+        number = array[tuple(at)]
+        raise ValueError(f"{quantity} is not finite: the regularizer's {method}{at} is {number}")
+    return array
+
+
+# What calls them ---------------------------------------------------------------------------------
+
+
 class Terms:
-    """R(w) and its derivatives, added to those of the error, for one network or an ensemble."""
+    """R(w) and its derivatives, added to those of the error, for one network or an ensemble.
+
+    To make one checks the arguments; no regularizer of a user is called yet.
+    """
 
     def __init__(self, net: Network, w: ArrayLike, regularizer: Regularizer) -> None:
         check_regularizer(regularizer)
-        self._net, self._w, self._regularizer = net, _weights(net, w), regularizer
+        self._net, self._w = net, _weights(net, w)
+        self._parts = _parts_of(net, regularizer)
         self._is_ensemble = self._w.ndim == 2
 
     def value(self) -> Any:
         """R(w), (S,) for an ensemble."""
-        values = [self._regularizer.value(self._net, one) for one in np.atleast_2d(self._w)]
+        values = [
+            sum(_value(part, self._net, one) for part in self._parts)
+            for one in np.atleast_2d(self._w)
+        ]
         return np.array(values) if self._is_ensemble else values[0]
 
-    def add_gradient(self, g: Array) -> Array:
-        """g, of the shape of w, with dR/dw added."""
+    def add_gradient(self, g: Array, finite: bool = True) -> Array:
+        """g, of the shape of w, with dR/dw added; `finite` is whether all of it must be."""
         for to, one in zip(np.atleast_2d(g), np.atleast_2d(self._w), strict=True):
-            to += self._regularizer.gradient(self._net, one)
+            for part in self._parts:
+                slope = _derivative(part, "gradient", self._net, one)
+                to += _finite("the gradient", "gradient", slope) if finite else slope
         return g
 
     def add_diagonal(self, h: Array) -> Array:
         """h, of the shape of w, with d2R/dw_i^2 added."""
         for to, one in zip(np.atleast_2d(h), np.atleast_2d(self._w), strict=True):
-            to += self._regularizer.hessian_diagonal(self._net, one)
+            for part in self._parts:
+                to += self._second(part, "hessian_diagonal", one)
         return h
 
     def add_hessian(self, H: Array) -> Array:
         """H (W, W) or (S, W, W) with d2R/dw2 added."""
         for to, one in zip(H.reshape(-1, *H.shape[-2:]), np.atleast_2d(self._w), strict=True):
-            if _is_separable(self._regularizer):
-                np.einsum("ii->i", to)[:] += self._regularizer.hessian_diagonal(self._net, one)
-            else:
-                second = self._matrix(one)
-                to += 0.5 * (second + second.T)
+            self._add_block(to, one, 0)
         return H
 
     def add_blocks(self, blocks: list[Array]) -> list[Array]:
         """The blocks by layer with those of d2R/dw2 added."""
-        ends = np.cumsum([block.shape[-1] for block in blocks])
-        for s, one in enumerate(np.atleast_2d(self._w)):
-            if _is_separable(self._regularizer):
-                second = np.diag(self._regularizer.hessian_diagonal(self._net, one))
-            else:
-                second = self._matrix(one)
-            for block, end in zip(blocks, ends, strict=True):
-                rows = slice(end - block.shape[-1], end)
-                block.reshape(-1, *block.shape[-2:])[s] += second[rows, rows]
+        start = 0
+        for block in blocks:
+            every = block.reshape(-1, *block.shape[-2:])
+            for to, one in zip(every, np.atleast_2d(self._w), strict=True):
+                self._add_block(to, one, start)
+            start += block.shape[-1]
         return blocks
 
     def add_product(self, p: Array, v: ArrayLike) -> Array:
         """p, of the shape of v, with (d2R/dw2) v added."""
         v = np.asarray(v, self._net.dtype)
-        if not self._is_ensemble:
-            p += self._regularizer.hessian_vector_product(self._net, self._w, v)
-            return p
-        for to, one, along in zip(p, self._w, v, strict=True):
-            to += self._regularizer.hessian_vector_product(self._net, one, along)
+        networks = zip(p, self._w, v, strict=True) if self._is_ensemble else [(p, self._w, v)]
+        for to, one, along in networks:
+            for part in self._parts:
+                to += self._second(part, "hessian_vector_product", one, along)
         return p
 
-    def _matrix(self, w: Array) -> Array:
-        unit = np.eye(self._net.n_weights, dtype=w.dtype)
-        return self._regularizer.hessian_vector_product(self._net, w, unit)
+    def _second(self, part: Regularizer, method: str, w: Array, v: Array | None = None) -> Array:
+        return _finite("the Hessian", method, _derivative(part, method, self._net, w, v))
+
+    def _add_block(self, to: Array, w: Array, start: int) -> None:
+        """Adds to a symmetric `to` (n, n) the d2R/dw2 of the n weights from `start`.
+
+        Some rows at a time, so that little memory is needed beside it. It stays symmetric to the
+        last bit: an element and its mirror image get the same numbers in the same order.
+        """
+        n = len(to)
+        end, step = start + n, max(1, _TILE // w.size)
+        for part in self._parts:
+            if isinstance(part, SeparableRegularizer):
+                diagonal = self._second(part, "hessian_diagonal", w)
+                np.einsum("ii->i", to)[:] += diagonal[start:end]
+                continue
+            for i in range(0, n, step):
+                j = min(i + step, n)
+                unit = np.eye(j - i, w.size, start + i, dtype=w.dtype)
+                rows = self._second(part, "hessian_vector_product", w, unit)[:, start:end]
+                half = 0.5 * rows
+                to[i:j, i:j] += half[:, i:j] + half[:, i:j].T
+                for others in (slice(i), slice(j, n)):
+                    to[i:j, others] += half[:, others]
+                    to[others, i:j] += half[:, others].T
 
 
 def _is_separable(regularizer: Regularizer) -> bool:
@@ -465,10 +575,13 @@ def _is_separable(regularizer: Regularizer) -> bool:
 
 
 class _Computer:
-    """A regularizer of a user, as the native loops call it; its results are checked there."""
+    """A regularizer of a user, as the native loops call it.
+
+    A result that is not finite is theirs to judge.
+    """
 
     def __init__(self, net: Network, regularizer: Regularizer) -> None:
-        self._net, self._regularizer = net, regularizer
+        self._net, self._regularizer = net, _Sum(_parts_of(net, regularizer))
 
     def value(self, w: Array) -> float:
         return float(self._regularizer.value(self._net, w))
@@ -555,7 +668,8 @@ def _weights(net: Network, w: ArrayLike) -> Array:
     array: Array = _core.as_array("w", w, net.dtype == np.float64)
     if array.ndim not in (1, 2) or array.shape[-1] != net.n_weights:
         raise ValueError(
-            f"w has shape {array.shape}, expected ({net.n_weights},) or (S, {net.n_weights})"
+            f"w has shape {array.shape}, expected ({net.n_weights},) or, for S networks, "
+            f"(S, {net.n_weights})"
         )
     return array
 

@@ -17,6 +17,7 @@ ON_DEMAND = (
     "plots",
     "reference",
     "reference_optimizers",
+    "reference_retraining",
     "reference_training",
     "sklearn",
 )

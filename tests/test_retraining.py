@@ -7,7 +7,8 @@ import pytest
 from cases import Case, assert_close
 
 import mlpcore
-from mlpcore import reference
+from mlpcore import reference, reference_retraining
+from mlpcore.reference_optimizers import Objective
 from mlpcore.regularizers import (
     ARD,
     L1,
@@ -257,9 +258,8 @@ def test_the_reference(name):
     case = SMALL[name]
     old = optimum_of(case)
     architecture = reference.Architecture(case.layers, case.hidden, case.output)
-    expected = reference.leave_one_out(
-        architecture, old.w, old.X, old.T, old.sample_weight, penalty=ALPHA
-    )
+    f = Objective(architecture, old.X, old.T, old.sample_weight, ALPHA)
+    expected = reference_retraining.leave_one_out(f, old.w)
     assert_close(mlpcore.leave_one_out(old).y, expected, 1e-10)
 
 
@@ -400,14 +400,20 @@ def test_regularized_samples_left_out_against_refits(R):
 def test_regularized_samples_left_out_by_the_reference(R):
     old = regularized(R)
     architecture = reference.Architecture(NEEDED.layers, NEEDED.hidden, NEEDED.output)
-    data = (old.w, old.X, old.T, old.sample_weight)
+    data = (old.X, old.T, old.sample_weight)
+
+    def expected(second):
+        def penalty(w):
+            return R.value(old.net, w), R.gradient(old.net, w), second
+
+        f = Objective(architecture, *data, penalty=penalty)
+        return reference_retraining.leave_one_out(f, old.w)
+
     P = second_derivative(lambda w: R.gradient(old.net, w), old.w)
-    expected = reference.leave_one_out(architecture, *data, penalty=P)
-    assert_close(mlpcore.leave_one_out(old).y, expected, 1e-7)
+    assert_close(mlpcore.leave_one_out(old).y, expected(P), 1e-7)
     if not isinstance(R, Own) and R is not REGULARIZERS["sum"]:
         diagonal = R.hessian_diagonal(old.net, old.w)
-        expected = reference.leave_one_out(architecture, *data, penalty=diagonal)
-        assert_close(mlpcore.leave_one_out(old).y, expected, 1e-9)
+        assert_close(mlpcore.leave_one_out(old).y, expected(diagonal), 1e-9)
 
 
 @each_regularizer

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mlpcore import plots as plots
     from mlpcore import reference as reference
     from mlpcore import reference_optimizers as reference_optimizers
+    from mlpcore import reference_retraining as reference_retraining
     from mlpcore import reference_training as reference_training
     from mlpcore import sklearn as sklearn
 else:  # a checker would make of __getattr__ that every misspelt name exists
@@ -49,6 +50,7 @@ else:  # a checker would make of __getattr__ that every misspelt name exists
         "plots",
         "reference",
         "reference_optimizers",
+        "reference_retraining",
         "reference_training",
         "sklearn",
     )

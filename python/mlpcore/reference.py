@@ -1,8 +1,9 @@
 """The equations of a multilayer perceptron in plain NumPy, for reading and for checking.
 
-Every function here has a compiled twin among the methods of ``mlpcore.Network``. Numbers of
-equations are those of Bishop, *Pattern Recognition and Machine Learning* (PRML), chapter 5, but
-here ``z`` is the pre-activation and ``a`` the activation; PRML has the two the other way round:
+The methods of ``mlpcore.Network``, and functions of ``mlpcore`` itself, are their fast twins.
+Numbers of equations are those of Bishop, *Pattern Recognition and Machine Learning* (PRML),
+chapter 5, but here ``z`` is the pre-activation and ``a`` the activation; PRML has the two the
+other way round:
 
     z^l = W^l a^{l-1} + b^l,    a^l = h_l(z^l),    a^0 = x,    y = output(z^L)
 
@@ -40,6 +41,9 @@ __all__ = [
     "Activation",
     "Architecture",
     "Output",
+    "add_outer_products",
+    "cholesky",
+    "cholesky_solve",
     "error",
     "error_and_gradient",
     "forward",
@@ -50,11 +54,13 @@ __all__ = [
     "hessian_vector_product",
     "jacobian",
     "jvp",
-    "leave_one_out",
+    "log_determinant",
     "outer_product_inverse",
     "output_hessian",
     "pack",
     "per_sample_gradient",
+    "probes",
+    "stochastic_diagonal",
     "unpack",
     "vjp",
     "weight_jacobian",
@@ -680,51 +686,133 @@ def output_hessian(net: Net, w: ArrayLike, X: ArrayLike) -> Array:
     return hessian
 
 
-# Inverse ----------------------------------------------------------------------------------------
+# The diagonal from random products --------------------------------------------------------------
 
 
-def outer_product_inverse(J: ArrayLike, alpha: ArrayLike) -> Array:
-    """(alpha I + sum_n b_n b_n^T)^-1, (W, W), of the rows b_n of ``J`` (N, W), one after the other.
+def probes(
+    n_weights: int,
+    n_probes: int,
+    seed: int | np.random.Generator | None = None,
+    method: str = "hutchinson",
+) -> Array:
+    """Vectors z of plus and minus one by the round, (rounds, b, W), at most ``n_probes`` in all.
 
-    H^-1_{n+1} = H^-1_n - H^-1_n b b^T H^-1_n / (1 + b^T H^-1_n b)    (PRML 5.89), from I / alpha,
-    for ``alpha`` (W,) from diag(1 / alpha).
+    "hutchinson": b = 1, every sign drawn. "bekas": the rows of the Hadamard matrix of order b,
+    repeated along the weights, times signs that each round draws anew; b is a power of two, up to
+    n_probes / 4 and no larger than it takes to reach W. Sylvester's matrix has the sign
+    (-1)^(how many binary digits i and j both have 1).
     """
-    rows = np.asarray(J)
-    inverse: Array = np.eye(rows.shape[1]) / np.asarray(alpha)
-    for b in rows:
-        Hb = inverse @ b
-        inverse = inverse - np.outer(Hb, Hb) / (1 + b @ Hb)
-    return inverse
+    b = 1
+    while method == "bekas" and 2 * b <= n_probes / 4 and b < n_weights:
+        b *= 2
+    hadamard = np.array([[(-1.0) ** bin(i & j).count("1") for j in range(b)] for i in range(b)])
+    random = np.random.default_rng(seed)
+    rounds = []
+    for _ in range(n_probes // b):
+        signs = 2.0 * random.integers(0, 2, size=n_weights) - 1
+        rounds.append([[h[i % b] * signs[i] for i in range(n_weights)] for h in hadamard])
+    return np.array(rounds)
 
 
-# Without one sample -----------------------------------------------------------------------------
-
-
-def leave_one_out(
+def stochastic_diagonal(
     net: Net,
     w: ArrayLike,
     X: ArrayLike,
     T: ArrayLike,
+    n_probes: int,
+    seed: int | np.random.Generator | None = None,
+    method: str = "hutchinson",
     sample_weight: ArrayLike | None = None,
+    kind: str = "exact",
     penalty: ArrayLike = 0.0,
-) -> Array:
-    """The outputs (N, K) for each sample at the optimum without it, by one Newton step from ``w``.
+) -> tuple[Array, Array]:
+    """diag(H + P), (W,), as the mean of z * (H + P) z over :func:`probes` z, and its error (W,).
 
-    ``w`` minimizes E(w) + R(w), and P = d2R/dw2 is the ``penalty``: (W, W), its diagonal (W,), or
-    the number alpha for R = alpha/2 w.w. No sample has a share in it. Of the sample's own Hessian
-    the Gauss-Newton part is taken out (PRML 5.84), with J = dz^L/dw, B = dy/dz^L, delta = y - t:
+    (z * H z)_i = H_ii + sum_{j != i} z_i z_j H_ij,    of mean H_ii    (Hutchinson, 1990)
 
-        dw = (H + P - s J^T B J)^{-1} s J^T delta
+    Rounds are independent, and the second result is the standard error of the mean of theirs; the
+    vectors of a round are not where they are from a Hadamard matrix (Bekas, Kokiopoulou and Saad,
+    2007). P = d2R/dw2 is the ``penalty``: (W, W), its diagonal (W,), or a number for all.
     """
-    w, X = np.asarray(w), np.asarray(X)
-    s, t = _weights_of_samples(w, X, sample_weight), _targets(net, w, T)
-    P = np.asarray(penalty)
-    H = hessian(net, w, X, T, sample_weight) + (P if P.ndim == 2 else P * np.eye(w.size))
-    J = weight_jacobian(Architecture(net.layers, net.hidden), w, X)
-    y = forward(net, w, X)
-    B, without = OUTPUTS[net.output].curvature(y), np.empty_like(y)
-    for n in range(len(X)):
-        rest = H - s[n] * J[n].T @ B[n] @ J[n]
-        dw = np.linalg.solve(rest, s[n] * J[n].T @ (y[n] - t[n]))
-        without[n] = forward(net, w + dw, X[n : n + 1])[0]
-    return without
+    P, means = np.asarray(penalty), []
+    for vectors in probes(np.size(w), n_probes, seed, method):
+        terms = [
+            z * (hessian_vector_product(net, w, z, X, T, sample_weight, kind) + _times(P, z))
+            for z in vectors
+        ]
+        means.append(np.mean(terms, axis=0))
+    error: Array = np.std(means, axis=0, ddof=1) / math.sqrt(len(means))
+    return np.mean(means, axis=0), error
+
+
+def _times(P: Array, z: Array) -> Array:
+    """P z, of P (W, W), its diagonal (W,), or a number for all."""
+    product: Array = P @ z if P.ndim == 2 else P * z
+    return product
+
+
+# Inverse ----------------------------------------------------------------------------------------
+
+
+def outer_product_inverse(
+    J: ArrayLike, alpha: ArrayLike, row_weight: ArrayLike | None = None
+) -> Array:
+    """(alpha I + sum_n s_n b_n b_n^T)^-1, (W, W), of the rows b_n of ``J``, one after the other.
+
+    ``alpha`` is a number, or (W,) for diag(alpha): the build-up starts from diag(1 / alpha). ``J``
+    is (N, W), or (N, K, W) with a row for each output; the ``row_weight`` s is (N,) or (N, K).
+    """
+    n_weights = np.asarray(J).shape[-1]
+    return add_outer_products(np.eye(n_weights) / np.asarray(alpha), J, row_weight)
+
+
+def add_outer_products(
+    inverse: ArrayLike, J: ArrayLike, row_weight: ArrayLike | None = None
+) -> Array:
+    """(H + sum_n s_n b_n b_n^T)^-1 from the inverse of H, arguments as above.
+
+    H^-1_{n+1} = H^-1_n - s_n H^-1_n b b^T H^-1_n / (1 + s_n b^T H^-1_n b)    (PRML 5.89)
+    """
+    total, J = np.array(inverse), np.asarray(J)
+    s = np.ones(len(J)) if row_weight is None else np.asarray(row_weight)
+    for n in range(len(J)):
+        rows = np.atleast_2d(J[n])
+        for b, s_b in zip(rows, np.broadcast_to(s[n], len(rows)), strict=True):
+            Hb = total @ b
+            total = total - s_b * np.outer(Hb, Hb) / (1 + s_b * b @ Hb)
+    return total
+
+
+def cholesky(H: ArrayLike) -> Array:
+    """The lower triangle L, (W, W), with H = L L^T, column by column.
+
+        L_jj = sqrt(H_jj - sum_{k<j} L_jk^2)
+        L_ij = (H_ij - sum_{k<j} L_ik L_jk) / L_jj    for i > j
+
+    A square that is not above 0 is a LinAlgError: H is not positive definite.
+    """
+    H = np.asarray(H)
+    L = np.zeros(H.shape)
+    for j in range(len(H)):
+        square = H[j, j] - L[j, :j] @ L[j, :j]
+        if not square > 0:
+            raise np.linalg.LinAlgError(f"H is not positive definite: L[{j}, {j}]^2 is {square:g}")
+        L[j, j] = math.sqrt(square)
+        for i in range(j + 1, len(H)):
+            L[i, j] = (H[i, j] - L[i, :j] @ L[j, :j]) / L[j, j]
+    return L
+
+
+def cholesky_solve(L: ArrayLike, b: ArrayLike) -> Array:
+    """(L L^T)^-1 b, (W,) or (W, m): L y = b from the first row on, then L^T x = y from the last."""
+    L, x = np.asarray(L), np.array(b, dtype=float)
+    for i in range(len(L)):
+        x[i] = (x[i] - L[i, :i] @ x[:i]) / L[i, i]
+    for i in reversed(range(len(L))):
+        x[i] = (x[i] - L[i + 1 :, i] @ x[i + 1 :]) / L[i, i]
+    return x
+
+
+def log_determinant(L: ArrayLike) -> float:
+    """ln |L L^T| = 2 sum_i ln L_ii."""
+    return sum(2 * math.log(l_ii) for l_ii in np.diagonal(L))

@@ -23,10 +23,17 @@ from mlpcore import reference
 __all__ = ["Objective", "bfgs", "cg", "gd", "lbfgs", "line_search", "lm", "newton_cg", "scg"]
 
 Array = NDArray[Any]
+Penalty = Callable[[Array], tuple[float, Array, Array]]
 
 
 class Objective:
-    """F(w) = E(w) + 1/2 sum_i alpha_i w_i^2, with its first and second derivatives."""
+    """F(w) = E(w) + 1/2 sum_i alpha_i w_i^2 + R(w), with its first and second derivatives.
+
+    The ``penalty`` gives R(w), dR/dw (W,) and d2R/dw2, (W, W) or, where R is a sum over the
+    weights, its diagonal (W,). The regularizers of `mlpcore.reference_training` are such:
+
+        f = Objective(net, X, T, penalty=lambda w: l1(w, strengths, 0.1))
+    """
 
     def __init__(
         self,
@@ -35,28 +42,41 @@ class Objective:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         alpha: ArrayLike = 0.0,
+        penalty: Penalty | None = None,
     ) -> None:
         self.net, self.data = net, (X, T, sample_weight)
-        self.alpha = np.asarray(alpha)
+        self.alpha, self.penalty = np.asarray(alpha), penalty
+
+    def regularizer(self, w: Array) -> tuple[float, Array, Array]:
+        """1/2 sum_i alpha_i w_i^2 + R(w), its gradient (W,) and Hessian (W, W)."""
+        value, g, H = 0.5 * (self.alpha * w * w).sum(), self.alpha * w, self.alpha * np.eye(len(w))
+        if self.penalty is not None:
+            R, dR, d2R = self.penalty(w)
+            value, g, H = value + R, g + dR, H + (d2R if d2R.ndim == 2 else np.diag(d2R))
+        return value, g, H
 
     def value(self, w: Array) -> float:
         """F(w)."""
-        penalty = 0.5 * (self.alpha * w * w).sum()
-        return float(reference.error(self.net, w, *self.data) + penalty)
+        return float(reference.error(self.net, w, *self.data) + self.regularizer(w)[0])
 
     def gradient(self, w: Array) -> Array:
         """g = dF/dw, (W,)."""
-        g: Array = reference.gradient(self.net, w, *self.data) + self.alpha * w
+        g: Array = reference.gradient(self.net, w, *self.data) + self.regularizer(w)[1]
         return g
 
+    def hessian(self, w: Array, kind: str = "exact") -> Array:
+        """d2F/dw2, (W, W); ``kind`` is that of the Hessian of E."""
+        H: Array = reference.hessian(self.net, w, *self.data, kind) + self.regularizer(w)[2]
+        return H
+
     def product(self, w: Array, v: Array, kind: str = "exact") -> Array:
-        """(d2F/dw2) v: the derivative of the gradient along v, by a complex step."""
+        """(d2F/dw2) v: of E the derivative of the gradient along v, by a complex step."""
         if kind == "gauss_newton":
             change = self.gauss_newton(w) @ v
         else:
             step = 1e-30
             change = reference.gradient(self.net, w + 1j * step * v, *self.data).imag / step
-        product: Array = change + self.alpha * v
+        product: Array = change + self.regularizer(w)[2] @ v
         return product
 
     def outputs(self, w: Array, logits: bool = True) -> Array:
@@ -76,7 +96,7 @@ class Objective:
         return B if s is None else np.asarray(s)[:, None, None] * B
 
     def gauss_newton(self, w: Array) -> Array:
-        """sum_n J_n^T B_n J_n, (W, W): PRML 5.84, 5.85, without the penalty."""
+        """sum_n J_n^T B_n J_n, (W, W): PRML 5.84, 5.85, of E alone."""
         J = self.logit_jacobian(w)
         H: Array = np.einsum("nki,nkl,nlj->ij", J, self.curvature(w), J, optimize=True)
         return H
@@ -328,16 +348,18 @@ def steihaug(
 def lm(f: Objective, w: Array, acceleration: bool = False) -> Iterator[Array]:
     """Levenberg-Marquardt with the damping of Nielsen (1999, 2.13).
 
-        (H + diag(alpha) + lambda I) step = -g,    H of :meth:`Objective.gauss_newton`
+        (H + P + lambda I) step = -g,    H of :meth:`Objective.gauss_newton`
 
-    and the geodesic acceleration of Transtrum and Sethna (2012): on the same left-hand side the
-    right one is -1/2 J^T B z'', with the second derivative z'' of the outputs along the step.
+    with P the diagonal of the Hessian of :meth:`Objective.regularizer`; and the geodesic
+    acceleration of Transtrum and Sethna (2012): on the same left-hand side the right one is
+    -1/2 J^T B z'', with the second derivative z'' of the outputs along the step.
     """
     yield w
     H, lam, growth = f.gauss_newton(w), 0.0, 2.0
     lam = 1e-3 * H.diagonal().max()
     while True:
-        A, g = H + (f.alpha + lam) * np.eye(len(w)), f.gradient(w)
+        P = np.diagonal(f.regularizer(w)[2])
+        A, g = H + np.diag(P + lam), f.gradient(w)
         step = np.linalg.solve(A, -g)
         promised = 0.5 * (lam * step @ step - g @ step)
         if not promised > np.finfo(w.dtype).eps * f.value(w):

@@ -180,11 +180,11 @@ def _descend(
 ) -> _Descent:
     """Newton's method that keeps a factor for as long as each step shrinks the next tenfold.
 
-    Where the gradient is gone but a curvature is negative it moves along that, to both sides. A
-    factor from nearby needs no such look at the end: steps that shrink tenfold with a positive
-    definite one tell that the Hessian is positive definite as well.
+    Where the gradient is gone but a curvature is negative it moves along that, to both sides. An
+    exact factor from nearby needs no such look at the end: steps that shrink tenfold with a
+    positive definite one tell that the Hessian is positive definite as well.
     """
-    look_for_saddle = kept is None and kind != "exact"
+    look_for_saddle = kind != "exact"
     downward: Array | None = None
     F, g = objective.value_and_gradient(w)
     if not (np.isfinite(F) and np.isfinite(g).all()):
@@ -193,7 +193,7 @@ def _descend(
             "regularizer is wrong"
         )
     steps = factorizations = 0
-    before, converged = np.inf, False
+    before, converged, came_by_newton = np.inf, False, False
     while True:
         fresh = kept is None
         if kept is None:
@@ -206,7 +206,9 @@ def _descend(
         decrement = -float(g @ d)
         stalled = decrement > 0.01 * before
         of_rounding = fresh and decrement <= _ROUNDING * abs(F)
-        at_rest = decrement <= _CONVERGED * abs(F) or (stalled and of_rounding)
+        at_rest = decrement <= _CONVERGED * abs(F) or (
+            came_by_newton and stalled and of_rounding
+        )
         trial = None
         if not at_rest and steps < max_steps and (fresh or not stalled):
             trial = _search(objective, w, F, d, decrement)
@@ -228,6 +230,7 @@ def _descend(
         if trial is not None:
             w, F, g = trial
             steps += 1
+            came_by_newton = fresh
         elif at_rest or fresh or steps == max_steps:
             break
         else:

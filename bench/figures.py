@@ -126,6 +126,7 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
                 mfc=colour if filled else "white",
             )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
+    name_gradients(ax, rows)
     ax.set_xlabel("operations a byte of arguments and result (FLOP/byte)")
     ax.set_ylabel("reached (GFLOP/s)")
     low = min(2e-9 * r.multiply_adds / r.entry(report.OURS).seconds for r in rows)
@@ -134,6 +135,32 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
     label_slope(ax, 1e-9 * rates["cache, all"], "second-level cache")
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     tidy(ax)
+
+
+def name_gradients(ax: Axes, rows: list[report.Row]) -> None:
+    """The networks, beside their gradients; above or below in turn, for they lie close."""
+    mine = [r for r in rows if (r.quantity, r.dtype) == ("gradient", "float64")]
+    mine.sort(key=lambda r: r.multiply_adds / r.bytes)
+    for i, row in enumerate(mine):
+        at = (
+            2 * row.multiply_adds / row.bytes,
+            2e-9 * row.multiply_adds / row.entry(report.OURS).seconds,
+        )
+        above = i % 2 == 0
+        ax.annotate(
+            row.case.partition(",")[0], at, (0, 7 if above else -7), textcoords="offset points",
+            ha="right" if above else "left", va="bottom" if above else "top", fontsize=6.5,
+            color=QUANTITIES["gradient"][1], rotation=30, rotation_mode="anchor",
+        )  # fmt: skip
+
+
+def name_machine(figure: Figure, facts: report.Facts) -> None:
+    """Below the picture: where it was measured."""
+    about = facts["machine"]
+    figure.supxlabel(
+        f"{about['cpu']}, {about['cores usable']} cores, {facts['isa']}",
+        fontsize=7, color="0.4", x=0.99, ha="right",
+    )  # fmt: skip
 
 
 def label_slope(ax: Axes, rate: float, name: str) -> None:
@@ -233,9 +260,11 @@ def main(argv: list[str] | None = None) -> int:
 
     figure = new_figure(8, 4.2)
     draw_roofline(rows, facts, figure)
+    name_machine(figure, facts)
     save(figure, args.folder / f"roofline.{args.format}")
     figure = new_figure(9, 3.6)
     draw_scaling(saved["curves"], figure)
+    name_machine(figure, saved)
     save(figure, args.folder / f"scaling.{args.format}")
     return 0
 

@@ -163,7 +163,7 @@ import numpy as np
 import mlpcore
 
 mlpcore.set_num_threads(64)
-X = np.zeros((5000, 8))  # three pieces to be checked for what is not finite, ten to compute
+X = np.zeros((5000, 8))  # three pieces to be checked for what is not finite, 5 to 22 to compute
 net = mlpcore.Network((8, 1))
 before = len(os.listdir("/proc/self/task"))
 net.forward(net.init(0), X)
@@ -172,7 +172,7 @@ print(len(os.listdir("/proc/self/task")) - before)
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert int(answer.stdout) <= 12
+    assert int(answer.stdout) < 32
 
 
 @linux

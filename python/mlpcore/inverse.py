@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
 from mlpcore.checks import real_number
+from mlpcore.scaling import check_finite
 
 __all__ = [
     "CholeskyFactor",
@@ -23,68 +25,127 @@ Array = NDArray[Any]
 #: Rows, or columns, that go into one product of matrices.
 _BLOCK = 128
 
+#: Rows that go into one QR decomposition, or twice as many as there are columns.
+_QR_BLOCK = 512
+
+#: By how much a Woodbury step may enlarge rounding errors.
+_LOSS = 1e3
+
+#: Bound on the rounding error of the root of a matrix, as a share of it.
+_ROUNDING = 0.01
+
 
 class NotPositiveDefiniteError(np.linalg.LinAlgError):
-    """A matrix that had to be positive definite isn't.
+    """A matrix that had to be positive definite isn't, or only by rounding.
 
     Attributes
     ----------
     lowest_eigenvalue : float
         How far it is from it.
     damping : float
-        What, added to the diagonal, mends it.
+        What, added to the diagonal, mends it; rounded up to three digits, as in the message.
     """
 
-    def __init__(self, name: str, eigenvalues: Array) -> None:
-        lowest, highest = float(eigenvalues[0]), float(abs(eigenvalues).max())
-        rounding = 2 * len(eigenvalues) * float(np.finfo(eigenvalues.dtype).eps) * highest
-        self.lowest_eigenvalue = lowest
-        self.damping = max(-lowest, 0.0) + max(rounding, float(np.finfo(eigenvalues.dtype).tiny))
-        super().__init__(
-            f"{name} is not positive definite: its lowest eigenvalue is {lowest:.3g}, the largest "
-            f"in size is {highest:.3g}, {int((eigenvalues <= 0).sum())} of {len(eigenvalues)} are "
-            f"not above 0; {self.damping:.3g} added to the diagonal mends it"
-        )
+    def __init__(
+        self, message: str, lowest_eigenvalue: float = np.nan, damping: float = np.nan
+    ) -> None:
+        self.lowest_eigenvalue = lowest_eigenvalue
+        self.damping = damping
+        super().__init__(message)
+
+
+def _not_positive_definite(name: str, matrix: Array) -> NotPositiveDefiniteError:
+    """The error that tells by how much a matrix that has no `_root` fails, and what mends it."""
+    W, kind = len(matrix), np.finfo(matrix.dtype)
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    lowest, highest = float(eigenvalues[0]), float(abs(eigenvalues).max())
+    rounding = max(4 * W * float(kind.eps) * highest, float(kind.tiny))
+    shift, slack = max(-lowest, 0.0), rounding
+    # With half of it already it is mended, so that rounding does not decide.
+    while _root(_damped(matrix, shift + slack / 2)) is None and slack < float(kind.max) / 4:
+        slack *= 2
+    damping = _rounded_up(shift + slack)
+    if lowest < -rounding:
+        beyond, bound, n = "", "0", int((eigenvalues <= 0).sum())
+    else:
+        beyond, bound = " beyond rounding", f"{rounding:.3g}"
+        n = int((eigenvalues <= rounding).sum())
+    return NotPositiveDefiniteError(
+        f"{name} is not positive definite{beyond}: its lowest eigenvalue is {lowest:.3g}, the "
+        f"largest in size is {highest:.3g}, {n} of {W} are not above {bound}; {damping:.3g} added "
+        "to the diagonal mends it",
+        lowest,
+        damping,
+    )
+
+
+def _rounded_up(x: float) -> float:
+    """x, above 0, with three digits."""
+    return float(f"{1.006 * x:.2e}")
+
+
+def _damped(matrix: Array, damping: float) -> Array:
+    """A copy with damping added to the diagonal; infinite where that overflows."""
+    damped = matrix.copy()
+    with np.errstate(over="ignore"):
+        damped[np.diag_indices_from(damped)] += matrix.dtype.type(damping)
+    return damped
+
+
+def _real(name: str, value: ArrayLike) -> Array:
+    """A finite array of real numbers, float32 or float64."""
+    array = _core.as_array(name, value, getattr(value, "dtype", None) != np.float32)
+    check_finite(name, array)
+    return array
 
 
 def _matrix(name: str, value: ArrayLike) -> Array:
-    """A finite symmetric matrix, float32 or float64."""
-    a = np.asarray(value)
-    if a.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {a.dtype}, expected real numbers")
-    a = a.astype(np.float32 if a.dtype == np.float32 else np.float64, copy=False)
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise ValueError(f"{name} has shape {a.shape}, expected (W, W)")
-    if not np.isfinite(a).all():
-        raise ValueError(f"{name} is not finite")
-    asymmetry, largest = np.abs(a - a.T).max(initial=0), np.abs(a).max(initial=0)
+    """A finite symmetric matrix, float32 or float64; half the sum if the halves differ a bit."""
+    a = _real(name, value)
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) == 0:
+        raise ValueError(f"{name} has shape {a.shape}, expected (W, W) with W of at least 1")
+    with np.errstate(over="ignore"):
+        asymmetry, largest = np.abs(a - a.T).max(), np.abs(a).max()
     if asymmetry > np.sqrt(np.finfo(a.dtype).eps) * largest:
         raise ValueError(
             f"{name} is not symmetric: it differs from its transpose by up to {asymmetry:.3g}"
         )
-    return a
+    return a if asymmetry == 0 else np.asarray(a / 2 + a.T / 2)
 
 
-def _rows(J: ArrayLike, row_weight: ArrayLike | None, n_weights: int | None) -> Array:
-    """The rows b of J, (R, W), each times the root of its weight."""
-    b = np.asarray(J)
-    if b.dtype.kind not in "biuf":
-        raise TypeError(f"J has dtype {b.dtype}, expected real numbers")
-    b = b.astype(np.float32 if b.dtype == np.float32 else np.float64, copy=False)
+def _rows(
+    J: ArrayLike, row_weight: ArrayLike | None, n_weights: int | None
+) -> tuple[Array, np.dtype[Any]]:
+    """The rows b of J, (R, W), each times the root of its weight, in float64; the dtype of J."""
+    given = _real("J", J)
     width = "W" if n_weights is None else n_weights
-    if b.ndim not in (2, 3) or (n_weights is not None and b.shape[-1] != n_weights):
-        raise ValueError(f"J has shape {b.shape}, expected (N, {width}) or (N, K, {width})")
-    if not np.isfinite(b).all():
-        raise ValueError("J is not finite")
+    if given.ndim not in (2, 3) or (n_weights is not None and given.shape[-1] != n_weights):
+        raise ValueError(f"J has shape {given.shape}, expected (N, {width}) or (N, K, {width})")
+    if given.shape[-1] == 0:
+        raise ValueError(
+            f"J has shape {given.shape}, expected (N, W) or (N, K, W) with W of at least 1"
+        )
+    b, weighted = given.astype(np.float64, copy=False), ""
     if row_weight is not None:
-        s = np.asarray(row_weight, dtype=b.dtype)
+        s = _real("row_weight", row_weight).astype(np.float64, copy=False)
         if s.shape not in (b.shape[:1], b.shape[:-1]):
             expected = " or ".join(str(shape) for shape in {b.shape[:1], b.shape[:-1]})
             raise ValueError(f"row_weight has shape {s.shape}, expected {expected}")
-        if not (np.isfinite(s).all() and (s >= 0).all()):
-            raise ValueError("row_weight has an element that is negative or not finite")
-        b = b * np.sqrt(s).reshape(s.shape + (1,) * (b.ndim - s.ndim))
-    return b.reshape(-1, b.shape[-1])
+        if (s < 0).any():
+            first = tuple(int(n) for n in np.argwhere(s < 0)[0])
+            raise ValueError(
+                f"row_weight[{', '.join(map(str, first))}] is {s[first]:g}, expected a weight of "
+                "at least 0"
+            )
+        with np.errstate(over="ignore"):
+            b = b * np.sqrt(s).reshape(s.shape + (1,) * (b.ndim - s.ndim))
+        weighted = " times the root of row_weight"
+    if not np.isfinite(np.vdot(b, b)):
+        raise ValueError(
+            f"J{weighted} is up to {np.abs(b).max():.3g} in size, expected rows b whose b b^T do "
+            "not overflow"
+        )
+    return b.reshape(-1, b.shape[-1]), given.dtype
 
 
 def outer_product_inverse(
@@ -106,23 +167,74 @@ def outer_product_inverse(
     row_weight : (N,) or (N, K), optional
         s, at least 0: the noise precision beta, y(1 - y) of a sigmoid output (PRML 5.85), ...
 
+    Returns
+    -------
+    (W, W)
+        Symmetric to the last bit; float32 for J in float32 (computed in float64), else float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no array of finite real numbers of its shape, alpha is not above 0 or a
+        row_weight is negative; if alpha is so far below J that rounding leaves nothing of the
+        inverse, or the inverse or the b b^T are out of the range of floating point.
+
     Notes
     -----
-    Sherman and Morrison's step (PRML 5.89), taken for a block of rows at once (Woodbury): about
-    N W^2 multiply-adds in products of matrices. Symmetric to the last bit. Rounding errors are of
-    the size of eps / alpha: where alpha is very small beside the rest, sum up the matrix itself
-    and take `cholesky`.
+    Fewer rows than weights are taken by Sherman and Morrison's step (PRML 5.89) for all of them at
+    once (Woodbury). Where they hold all weights instead, the step's difference would lose as many
+    digits as alpha is below the b b^T. Then the root R of the sum, R^T R = alpha I + sum_n s_n b_n
+    b_n^T, grows by QR decompositions, block of rows by block of rows, and the inverse is R^-1 R^-T.
+    About 2 N W^2 multiply-adds, in products of matrices.
+
+    With c the condition number of the sum, rounding errors as a share of the largest element are
+    at most of the size of eps sqrt(c), by a Woodbury step of 1e3 eps; mostly they are far below.
+    (A Cholesky factor of the sum has eps c, row-by-row steps eps / alpha times the largest b.b.)
+    Where they might come to a hundredth, alpha is refused.
     """
-    b = _rows(J, row_weight, None)
-    start = _precisions(alpha, b.shape[1]).astype(b.dtype)
-    return _add(np.diag(1 / start), b)
+    b, dtype = _rows(J, row_weight, None)
+    start = _precisions(alpha, b.shape[1])
+    inverse = _from_few(start, b) if len(b) < len(start) else None
+    if inverse is None:
+        inverse = _inverse_by_root(np.diag(np.sqrt(start)), b)
+    if inverse is None:
+        squares = float(np.einsum("nw,nw->w", b, b).max())
+        enough = squares * (2 * len(start) * float(np.finfo(np.float64).eps) / _ROUNDING) ** 2
+        raise ValueError(
+            f"alpha is {_least(alpha, start)} beside outer products that sum up to "
+            f"{squares:.3g}, expected at least {_rounded_up(enough):.3g}: rounding leaves nothing "
+            "of the inverse"
+        )
+    return _in_range(inverse, dtype, f"alpha is {_least(alpha, start)}", b)
+
+
+def _least(alpha: ArrayLike, precisions: Array) -> str:
+    """What a message says of alpha."""
+    return f"{'' if np.ndim(alpha) == 0 else 'down to '}{precisions.min():.3g}"
+
+
+def _in_range(inverse: Array, dtype: np.dtype[Any], start: str, rows: Array) -> Array:
+    """The inverse in its dtype; a ValueError if its diagonal overflows or underflows there."""
+    with np.errstate(over="ignore", under="ignore"):
+        result = inverse.astype(dtype, copy=False)
+    diagonal = np.diagonal(result)
+    if not np.isfinite(diagonal).all():
+        raise ValueError(f"{start}, with which the inverse overflows {dtype}")
+    if not (diagonal > 0).all():
+        raise ValueError(
+            f"J is up to {np.abs(rows).max(initial=0):.3g} in size, with which the inverse "
+            f"underflows {dtype}"
+        )
+    return result
 
 
 def _precisions(alpha: ArrayLike, n_weights: int) -> Array:
     """alpha as (W,), each above 0."""
-    if np.ndim(alpha) == 0:
+    if np.isscalar(alpha) and not isinstance(alpha, np.generic):
         return np.full(n_weights, real_number("alpha", alpha, positive=True))
-    array = np.asarray(alpha)
+    array = _core.as_array("alpha", alpha, True)
+    if array.ndim == 0:
+        return np.full(n_weights, real_number("alpha", array.item(), positive=True))
     if array.shape != (n_weights,):
         raise ValueError(f"alpha has shape {array.shape}, expected a number or ({n_weights},)")
     return np.array([real_number(f"alpha[{i}]", a, positive=True) for i, a in enumerate(array)])
@@ -133,47 +245,208 @@ def add_outer_products(
 ) -> Array:
     """The inverse (W, W) of ``A + sum_n s_n b_n b_n^T`` from the inverse of A.
 
-    What `outer_product_inverse` goes on with when further data come in; arguments as there.
+    What `outer_product_inverse` goes on with when further data come in.
+
+    Parameters
+    ----------
+    inverse : (W, W)
+        A^-1, positive definite. It stays as it is.
+    J : (N, W) or (N, K, W)
+        The further rows b.
+    row_weight : (N,) or (N, K), optional
+        s, at least 0, of each of them.
+
+    Returns
+    -------
+    (W, W)
+        Symmetric to the last bit; float32 if inverse and J are (computed in float64), else float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no array of finite real numbers of its shape, inverse is not symmetric or
+        a row_weight is negative; if rounding leaves nothing of the result.
+    NotPositiveDefiniteError
+        If inverse turns out not to be positive definite. Few rows need not bring that to light.
+
+    Notes
+    -----
+    Fewer rows than weights take about 2 N W^2 multiply-adds (PRML 5.89), unless they make the
+    largest element much smaller; then, and for more rows, the root of A grows as in
+    `outer_product_inverse`. The rounding of ``inverse`` itself, eps times its largest element,
+    stays in what is not much smaller afterwards: where alpha is far below J, one
+    `outer_product_inverse` of all rows is more exact than a start from a few of them.
     """
-    start = _matrix("inverse", inverse)
-    b = _rows(J, row_weight, len(start))
-    return _add(start.astype(np.result_type(start, b), copy=True), b)
+    given = _matrix("inverse", inverse)
+    b, dtype = _rows(J, row_weight, len(given))
+    if not (np.diagonal(given) > 0).all():
+        raise _not_positive_definite("inverse", given)
+    result = _add(given.astype(np.float64, copy=False), b)
+    if result is None:
+        if _root(given) is None:
+            raise _not_positive_definite("inverse", given)
+        raise ValueError(
+            f"J is up to {np.abs(b).max():.3g} in size beside an inverse of up to "
+            f"{np.diagonal(given).max():.3g}, expected less: rounding leaves nothing of the "
+            "result; outer_product_inverse of all rows keeps more"
+        )
+    name = f"inverse is up to {np.diagonal(given).max():.3g}"
+    return _in_range(result, np.result_type(given.dtype, dtype), name, b)
 
 
-def _add(inverse: Array, rows: Array) -> Array:
-    """In place: A^-1 - A^-1 B^T (I + B A^-1 B^T)^-1 B A^-1, a block B of rows after the other."""
-    for first in range(0, len(rows), _BLOCK):
-        B = rows[first : first + _BLOCK]
+def _add(inverse: Array, rows: Array) -> Array | None:
+    """(A + B^T B)^-1 from A^-1 and the rows B; None where rounding leaves nothing of it."""
+    W = len(inverse)
+    if len(rows) < W:
+        result = _add_few(inverse, rows)
+        if result is not None:
+            return result
+    L = _root(inverse)
+    if L is not None:  # A^-1 = L L^T
+        result = _inverse_by_root(_inverse_upper(L.T).T, rows)
+        if result is not None:
+            return result
+    if len(rows) <= 1:
+        return None
+    # The inverse has become singular to rounding: fewer rows at a time may still go well.
+    middle = len(rows) // 2
+    first = _add(inverse, rows[:middle])
+    return None if first is None else _add(first, rows[middle:])
+
+
+def _add_few(inverse: Array, B: Array) -> Array | None:
+    """(A + B^T B)^-1 from A^-1 and few rows B; None where that loses more than `_LOSS`."""
+    with np.errstate(over="ignore", invalid="ignore"):
         BA = B @ inverse
         inner = BA @ B.T
-        inner[np.diag_indices_from(inner)] += 1
-        try:
-            L = np.linalg.cholesky(inner)
-        except np.linalg.LinAlgError:  # of a start that was not positive, or by rounding
-            raise NotPositiveDefiniteError("I + B A^-1 B^T", np.linalg.eigvalsh(inner)) from None
-        half = _solve_lower(L, BA)
-        inverse -= half.T @ half
+    inner[np.diag_indices_from(inner)] += 1
+    if not np.isfinite(inner).all():
+        return None
+    try:
+        R = np.linalg.cholesky(inner).T
+    except np.linalg.LinAlgError:
+        return None
+    return _woodbury(inverse, BA, R, _spread(R) ** 2)
+
+
+def _from_few(alpha: Array, B: Array) -> Array | None:
+    """(diag(alpha) + B^T B)^-1 from few rows B; None where that loses more than `_LOSS`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        G = B / np.sqrt(alpha)
+        if not np.isfinite(np.vdot(G, G)):
+            return None
+        # The root of I + G G^T without this sum, which has the square of its condition number.
+        R = np.asarray(np.linalg.qr(np.concatenate([G.T, np.eye(len(B))]), mode="r"))
+        return _woodbury(np.diag(1 / alpha), B / alpha, R, _spread(R))
+
+
+def _spread(R: Array) -> float:
+    """The largest by the smallest diagonal element: the condition number of R, roughly."""
+    pivots = np.abs(np.diagonal(R))
+    return float(pivots.max() / pivots.min()) if len(R) else 1.0
+
+
+def _woodbury(inverse: Array, BA: Array, R: Array, lost: float) -> Array | None:
+    """A^-1 - A^-1 B^T (R^T R)^-1 B A^-1 with R^T R = I + B A^-1 B^T (Woodbury; PRML 5.89).
+
+    None where the difference, after R has ``lost`` something, loses more than `_LOSS`.
+    """
+    if not lost <= _LOSS:
+        return None
+    half = _solve_lower(R.T, BA)
+    result: Array = inverse - half.T @ half
+    diagonal = np.diagonal(result)
+    if not (diagonal > 0).all():  # A^-1 is not positive definite
+        return None
+    if not np.diagonal(inverse).max() * lost <= diagonal.max() * _LOSS:
+        return None
+    return result
+
+
+def _inverse_by_root(root: Array, rows: Array) -> Array | None:
+    """(A + B^T B)^-1 with A = root^T root (W, W); None where rounding leaves nothing of it.
+
+    The triangle of the QR decomposition of a block below the triangle so far has the squares of
+    both; no difference is taken. The root of A, mostly the smallest, comes last: a reflection
+    rounds each row by its share in it, and that of small rows below large ones is small.
+    """
+    W = len(root)
+    size = max(2 * W, _QR_BLOCK)
+    R: Array = rows[:0]
+    for first in range(0, max(len(rows), 1), size):
+        parts = [R, rows[first : first + size]]
+        if first + size >= len(rows):
+            parts.append(root)
+        R = np.asarray(np.linalg.qr(np.concatenate(parts), mode="r"))
+    if not np.diagonal(R).all():
+        return None
+    half = _inverse_upper(R)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The condition number with columns of length 1: in what units weights are does not matter.
+        lengths = np.sqrt(np.square(R).sum(axis=0))
+        condition = np.sqrt(W) * np.linalg.norm(lengths[:, np.newaxis] * half)
+        if not condition * np.finfo(np.float64).eps < _ROUNDING:
+            return None
+        inverse: Array = half @ half.T
     return inverse
 
 
 def _solve_lower(L: Array, b: Array) -> Array:
-    """L^-1 b for a lower triangle, by forward substitution a block of rows at a time."""
-    x = np.array(b, dtype=np.result_type(L, b))
-    for first in range(0, len(L), _BLOCK):
+    """L^-1 b for a lower triangle, by forward substitution."""
+    # Turned round it is an upper triangle, in which NumPy's solver has nothing to eliminate.
+    return np.ascontiguousarray(_solve_upper(L[::-1, ::-1], b[::-1])[::-1])
+
+
+def _solve_upper(R: Array, b: Array) -> Array:
+    """R^-1 b for an upper triangle, by backward substitution a block of rows at a time."""
+    x = np.array(b, dtype=np.result_type(R, b))
+    for first in reversed(range(0, len(R), _BLOCK)):
         rows = slice(first, first + _BLOCK)
-        x[rows] -= L[rows, :first] @ x[:first]
-        x[rows] = np.linalg.solve(L[rows, rows], x[rows])
+        x[rows] -= R[rows, first + _BLOCK :] @ x[first + _BLOCK :]
+        x[rows] = np.linalg.solve(R[rows, rows], x[rows])
     return x
 
 
-def _solve_lower_transposed(L: Array, b: Array) -> Array:
-    """L^-T b, by backward substitution likewise."""
-    x = np.array(b, dtype=np.result_type(L, b))
-    for first in reversed(range(0, len(L), _BLOCK)):
-        rows = slice(first, first + _BLOCK)
-        x[rows] -= L[first + _BLOCK :, rows].T @ x[first + _BLOCK :]
-        x[rows] = np.linalg.solve(L[rows, rows].T, x[rows])
+def _inverse_upper(R: Array) -> Array:
+    """R^-1 for an upper triangle, likewise; only the upper triangle is touched."""
+    x = np.zeros_like(R)
+    for first in reversed(range(0, len(R), _BLOCK)):
+        end = min(first + _BLOCK, len(R))
+        rows = slice(first, end)
+        inverse = np.linalg.inv(R[rows, rows])
+        x[rows, rows] = inverse
+        x[rows, end:] = -inverse @ (R[rows, end:] @ x[end:, end:])
     return x
+
+
+def _root(matrix: Array) -> Array | None:
+    """L of matrix = L L^T; None unless it is positive definite by more than rounding.
+
+    Rounding is judged with the diagonal scaled to 1, so that units of weights do not matter.
+    There the null space of a singular matrix, as sums of squares leave it, has eigenvalues of up
+    to eps sqrt(W) / 2 in size; those below 4 eps sqrt(W) count as rounding.
+    """
+    try:
+        L: Array = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.isfinite(L).all():
+        return None
+    W, eps = len(L), float(np.finfo(matrix.dtype).eps)
+    scaled = L.astype(np.float64)
+    scaled /= np.sqrt(np.square(scaled).sum(axis=1))[:, np.newaxis]
+    smallest = np.diagonal(scaled).argmin()
+    if scaled[smallest, smallest] ** 2 > np.sqrt(eps):
+        return L
+    # Inverse iteration from L^-T e, which is nearly the null vector where this pivot is rounding.
+    e = np.zeros((W, 1))
+    e[smallest] = 1
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        v = _solve_upper(scaled.T, e)
+        for _ in range(2):
+            v = _solve_upper(scaled.T, _solve_lower(scaled, v / np.linalg.norm(v)))
+        lowest = 1 / np.linalg.norm(v)
+    return L if lowest > 4 * eps * np.sqrt(W) else None
 
 
 @dataclass(frozen=True)
@@ -184,15 +457,28 @@ class CholeskyFactor:
     damping: float
 
     def solve(self, b: ArrayLike) -> Array:
-        """(H + damping I)^-1 b, for b of shape (W,) or (W, m)."""
-        array = np.asarray(b)
-        if array.ndim not in (1, 2) or len(array) != len(self.L):
-            raise ValueError(
-                f"b has shape {array.shape}, expected ({len(self.L)},) or ({len(self.L)}, m)"
-            )
-        columns = array.reshape(len(self.L), -1)
-        x = _solve_lower_transposed(self.L, _solve_lower(self.L, columns))
-        return x.reshape(array.shape)
+        """(H + damping I)^-1 b.
+
+        Parameters
+        ----------
+        b : (W,) or (W, m)
+            The right-hand side, or m of them as columns.
+
+        Returns
+        -------
+        (W,) or (W, m)
+            As b; float32 if H and b are, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If b is no array of finite real numbers of such a shape.
+        """
+        array, W = _real("b", b), len(self.L)
+        if array.ndim not in (1, 2) or len(array) != W:
+            raise ValueError(f"b has shape {array.shape}, expected ({W},) or ({W}, m)")
+        columns = array if array.ndim == 2 else array[:, np.newaxis]
+        return _solve_upper(self.L.T, _solve_lower(self.L, columns)).reshape(array.shape)
 
     def log_determinant(self) -> float:
         """ln |H + damping I|, without overflow."""
@@ -200,8 +486,8 @@ class CholeskyFactor:
 
     def inverse(self) -> Array:
         """(H + damping I)^-1, (W, W), symmetric to the last bit."""
-        half = _solve_lower(self.L, np.eye(len(self.L), dtype=self.L.dtype))
-        return half.T @ half
+        half = _inverse_upper(self.L.T)
+        return half @ half.T
 
     def __repr__(self) -> str:
         return (
@@ -221,11 +507,19 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
         At least 0, added to the diagonal: a prior's alpha, or what makes an indefinite Hessian
         positive.
 
+    Returns
+    -------
+    CholeskyFactor
+        In float32 for H in float32, else in float64.
+
     Raises
     ------
     NotPositiveDefiniteError
-        If it isn't positive definite. The message, and the exception's ``lowest_eigenvalue`` and
-        ``damping``, say by how much, and what would mend it.
+        If it isn't positive definite, or only by rounding: J^T J of fewer rows than weights. The
+        message, and the exception's ``lowest_eigenvalue`` and ``damping``, say by how much, and
+        what, added to the diagonal, mends it.
+    TypeError, ValueError
+        If H is no symmetric matrix of finite real numbers, or damping no number of at least 0.
 
     Examples
     --------
@@ -238,10 +532,12 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
     """
     matrix = _matrix("H", H)
     damping = real_number("damping", damping)
-    damped = matrix + damping * np.eye(len(matrix), dtype=matrix.dtype) if damping else matrix
-    try:
-        L = np.linalg.cholesky(damped)
-    except np.linalg.LinAlgError:
-        name = f"H + {damping:g} I" if damping else "H"
-        raise NotPositiveDefiniteError(name, np.linalg.eigvalsh(damped)) from None
+    damped = _damped(matrix, damping) if damping else matrix
+    if not np.isfinite(np.diagonal(damped)).all():
+        raise ValueError(
+            f"damping is {damping:g}, with which H + damping I overflows {damped.dtype}"
+        )
+    L = _root(damped)
+    if L is None:
+        raise _not_positive_definite(f"H + {damping:g} I" if damping else "H", damped)
     return CholeskyFactor(L, damping)

@@ -49,7 +49,8 @@ def whole_number(name: str, value: Any, least: int, below: int = 2**62) -> int:
 
 def real_number(name: str, value: Any, *, positive: bool = False, below: float = math.inf) -> float:
     """`value` as a float, at least 0 (or above 0 where `positive`), less than `below`."""
-    if isinstance(value, (str, bytes, bool)):
+    # float would read a text, and drop the imaginary part of NumPy's complex numbers.
+    if isinstance(value, (str, bytes, bool, np.complexfloating)):
         raise TypeError(f"{name} is {value!r}, expected a number")
     try:
         number = float(value)

@@ -164,9 +164,11 @@ void for_each_tile(const NetworkView& net, Quantity quantity, const Plan& plan,
     const index tiles = (end - begin + plan.tile - 1) / plan.tile;
     const index vectors = ((end - begin + tiles - 1) / tiles + k.lanes - 1) / k.lanes;
     const index size = vectors * k.lanes, last = (end - begin - 1) % size + 1;
-    // A shorter tile may need more, where rows are rounded up to other than vectors.
-    T* const scratch = Workspace::of_pass().take<T>(
-        std::max(k.scratch_size(net, quantity, size), k.scratch_size(net, quantity, last)));
+    index numbers = k.scratch_size(net, quantity, size);
+    if (last != size) { // it may need more, where rows are rounded up to other than vectors
+        numbers = std::max(numbers, k.scratch_size(net, quantity, last));
+    }
+    T* const scratch = Workspace::of_pass().take<T>(numbers);
     for (index first = begin; first < end; first += size) {
         const index n = std::min(size, end - first);
         body(first, slice(net, data, first, n), scratch);

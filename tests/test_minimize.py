@@ -598,6 +598,20 @@ def test_no_tolerance_depends_on_units(which, size):
         assert mlpcore.minimize(net, result.w, X, T, method=method).n_iterations <= 1
 
 
+def test_a_sample_without_weight_has_no_say_in_the_units():
+    w, X, T, _ = REGRESSION.problem()
+    net, s = REGRESSION.network(), np.ones(len(X))
+    far, s[3] = T.copy(), 0
+    far[3] = 1e12
+    for method in METHODS:
+        options = {"sample_weight": s, "method": method, "iterations": 30}
+        one, other = (mlpcore.minimize(net, w, X, t, **options) for t in (T, far))
+        assert (one.stopped, one.n_iterations) == (other.stopped, other.n_iterations)
+    for t in (T, far):
+        result = mlpcore.train(net, w, X, t, sample_weight=s, optimizer="lbfgs", epochs=30)
+        assert result.n_epochs == 30
+
+
 def test_large_targets_are_no_convergence():
     """The gradient is small beside the error at once; it was taken for a minimum."""
     w, X, T, _ = REGRESSION.problem()

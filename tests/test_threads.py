@@ -228,3 +228,39 @@ print(time.monotonic() - start)
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
     )
     assert float(answer.stdout) < 3
+
+
+@linux
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two CPUs")
+def test_a_child_that_was_forked_beside_other_callers_has_its_helpers():
+    program = """
+import os, threading, time
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads(1)
+net = mlpcore.Network((8, 50, 1))
+w, X = net.init(0), np.ones((20_000, 8))
+stop = False
+
+def work():
+    while not stop:
+        net.gradient(w, X, X[:, :1])
+
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    mlpcore.set_num_threads(2)
+    for _ in range(20):
+        net.gradient(w, X, X[:, :1])
+    os._exit(len(os.listdir("/proc/self/task")))
+stop = True
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(answer.stdout) == 2

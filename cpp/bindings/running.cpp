@@ -14,7 +14,7 @@ namespace {
 
 std::atomic<bool> exiting{false};
 std::atomic<std::thread::id> exiting_thread{};
-std::atomic<int> inside{0}; // threads within a WithoutGil
+std::atomic<int> inside{0}; // threads within a WithoutGil, or several
 std::atomic<int> parked{0}; // those of them that stay there
 thread_local int depth = 0; // how often this one is: a signal handler may call us again
 
@@ -22,7 +22,7 @@ thread_local int depth = 0; // how often this one is: a signal handler may call 
 void forget_other_threads() {
 #if defined(__unix__) || defined(__APPLE__)
     static const int registered = pthread_atfork(nullptr, nullptr, [] {
-        inside.store(depth);
+        inside.store(depth > 0 ? 1 : 0);
         parked.store(0);
     });
     static_cast<void>(registered);
@@ -55,8 +55,7 @@ void prepare_exit() {
 
 WithoutGil::WithoutGil() {
     forget_other_threads();
-    inside.fetch_add(1);
-    ++depth;
+    inside.fetch_add(depth++ == 0 ? 1 : 0);
     state_ = PyEval_SaveThread();
     park_if_left_behind();
 }
@@ -64,8 +63,7 @@ WithoutGil::WithoutGil() {
 WithoutGil::~WithoutGil() {
     park_if_left_behind();
     PyEval_RestoreThread(state_);
-    --depth;
-    inside.fetch_sub(1);
+    inside.fetch_sub(--depth == 0 ? 1 : 0);
 }
 
 } // namespace mlpcore::bindings

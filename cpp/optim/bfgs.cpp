@@ -7,6 +7,7 @@
 // network has flat ones by the dozen, where so short a step would need many iterations to grow; the
 // steep ones are learned in a few. On the problems of bench/problems.py the objective after 150
 // iterations is up to a third of what it is without, for 3 % more evaluations.
+#include <algorithm>
 #include <memory>
 
 #include "mlpcore/parallel.hpp"
@@ -17,8 +18,8 @@ namespace mlpcore {
 
 namespace {
 
-// A multiple of I until the first update, and only then a matrix in memory: to touch that much for
-// the first time may take seconds, in which somebody may want to stop.
+// I until the first update, and only then a matrix in memory: to touch that much for the first time
+// may take seconds, in which somebody may want to stop.
 template <class T> class InverseHessian {
   public:
     InverseHessian(index n, Interrupt* interrupt)

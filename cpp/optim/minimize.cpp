@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <utility>
 
 #include "optim/members.hpp"
 #include "optim/vectors.hpp"

@@ -90,7 +90,7 @@ template <class T> class Objective {
     void gauss_newton(const std::vector<T>& w, T* h) {
         count(counts.hessians);
         hessian(net, w.data(), data, HessianKind::gauss_newton, h, interrupt);
-        for (index i = 0; i < size(); ++i) {
+        for (index i = 0; scale != 1 && i < size(); ++i) {
             stop_if_requested(interrupt);
             multiply_by_scale(size(), h + i * size());
         }

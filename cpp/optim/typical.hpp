@@ -8,6 +8,7 @@
 #include <cmath>
 #include <vector>
 
+#include "mlpcore/counted.hpp"
 #include "mlpcore/kernels.hpp"
 
 namespace mlpcore {
@@ -47,8 +48,10 @@ template <class T> struct Typical {
     std::vector<T> w; // of each weight
     double error;     // of a sample, where nothing has been learned
 
-    Typical(const NetworkView& net, const Batch<T>& data)
+    Typical(const NetworkView& net, const Batch<T>& all)
         : w(static_cast<std::size_t>(net.n_weights), T(1)), error(1) {
+        const Counted<T> counted(all);
+        const Batch<T>& data = counted.batch;
         if (data.n == 0) {
             return;
         }

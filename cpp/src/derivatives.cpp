@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "counted.hpp"
 #include "gradient_by_blocks.hpp"
+#include "mlpcore/counted.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"
 #include "useful_threads.hpp"

@@ -3,7 +3,7 @@
 #include <array>
 #include <vector>
 
-#include "counted.hpp"
+#include "mlpcore/counted.hpp"
 #include "mlpcore/derivatives.hpp"
 #include "mlpcore/parallel.hpp"
 #include "mlpcore/workspace.hpp"

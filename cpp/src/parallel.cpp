@@ -28,8 +28,8 @@ namespace {
 
 std::atomic<int> chosen_threads{0};
 std::atomic<int> forks{0};   // how many forks this process descends from
-std::atomic<int> callers{0}; // threads that are within a parallel_for of their own
-thread_local bool inside_parallel_for = false;
+std::atomic<int> callers{0}; // threads that are within a parallel_for that may have helpers
+thread_local bool inside_parallel_for = false, is_counted = false;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -74,6 +74,14 @@ struct Job {
 // loop finds them within a microsecond, then asleep.
 class Pool {
   public:
+    // In a child of fork(), which has none of these threads, and locks in any state: it starts
+    // anew.
+    static void begin_in_child() {
+        current.store(nullptr);
+        callers.store(is_counted ? 1 : 0);
+        forks.fetch_add(1);
+    }
+
     // Never destroyed: its threads may still be asleep when the process ends.
     static Pool& instance() {
         Pool* pool = current.load();
@@ -88,15 +96,15 @@ class Pool {
         return *pool;
     }
 
-    // Runs the job on this thread and up to `helpers` others; alone if the pool is in use.
+    // Runs the job on this thread and up to `helpers` others; alone if the pool is in use, or if
+    // there is but one CPU.
     void run(Job& job, int helpers, Interrupt* interrupt) {
         const std::unique_lock<std::mutex> lock(in_use_, std::try_to_lock);
         if (!lock.owns_lock() || helpers < 1) {
             job.work(interrupt);
             return;
         }
-        grow(helpers);
-        if (!place_helpers()) {
+        if (!place_helpers(helpers)) {
             job.work(interrupt);
             return;
         }
@@ -116,7 +124,8 @@ class Pool {
                 inside_parallel_for = false;
                 throw std::runtime_error("the process was forked inside of a computation");
             }
-            if (interrupt != nullptr && interrupt->requested()) {
+            // Not once more after an answer, for the exception is pending.
+            if (interrupt != nullptr && !job.stopped.load() && interrupt->requested()) {
                 job.fail(std::make_exception_ptr(Interrupted()));
             }
             pause_briefly();
@@ -127,32 +136,32 @@ class Pool {
   private:
     static std::atomic<Pool*> current;
 
-    Pool() {
-#if defined(__unix__) || defined(__APPLE__)
-        // A child of fork() has none of these threads, and locks in any state: it starts anew.
-        static const int registered = pthread_atfork(nullptr, nullptr, [] {
-            current.store(nullptr);
-            callers.store(inside_parallel_for ? 1 : 0);
-            forks.fetch_add(1);
-        });
-        static_cast<void>(registered);
-#endif
-    }
+    Pool() = default;
 
     // A thread that wakes is often put beside the one that woke it; then both share a CPU for
     // milliseconds while another is idle. So the helpers may use what the caller may use but for
     // the CPU that it is on. False if that leaves none.
-    bool place_helpers() {
+    bool place_helpers(int helpers) {
 #if defined(__linux__)
+        // To ask where the caller may run takes as long as a small job; it seldom changes.
+        constexpr std::chrono::milliseconds trusted{10};
         const int cpu = sched_getcpu();
-        cpu_set_t allowed;
-        if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
-            return true;
+        const auto now = std::chrono::steady_clock::now();
+        cpu_set_t allowed = places_;
+        if (cpu != left_cpu_ || now >= ask_again_) {
+            if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+                grow(helpers);
+                return true;
+            }
+            CPU_CLR(static_cast<unsigned>(cpu), &allowed);
+            left_cpu_ = cpu;
+            ask_again_ = now + trusted;
         }
-        CPU_CLR(static_cast<unsigned>(cpu), &allowed);
         if (CPU_COUNT(&allowed) == 0) {
+            places_ = allowed;
             return false;
         }
+        grow(helpers);
         if (placed_ == threads_.size() && CPU_EQUAL(&allowed, &places_)) {
             return true;
         }
@@ -161,6 +170,8 @@ class Pool {
         }
         places_ = allowed;
         placed_ = threads_.size();
+#else
+        grow(helpers);
 #endif
         return true;
     }
@@ -211,13 +222,19 @@ class Pool {
     std::size_t placed_ = 0; // so many of them have their places
 #if defined(__linux__)
     cpu_set_t places_{};
+    int left_cpu_ = -1; // by the caller, when it was asked where it may run
+    std::chrono::steady_clock::time_point ask_again_{};
 #endif
 };
 
+// A caller is a thread at work already.
 class Calling {
   public:
-    Calling() : others_(callers.fetch_add(1)) {}
-    ~Calling() { callers.fetch_sub(1); }
+    Calling() : others_(callers.fetch_add(1)) { is_counted = true; }
+    ~Calling() {
+        is_counted = false;
+        callers.fetch_sub(1);
+    }
     Calling(const Calling&) = delete;
     Calling& operator=(const Calling&) = delete;
     int others() const { return others_; }
@@ -227,6 +244,11 @@ class Calling {
 };
 
 std::atomic<Pool*> Pool::current{nullptr};
+
+#if defined(__unix__) || defined(__APPLE__)
+[[maybe_unused]] const int registered =
+    pthread_atfork(nullptr, nullptr, [] { Pool::begin_in_child(); });
+#endif
 
 } // namespace
 
@@ -246,6 +268,9 @@ int max_threads() {
 void set_max_threads(int n) { chosen_threads.store(n); }
 
 void detail::parallel_for(index count, int threads, Body body, Interrupt* interrupt) {
+    if (count <= 0) {
+        return;
+    }
     Job job{.count = count, .body = body, .seats = 0};
     if (inside_parallel_for) {
         for (index i = 0; i < count; ++i) {
@@ -254,12 +279,12 @@ void detail::parallel_for(index count, int threads, Body body, Interrupt* interr
         }
         return;
     }
-    // Each caller is a thread at work already.
-    const Calling calling;
     if (threads <= 1 || count <= 1) {
         job.work(interrupt);
     } else {
-        const index helpers = std::min<index>(threads, count) - 1 - calling.others();
+        const Calling calling;
+        const index helpers = std::min<index>(std::min<index>(threads, count) - 1,
+                                              max_threads() - 1 - calling.others());
         Pool::instance().run(job, static_cast<int>(helpers), interrupt);
     }
     if (job.failure) {

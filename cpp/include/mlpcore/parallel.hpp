@@ -38,8 +38,9 @@ void parallel_for(index count, int threads, Body body, Interrupt* interrupt);
 
 // Calls body(i) for each i < count, on up to `threads` threads, the calling one among them. Inside
 // of another parallel_for it runs on the calling thread alone; where other threads have called as
-// well, each counts as one of `threads`. What a body throws ends the loop, with some of the pieces
-// undone, and is thrown again here; so is Interrupted when `interrupt` (may be null) says so.
+// well, each counts as one of max_threads(). What a body throws ends the loop, with some of the
+// pieces undone, and is thrown again here; so is Interrupted when `interrupt` (may be null) says
+// so.
 template <class F> void parallel_for(index count, int threads, Interrupt* interrupt,
                                      const F& body) {
     detail::parallel_for(count, threads, detail::Body(body), interrupt);

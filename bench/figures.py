@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import string
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -122,36 +123,37 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
             reached = [2e-9 * r.multiply_adds / r.entry(report.OURS).seconds for r in mine]
             label = quantity.replace("_", " ") + ("" if filled else ", float32")
             ax.plot(
-                intensity, reached, marker, color=colour, ms=6, zorder=3, label=label,
+                intensity, reached, marker, color=colour, ms=9, zorder=3, label=label,
                 mfc=colour if filled else "white",
             )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
-    name_gradients(ax, rows)
+    name_cases(ax, rows)
     ax.set_xlabel("operations a byte of arguments and result (FLOP/byte)")
     ax.set_ylabel("reached (GFLOP/s)")
     low = min(2e-9 * r.multiply_adds / r.entry(report.OURS).seconds for r in rows)
     ax.set_ylim(low / 2, 4e-9 * max(p["all"] for p in peak.values()))
     label_slope(ax, 1e-9 * rates["memory, all"], "memory")
     label_slope(ax, 1e-9 * rates["cache, all"], "second-level cache")
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     tidy(ax)
 
 
-def name_gradients(ax: Axes, rows: list[report.Row]) -> None:
-    """The networks, beside their gradients; above or below in turn, for they lie close."""
-    mine = [r for r in rows if (r.quantity, r.dtype) == ("gradient", "float64")]
-    mine.sort(key=lambda r: r.multiply_adds / r.bytes)
-    for i, row in enumerate(mine):
-        at = (
+def name_cases(ax: Axes, rows: list[report.Row]) -> None:
+    """A letter in each sign, and what it stands for to the right of the picture."""
+    letters = dict(zip(dict.fromkeys(r.case for r in rows), string.ascii_lowercase, strict=False))
+    for row in rows:
+        colour = QUANTITIES[row.quantity][1]
+        ax.text(
             2 * row.multiply_adds / row.bytes,
             2e-9 * row.multiply_adds / row.entry(report.OURS).seconds,
-        )
-        above = i % 2 == 0
-        ax.annotate(
-            row.case.partition(",")[0], at, (0, 7 if above else -7), textcoords="offset points",
-            ha="right" if above else "left", va="bottom" if above else "top", fontsize=6.5,
-            color=QUANTITIES["gradient"][1], rotation=30, rotation_mode="anchor",
+            letters[row.case], fontsize=6, ha="center", va="center_baseline", zorder=4,
+            color="white" if row.dtype == "float64" else colour,
         )  # fmt: skip
+    names = "\n".join(f"{letter}  {case}" for case, letter in letters.items())
+    ax.annotate(
+        names, (1, 0), (8, 0), xycoords="axes fraction", textcoords="offset points", fontsize=7,
+        va="bottom", color="0.25", annotation_clip=False,
+    )  # fmt: skip
 
 
 def name_machine(figure: Figure, facts: report.Facts) -> None:

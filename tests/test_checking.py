@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from cases import ACTIVATIONS, CORNERED, OUTPUTS, Case
 
 import mlpcore
 from mlpcore import checking
+from mlpcore.datasets import load_concrete
 from mlpcore.regularizers import ARD, L1, LayerDecay, Regularizer
 
 SMOOTH = [name for name in ACTIVATIONS if name not in CORNERED]
@@ -130,6 +132,141 @@ def test_weights_of_very_different_sizes():
     assert mlpcore.check_gradient(lambda w: np.log(1 + w**2).sum(), 2 * w / (1 + w**2), w).passed
 
 
+def scaled(net, w, by):
+    """w with the weights of input d divided by ``by[d]``."""
+    (W, b), *rest = net.unpack(np.array(w))
+    return net.pack([(W / by, b), *rest])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_raw_data(dtype):
+    """Concrete as it comes: the ingredients are hundreds of kilograms."""
+    data = load_concrete()
+    net = mlpcore.Network((8, 4, 1), dtype=dtype)
+    w = net.init(seed=0)
+    for weights in (scaled(net, w, data.X.std(axis=0)), w):
+        check = mlpcore.check_derivatives(net, weights, data.X, data.t)
+        assert check.passed, check
+
+
+SCALES = {
+    "large inputs": (1e4, 1.0, 1.0),
+    "small inputs": (1e-4, 1.0, 1.0),
+    "one of each": (np.array([1e5, 1e-3]), 1.0, 1.0),
+    "small targets": (1.0, 1e-6, 1.0),
+    "large targets": (1.0, 1e3, 1.0),
+    "small weights": (1.0, 1.0, 1e-2),
+}
+
+
+@pytest.mark.parametrize("hidden", ["tanh", "softplus", "relu"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_any_scale(scale, hidden):
+    """What is right is called right, and a part in ten thousand of any slope is found."""
+    of_X, of_T, of_w = SCALES[scale]
+    net = mlpcore.Network((2, 3, 1), hidden)
+    w, X, T, _ = Case((2, 3, 1), hidden, n=20).problem()
+    X, T, w = X * of_X, T * of_T, scaled(net, w, of_X) * of_w
+    check = mlpcore.check_derivatives(net, w, X, T)
+    assert check.passed, check
+
+    def f(w):
+        return net.error(w, X, T)
+
+    gradient = net.gradient(w, X, T)
+    assert mlpcore.check_gradient(f, gradient, w).passed
+    for i in range(net.n_weights):
+        wrong = gradient.copy()
+        wrong[i] *= 1 + 1e-4
+        row = mlpcore.check_gradient(f, wrong, w)["gradient"]
+        assert row.at == (i,)
+        assert not row.passed or gradient[i] == 0
+
+
+@pytest.mark.parametrize("hidden", ["relu", "leaky_relu"])
+def test_at_a_corner(hidden):
+    """Nothing goes into a unit for the sample of zeros: its slope is anything from 0 to 1."""
+    net = mlpcore.Network((2, 3, 1), hidden)
+    _, X, T, _ = Case((2, 3, 1), n=7).problem()
+    X[2] = 0
+    w = net.init(seed=0)  # the biases are 0
+    check = mlpcore.check_derivatives(net, w, X, T)
+    assert check.passed, check
+    other = mlpcore.check_gradient(lambda w: net.error(w, X, T), 1.001 * net.gradient(w, X, T), w)
+    assert not other.passed
+
+
+def test_any_element_of_the_hessian():
+    """Small ones too, beside large ones."""
+
+    class Wrong(mlpcore.Network):
+        at = (0, 0)
+
+        def hessian(self, *args, **kwargs):
+            H = super().hessian(*args, **kwargs)
+            H[self.at] *= 1 + 1e-4
+            return H
+
+    net = Wrong((2, 2, 1))
+    w, X, T, _ = Case((2, 2, 1), n=9).problem()
+    X, w = X * [1e4, 1.0], scaled(net, w, [1e4, 1.0])
+    H = mlpcore.Network((2, 2, 1)).hessian(w, X, T)
+    assert np.abs(H).max() > 1e6 * np.abs(H[H != 0]).min()
+    for net.at in np.argwhere(H != 0).tolist():
+        net.at = tuple(net.at)
+        check = mlpcore.check_derivatives(net, w, X, T)
+        assert [q.quantity for q in check.quantities if not q.passed] == ["hessian"]
+        assert check["hessian"].at == net.at
+
+
+FUNCTIONS = {
+    "steps far below w": (lambda w: np.sin(w).sum(), np.cos, [1e6, 1.0]),
+    "flat at a distance": (
+        lambda w: np.exp(-((w - 1e5) ** 2)).sum(),
+        lambda w: -2 * (w - 1e5) * np.exp(-((w - 1e5) ** 2)),
+        [1e5 + 0.3, 1e5 - 0.1],
+    ),
+    "a line at a distance": (
+        lambda w: np.logaddexp(0, w - 1e6).sum(),
+        lambda w: 1 / (1 + np.exp(1e6 - w)),
+        [1e6 + 0.3, 1e6 - 0.7],
+    ),
+    "steps far above w": (lambda w: 1e8 + np.exp(w).sum(), np.exp, [1e-3, 0.0, -1e-4]),
+    "a corner near by": (lambda w: np.abs(w).sum(), np.sign, [1e-4, -1.0, 300.0]),
+    "no value at 0": (lambda w: sum(map(math.log, w)), lambda w: 1 / w, [1e-8, 1e-3, 1.0, 1e5]),
+    "a large constant": (lambda w: 1e8 + w.sum(), np.ones_like, [0.1, -2.0]),
+    "the Hessian of w^4": (lambda w: w**3, lambda w: np.diag(3 * w**2), [1e-5, 1.0, 1e5]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name):
+    f, gradient, w = FUNCTIONS[name]
+    check = mlpcore.check_gradient(f, gradient, w)
+    assert check.passed, check
+    for i in range(len(w)):
+        wrong = gradient(np.array(w))
+        wrong[..., i] *= 1 + 1e-4
+        assert not mlpcore.check_gradient(f, wrong, w).passed
+
+
+def test_what_rounding_hides_is_not_called_wrong():
+    """Of 1e8 + w^2, rounded to 1e-8, the slope is known to a few digits."""
+    w = np.array([0.1, 1.0, 3.0])
+    row = mlpcore.check_gradient(lambda w: 1e12 + (w**2).sum(), lambda w: 2 * w, w)["gradient"]
+    assert row.passed
+    row = mlpcore.check_gradient(lambda w: 1e12 + (w**2).sum(), lambda w: 2.5 * w, w)["gradient"]
+    assert not row.passed
+
+
+def test_the_cost():
+    """8 evaluations for a weight where all is of size 1."""
+    calls = []
+    w = np.random.default_rng(0).uniform(0.5, 2, size=50)
+    mlpcore.check_gradient(lambda w: calls.append(1) or np.exp(w).sum(), np.exp, w)
+    assert len(calls) < 10 * w.size + 70
+
+
 def test_a_nan_does_not_agree():
     check = mlpcore.check_gradient(lambda w: w.sum(), lambda w: np.full(3, np.nan), np.ones(3))
     assert not check.passed
@@ -146,18 +283,46 @@ def test_errors_in_words():
     net, (w, X, T, _) = mlpcore.Network((2, 3, 2)), Case((2, 3, 2), n=7).problem()
     with pytest.raises(ValueError, match="T has shape"):
         mlpcore.check_derivatives(net, w, X, T[:3])
-    with pytest.raises(ValueError, match=r"w has shape \(2, 17\), expected \(17,\)"):
+    single = r"w has shape \(2, 17\), expected \(17,\): a single network, no ensemble"
+    with pytest.raises(ValueError, match=single):
         mlpcore.check_derivatives(net, np.array([w, w]), X, T)
+    with pytest.raises(TypeError, match=r"net is a str, expected a mlpcore\.Network"):
+        mlpcore.check_derivatives("x", w, X, T)
+    with pytest.raises(TypeError, match="w has dtype object, expected real numbers"):
+        mlpcore.check_derivatives(net, None, X, T)
     with pytest.raises(TypeError, match=r"regularizer is a str, expected a mlpcore\.regularizers"):
         mlpcore.check_derivatives(net, w, X, T, regularizer="l1")
     with pytest.raises(ValueError, match="tolerance is 0"):
         mlpcore.check_derivatives(net, w, X, T, tolerance=0)
     with pytest.raises(ValueError, match=r"gradient has shape \(2,\), expected \(3,\)"):
         mlpcore.check_gradient(lambda w: w.sum(), np.ones(2), np.ones(3))
-    with pytest.raises(ValueError, match="w is not finite"):
-        mlpcore.check_gradient(lambda w: w.sum(), np.ones(1), [np.nan])
     with pytest.raises(KeyError, match="expected one of gradient"):
         mlpcore.check_derivatives(net, w, X, T)["hession"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "w"),
+    [
+        (TypeError, "w has dtype object, expected real numbers", None),
+        (TypeError, "w has dtype complex128, expected real numbers", [1j]),
+        (TypeError, "w has dtype <U1, expected real numbers", "w"),
+        (ValueError, r"w has shape \(\), expected at least one dimension", 1.0),
+        (ValueError, "w is not an array of numbers", [[1.0], [2.0, 3.0]]),
+        (ValueError, r"w is not finite: w\[1\] is nan", [1.0, np.nan]),
+    ],
+)
+def test_an_unusable_w(error, message, w):
+    with pytest.raises(error, match=message):
+        mlpcore.check_gradient(lambda w: w.sum(), np.ones(1), w)
+
+
+def test_an_unusable_function():
+    with pytest.raises(TypeError, match="f is 3, expected a callable"):
+        mlpcore.check_gradient(3, np.ones(2), np.ones(2))
+    with pytest.raises(TypeError, match=r"f\(w\) has dtype object, expected real numbers"):
+        mlpcore.check_gradient(lambda w: None, np.ones(2), np.ones(2))
+    with pytest.raises(TypeError, match="slope has dtype complex128, expected real numbers"):
+        mlpcore.check_gradient(lambda w: w.sum(), lambda w: 1j * w, np.ones(2), name="slope")
 
 
 def test_examples():

@@ -126,5 +126,10 @@ def test_errors_in_words(settings, message):
         mlpcore.stochastic_diagonal(net, w, X, T, **settings)
     with pytest.raises(TypeError, match="regularizer is a float, expected a"):
         mlpcore.stochastic_diagonal(net, w, X, T, 9, regularizer=0.1)
-    with pytest.raises(ValueError, match="w has shape"):
+    single = rf"w has shape \(2, {w.size}\), expected \({w.size},\): a single network, no ensemble"
+    with pytest.raises(ValueError, match=single):
         mlpcore.stochastic_diagonal(net, np.array([w, w]), X, T, 9)
+    with pytest.raises(TypeError, match=r"net is a str, expected a mlpcore\.Network"):
+        mlpcore.stochastic_diagonal("x", w, X, T, 9)
+    with pytest.raises(TypeError, match="w has dtype object, expected real numbers"):
+        mlpcore.stochastic_diagonal(net, None, X, T, 9)

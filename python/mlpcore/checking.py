@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
 from mlpcore.checks import real_number
 from mlpcore.network import Network
 
@@ -24,6 +25,16 @@ EPS = float(np.finfo(np.float64).eps)
 
 #: Samples of the quantities that have rows of their own for each sample.
 _ROWS = 5
+#: Activations of which a derivative jumps.
+_CORNERED = frozenset(("relu", "leaky_relu", "elu"))
+
+_PROBES = 20  #: values of a function that tell its noise
+_CONTROL = 2.0**20  #: how much smaller than an element the step is that controls the others
+_LARGEST = 256  #: of the size of an element, where larger steps end
+_STEPS = 24  #: the most steps that are tried for one element
+_ORDERS = 3  #: even powers of the step that are taken out
+_LEVEL = 8  #: roundings of the largest terms that are in a derivative
+_CERTAIN = 6  #: estimated errors within which all differences are
 
 
 class CheckedQuantity(NamedTuple):
@@ -31,9 +42,11 @@ class CheckedQuantity(NamedTuple):
 
     quantity: str
     compared_with: str
-    difference: float  #: the largest one, relative to `scale`
+    difference: float  #: the largest one, each relative to its own element's scale
     at: tuple[int, ...]  #: the element where it is
-    scale: float  #: the largest element, or what differences can resolve if that is larger
+    scale: (
+        float  #: the size of this element; more where differences can't resolve `tolerance` of it
+    )
     tolerance: float
 
     @property
@@ -100,56 +113,242 @@ class DerivativeCheck:
 
 
 class _Difference(NamedTuple):
-    """df/dx by central differences, x's axes last, and what rounding makes of it."""
+    """df/dx by central differences, x's axes last."""
 
     derivative: Array
-    noise: float
+    error: Array  #: how far off each element may be
 
 
-def _central_difference(f: Callable[[Array], Any], x: Array) -> _Difference:
-    """A step for each element of x, by trial.
+def _values(f: Callable[[Array], Any], x: Array) -> Array:
+    return np.array(f(x.copy()), dtype=np.float64)
 
-    Central differences at h, h / 4 and h / 16, each pair freed of its error of order h^2
-    (Richardson); of the two the one is taken whose pair is closer together. h begins at
-    eps^(1/5) times the size of the element, 1 at least.
+
+def _central_difference(
+    f: Callable[[Array], Any],
+    x: Array,
+    tolerance: float,
+    magnitudes: Array | None = None,
+    cornered: bool = False,
+    noise: Array | float = 0.0,
+) -> _Difference:
+    """Steps for each element of x, and of them the best for each element of f.
+
+    The first steps are 1/128, 1/512 and 1/2048 of the element of x, or of its magnitude where
+    that is given. Others follow, see `_quotients`, until the error is a hundredth of what
+    `tolerance` allows or can't be lowered; larger ones only where f is not `cornered`. Of f itself
+    `noise` at least may be rounding.
     """
-    columns, disagreements = [], []
-    steps = EPS**0.2 * np.maximum(1, np.abs(x))
-    largest = np.abs(np.asarray(f(x), dtype=np.float64)).max(initial=0)
-    for i in np.ndindex(x.shape):
-        at: list[Array] = []
-        for h in (steps[i], steps[i] / 4, steps[i] / 16):
-            up, down = x.copy(), x.copy()
-            up[i] += h
-            down[i] -= h
-            width = up[i] - down[i]  # what the step has become in floating point
-            at.append((np.asarray(f(up), np.float64) - np.asarray(f(down), np.float64)) / width)
-        spreads = [np.abs(fine - coarse) for coarse, fine in itertools.pairwise(at)]
-        better = [(16 * fine - coarse) / 15 for coarse, fine in itertools.pairwise(at)]
-        columns.append(np.where(spreads[0] < spreads[1], better[0], better[1]))
-        disagreements.append(np.abs(better[1] - better[0]))
-    shape = columns[0].shape if columns else np.shape(f(x))
-    stacked = np.stack(columns, axis=-1) if columns else np.zeros((*shape, 0))
-    # Rounding of f is at least that of its value; inside of it may have been larger numbers. The
-    # median, for where a corner is crossed the differences disagree for another reason.
-    noise = 16 * EPS * float(largest) / float(steps.min(initial=np.inf))
-    if columns and disagreements[0].size:
-        noise = max(noise, 8 * float(np.median(disagreements)))
-    return _Difference(stacked.reshape(*shape, *x.shape), noise)
+    sizes = _sizes(x if magnitudes is None else magnitudes)
+    goal = tolerance / 100
+    with np.errstate(all="ignore"):  # a step may lead to where f overflows or has no value
+        noise = np.maximum(noise, _noise(f, x, sizes, EPS))
+        place = _Place(f, x, sizes, _values(f, x), noise)
+        found = [_quotients(place, i, goal, cornered) for i in np.ndindex(x.shape)]
+    shape = (*noise.shape, *x.shape)
+    if not found:
+        return _Difference(np.zeros(shape), np.zeros(shape))
+    derivatives = np.stack([one.derivative for one in found], axis=-1)
+    errors = np.stack([one.error for one in found], axis=-1)
+    return _Difference(derivatives.reshape(shape), errors.reshape(shape))
+
+
+def _sizes(x: Array) -> Array:
+    """The magnitudes, down to powers of two: a step that is part of one is exact."""
+    magnitudes = np.abs(x)
+    positive = magnitudes[magnitudes > 0]
+    # Of a zero, as a bias may be, the size is anyone's guess.
+    usual = float(np.median(positive)) if positive.size else 1.0
+    sizes: Array = np.exp2(np.floor(np.log2(np.where(magnitudes > 0, magnitudes, usual))))
+    return sizes
+
+
+def _noise(f: Callable[[Array], Any], x: Array, sizes: Array, eps: float) -> Array:
+    """What rounding to a relative eps makes of each element of f near x.
+
+    From the eighth differences of f along a short line, where all else of them vanishes (Moré and
+    Wild, Estimating computational noise, 2011): of noise of variance 1 theirs is 16! / 8!^2.
+    """
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=x.shape)
+
+    def along(part: float) -> tuple[Array, Array]:
+        """The noise, and whether f moves at all, to points eps ** part apart."""
+        spacing = signs * sizes * 2.0 ** np.floor(np.log2(eps) * part)
+        differences: list[Array] = []  # of orders 0 to 7, that end at the point before
+        noise = farthest = np.array(0.0)
+        for m in range(_PROBES):
+            latest = [_values(f, x + m * spacing)]
+            for before in differences:
+                latest.append(latest[-1] - before)
+            differences = latest[:8]
+            if len(latest) > 8:
+                noise = np.fmax(noise, np.abs(latest[8]) / np.sqrt(12870))
+            farthest = np.fmax(farthest, np.abs(latest[0] - at_x))
+        noise = np.fmax(noise, eps * np.abs(at_x))  # that much is certain
+        return noise, farthest > 8 * noise
+
+    at_x = _values(f, x)
+    # In float64 2^-41, 2^-29 and 2^-20 apart. Where f does not move, what is rounded inside of it
+    # may be the same number at each point, and a longer line shows more. Where it does, it may
+    # move in ways of its own on the longer line, and not all of that is believed.
+    noise, moves = along(0.77)
+    for part in (0.55, 0.38):
+        longer, moves_then = along(part)
+        noise = np.fmax(noise, np.where(moves, np.fmin(longer, 100 * noise), longer))
+        moves |= moves_then
+    return np.where(np.isfinite(at_x), noise, np.nan)
+
+
+def _rounding(compute: Callable[[Array], Any], w: Array, eps: float) -> Array:
+    """The noise of a computed derivative."""
+    with np.errstate(all="ignore"):
+        noise = _noise(compute, w, _sizes(w), eps)
+    return np.where(np.isfinite(noise), noise, 0)
+
+
+class _Place(NamedTuple):
+    """Where a function is differentiated."""
+
+    f: Callable[[Array], Any]
+    x: Array
+    sizes: Array  #: of the elements of x, powers of two
+    at_x: Array  #: f there
+    noise: Array  #: of f there
+
+
+def _quotients(place: _Place, i: tuple[int, ...], goal: float, cornered: bool) -> _Difference:
+    """df/dx_i: difference quotients at steps that are each 4 times the next one.
+
+    One step is much smaller than the first ones, to see whether they overlook something. Smaller
+    steps follow while the noise allows them and something can be gained; larger ones where it is
+    the noise that matters, until the best one has enough of them above it to be extrapolated.
+    """
+    f, x, sizes, at_x, noise = place
+    steps: list[float] = []
+    quotients: list[Array] = []
+    bends: list[Array] = []
+    rounding: list[Array] = []
+
+    def take(step: float, number: int) -> None:
+        up, down = x.copy(), x.copy()
+        up[i] += step
+        down[i] -= step
+        above, below = _values(f, up), _values(f, down)
+        width = up[i] - down[i]  # what the step has become in floating point
+        of_values = np.maximum(noise, EPS * np.maximum(np.abs(above), np.abs(below)))
+        steps.insert(number, step)
+        quotients.insert(number, (above - below) / width)
+        bends.insert(number, (above - at_x + (below - at_x)) / width)
+        rounding.insert(number, 2 * of_values / width)
+
+    take(sizes[i] / _CONTROL, 0)
+    del steps[0], bends[0]
+    control, doubt = quotients.pop(), 2 * rounding.pop()
+    for k in range(3):
+        take(sizes[i] / 2 ** (7 + 2 * k), k)
+    while True:
+        if steps[-1] <= sizes[i] / _CONTROL:  # it is no longer the smaller one
+            doubt = np.full_like(doubt, np.inf)
+        best = _extrapolate(quotients, bends, rounding, control - doubt, control + doubt)
+        # The opposite, for there may be a NaN.
+        missed = ~(best.error <= goal * np.abs(best.derivative))
+        if steps[0] >= sizes[i]:  # these do not depend on x_i
+            missed &= ~np.all([q == 0 for q in quotients], axis=0)
+        smaller = missed & (8 * noise / steps[-1] < best.error)
+        larger = missed & (8 * best.rounding >= best.error) & (best.last <= _ORDERS)
+        larger &= not cornered and steps[0] < _LARGEST * sizes[i]
+        if len(steps) >= _STEPS or not (smaller.any() or larger.any()):
+            return _Difference(best.derivative, best.error)
+        if smaller.any():
+            take(steps[-1] / 4, len(steps))
+        if larger.any():
+            try:
+                take(steps[0] * 4, 0)
+            except (ArithmeticError, ValueError):  # f has no value there
+                cornered = True
+
+
+class _Extrapolated(NamedTuple):
+    """All of the shape of f."""
+
+    derivative: Array
+    error: Array
+    rounding: Array  #: its part of the error
+    last: Array  #: the number of the smallest step of those that it is made of
+
+
+def _extrapolate(
+    quotients: list[Array],
+    bends: list[Array],
+    rounding: list[Array],
+    lowest: Array,
+    highest: Array,
+) -> _Extrapolated:
+    """The best of Richardson's table, for each element.
+
+    Each column of the table is freed of one more even power of the step. The error of an entry is
+    taken as what parts it from the two that it is made of (Numerical Recipes, 5.7), and rounding;
+    or as what parts it from those of smaller steps, if that is more than their rounding: at large
+    steps a bend of f may be out of sight. A much smaller one says that it is from `lowest` to
+    `highest`. And at a corner the slopes on both sides of x remain apart: the `bends` are half of
+    what they are, and vanish with the step where f is smooth.
+    """
+    corners = [
+        np.maximum(np.abs(4 * fine - coarse) / 3 - 4 * noise, 0)
+        for (coarse, fine), noise in zip(itertools.pairwise(bends), rounding[1:], strict=True)
+    ]
+    entries, errors, rounded, last = [], [], [], []
+    column = quotients
+    for order in range(1, min(len(quotients), _ORDERS + 1)):
+        power = 16.0**order
+        following = [
+            (power * fine - coarse) / (power - 1) for coarse, fine in itertools.pairwise(column)
+        ]
+        least, most = lowest, highest
+        for k in reversed(range(len(following))):
+            entry, noise = following[k], rounding[k + order]
+            from_fine, from_coarse = np.abs(entry - column[k + 1]), np.abs(entry - column[k])
+            apart = np.maximum(least - entry, entry - most)
+            # Of several corners at one place part may cancel.
+            doubt = np.maximum(np.maximum(from_fine, from_coarse), 8 * corners[k + order - 1])
+            errors.append(np.maximum(doubt + noise, apart))
+            entries.append(entry)
+            rounded.append(noise)
+            last.append(k + order)
+            reach = from_fine + 2 * noise
+            least, most = np.fmax(least, entry - reach), np.fmin(most, entry + reach)
+        column = following
+    all_errors = np.array(errors)
+    all_errors[np.isnan(all_errors)] = np.inf
+    best = all_errors.argmin(axis=0)[np.newaxis]
+
+    def of_best(values: list[Array]) -> Array:
+        taken: Array = np.take_along_axis(np.array(values), best, axis=0)[0]
+        return taken
+
+    error = of_best(list(all_errors))
+    return _Extrapolated(
+        np.where(np.isfinite(error), of_best(entries), np.nan),
+        error,
+        of_best(rounded),
+        np.array(last)[best[0]],
+    )
 
 
 def _compare(
-    quantity: str, compared_with: str, value: Any, expected: Array, noise: float, tolerance: float
+    quantity: str, compared_with: str, value: Array, difference: _Difference, tolerance: float
 ) -> CheckedQuantity:
-    given = np.asarray(value, dtype=np.float64)
-    if given.shape != expected.shape:
-        raise ValueError(f"{quantity} has shape {given.shape}, expected {expected.shape}")
-    scale = max(float(np.abs(expected).max(initial=0)), noise / tolerance, np.finfo(float).tiny)
-    differences = np.abs(given - expected) / scale
-    place = np.unravel_index(int(np.argmax(differences)), given.shape) if given.size else ()
-    worst = float(differences[place]) if given.size else 0.0
+    """With `error` of the difference that of the value too."""
+    expected, error = difference
+    if not value.size:
+        return CheckedQuantity(quantity, compared_with, 0.0, (), 0.0, tolerance)
+    scales = np.maximum(np.abs(expected), _CERTAIN * error / tolerance)
+    scales = np.maximum(scales, np.finfo(float).tiny)
+    differences = np.abs(value - expected) / scales
+    place = np.unravel_index(int(np.argmax(differences)), value.shape)
     at = tuple(int(i) for i in place)
-    return CheckedQuantity(quantity, compared_with, worst, at, scale, tolerance)
+    return CheckedQuantity(
+        quantity, compared_with, float(differences[place]), at, float(scales[place]), tolerance
+    )
 
 
 def check_gradient(
@@ -169,18 +368,30 @@ def check_gradient(
         df/dw at w, or the function that computes it; of an array f, the Jacobian with the axes of
         w last. So a Hessian is checked with f the gradient.
     w : array
-        Where. Some place where nothing is special: away from zero, and from any corner.
+        Where, of at least one dimension. Some place where nothing is special: away from zero, and
+        from any corner.
     tolerance : float
-        Of the largest difference, relative to the largest element.
+        Of the largest difference of an element, relative to that element. What differences can't
+        resolve is allowed beside it.
 
     Returns
     -------
     DerivativeCheck
         Prints as a table; ``.passed`` says whether it agrees.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable, or the gradient has another shape than that of f and w; the
+        message names it.
+
     Notes
     -----
-    f is computed 6 W times, which is why one checks with differences, and computes without.
+    The step is chosen for each element of w and of f by trial, whatever their sizes, and the error
+    of the difference is estimated with it, from the steps beside it and from the rounding of f
+    (Numerical Recipes, 5.7; Moré and Wild, 2011). f is computed 8 W times where the first steps
+    suit, 50 W times at most, and 60 times for its rounding, which is why one checks with
+    differences, and computes without. A callable gradient is computed 60 times, for its rounding.
 
     Examples
     --------
@@ -189,13 +400,28 @@ def check_gradient(
     >>> check_gradient(lambda w: 0.5 * w @ w, lambda w: 2 * w, [1.0, -2.0, 3.0]).passed
     False
     """
+    if not callable(f):
+        raise TypeError(f"f is {f!r}, expected a callable")
     tolerance = real_number("tolerance", tolerance, positive=True)
-    x = np.array(w, dtype=np.float64)
+    x: Array = np.array(_core.as_array("w", w, True))
+    if x.ndim == 0:
+        raise ValueError("w has shape (), expected at least one dimension")
     if not np.isfinite(x).all():
-        raise ValueError("w is not finite")
-    derivative, noise = _central_difference(f, x)
-    value = gradient(x) if callable(gradient) else gradient
-    return DerivativeCheck((_compare(name, "f", value, derivative, noise, tolerance),))
+        i = tuple(int(k) for k in np.argwhere(~np.isfinite(x))[0])
+        raise ValueError(f"w is not finite: w[{', '.join(map(str, i))}] is {x[i]}")
+    _core.as_array("f(w)", f(x.copy()), True)  # real numbers?
+    difference = _central_difference(f, x, tolerance)
+    given = gradient(x.copy()) if callable(gradient) else gradient
+    value: Array = np.array(_core.as_array(name, given, True))
+    _same_shape(name, value, difference.derivative)
+    rounding = _rounding(gradient, x, EPS) if callable(gradient) else EPS * np.abs(value)
+    difference = difference._replace(error=difference.error + rounding)
+    return DerivativeCheck((_compare(name, "f", value, difference, tolerance),))
+
+
+def _same_shape(quantity: str, value: Array, expected: Array) -> None:
+    if value.shape != expected.shape:
+        raise ValueError(f"{quantity} has shape {value.shape}, expected {expected.shape}")
 
 
 def check_derivatives(
@@ -215,12 +441,16 @@ def check_derivatives(
 
     Parameters
     ----------
-    w, X, T, sample_weight
-        As for the methods of `Network`; no ensembles. What has a row of its own for each sample
-        is checked on the first 5 samples.
+    net : Network
+    w : (W,) array
+        The weights of a single network; no ensemble (S, W).
+    X, T, sample_weight
+        As for the methods of `Network`. What has a row of its own for each sample is checked on
+        the first 5 samples.
     tolerance : float, optional
-        Of the largest difference, relative to the largest element (or to what the rounding of
-        differences can resolve, where that is more); 1e-6, for float32 1e-3.
+        Of the largest difference of an element, relative to that element; 1e-6, for float32 1e-3.
+        What differences can't resolve is allowed beside it, and what rounding makes of the
+        element in the dtype of the network.
     regularizer : mlpcore.regularizers.Regularizer, optional
         R: the error, its gradient, Hessian, diagonal and products are those of E + R.
 
@@ -229,69 +459,191 @@ def check_derivatives(
     DerivativeCheck
         Prints as a table; ``.passed`` says whether all agree.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable, or if w is that of an ensemble; the message names it.
+
     Notes
     -----
-    The cost is that of 6 W errors and 6 W gradients, O(N W^2) in all, against O(N W) of
-    backpropagation (PRML 5.3.3), with the step chosen for each weight; the difference quotients of
-    the gradient are held, W^2 numbers. So take a small network, or few samples. Differences are
-    of the network in float64, whatever its dtype. At a corner of relu or leaky_relu differences
-    mean nothing, and the second derivatives of the two disagree with them where one is crossed.
-    So it is at the rounded corner of L1 for weights near 0 where its epsilon is smaller than the
-    steps, of some 1e-3: check with a larger epsilon, or at other weights.
+    The step is chosen for each weight and each element of what is differentiated, by trial, so
+    that neither data nor weights need be scaled; see `check_gradient`. The cost is that of 8 W
+    errors and 8 W gradients at least and on average of some 10 W, O(N W^2) in all, against O(N W)
+    of backpropagation (PRML 5.3.3); the difference quotients of the gradient are held, and what
+    they are made of, some W^2 numbers. So take a small network, or few samples. Differences are of
+    the network in float64, whatever its dtype.
+
+    What differences can't resolve is not found, and passes: elements that rounding hides, as of
+    weights so small, or so many layers deep, that the outputs hardly depend on them; and what
+    depends on a corner of relu or leaky_relu, where a sample's sum into a unit is 0, for there the
+    differences mean nothing. A corner nearby, or the rounded one of L1 for weights near 0 where its
+    epsilon is small, makes for smaller steps, which resolve less.
     """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     tolerance = real_number("tolerance", tolerance, positive=True)
+    shape = _core.as_array("w", w, net.dtype == np.float64).shape
+    if len(shape) == 2:
+        raise ValueError(
+            f"w has shape {shape}, expected ({net.n_weights},): a single network, no ensemble"
+        )
     net.error(w, X, T, sample_weight, regularizer)  # checks the arguments
     at = np.array(w, dtype=net.dtype).astype(np.float64)
-    if at.ndim != 1:
-        raise ValueError(f"w has shape {at.shape}, expected ({net.n_weights},)")
     X_, T_, s = np.asarray(X, net.dtype), np.asarray(T), sample_weight
+    if T_.dtype.kind == "f":  # not the labels of classes
+        T_ = T_.astype(net.dtype)
     wide = Network(net.layers, net.hidden, net.output)
     few, few_T = X_[:_ROWS], T_[:_ROWS]
+    eps = float(np.finfo(net.dtype).eps)
+    cornered = not _CORNERED.isdisjoint(net.hidden)
+
     rows: list[CheckedQuantity] = []
 
-    def add(quantity: str, compared_with: str, value: Any, expected: Array, noise: float) -> None:
-        rows.append(_compare(quantity, compared_with, value, expected, noise, tolerance))
+    def differences(
+        f: Callable[[Array], Any],
+        x: Array,
+        magnitudes: Array | None = None,
+        level: Array | float = 0.0,
+    ) -> _Difference:
+        return _central_difference(f, x, tolerance, magnitudes, cornered, EPS * level)
+
+    def add(
+        quantity: str,
+        compared_with: str,
+        compute: Callable[[Array], Any],
+        derivative: Array,
+        error: Array,
+    ) -> None:
+        value = _values(compute, at)
+        _same_shape(quantity, value, derivative)
+        error = error + _rounding(compute, at, eps)
+        row = _compare(quantity, compared_with, value, _Difference(derivative, error), tolerance)
+        rows.append(row)
 
     R = regularizer
-    slope = _central_difference(lambda w: wide.error(w, X_, T_, s, regularizer=R), at)
-    add("gradient", "error", net.gradient(w, X, T, s, regularizer=R), *slope)
+    weights, inputs = _scales(wide, at, X_)
+    slope = differences(lambda w: wide.error(w, X_, T_, s, regularizer=R), at)
+    slope, level = weights.rounded(slope, eps)
+    add("gradient", "error", lambda w: net.gradient(w, X, T, s, regularizer=R), *slope)
 
     random = np.random.default_rng(0)
     V = random.standard_normal((3, net.n_weights))
-    curve = _central_difference(lambda w: wide.gradient(w, X_, T_, s, regularizer=R), at)
-    hessian = (curve.derivative + curve.derivative.T) / 2
+    levels = level * weights.reach
+    curve = differences(lambda w: wide.gradient(w, X_, T_, s, regularizer=R), at, level=levels)
+    curve, _ = weights.rounded(curve, eps, levels)
+    # H_ij is the difference of g_i along w_j and of g_j along w_i: the better one.
+    hessian = np.where(curve.error <= curve.error.T, curve.derivative, curve.derivative.T)
+    unsure = np.minimum(curve.error, curve.error.T)
+    if R is not None:
+        # Of a regularizer of a user the second derivatives may be differences themselves.
+        with_R, without = (
+            net.hessian_vector_product(w, V, X, T, s, regularizer=r) for r in (R, None)
+        )
+        unsure = unsure + eps ** (2 / 3) * np.abs(with_R - without).max(initial=0)
     if hasattr(net, "hessian"):
-        add("hessian", "gradient", net.hessian(w, X, T, s, regularizer=R), hessian, curve.noise)
-    diagonal = net.hessian_diagonal(w, X, T, s, regularizer=R)
-    add("hessian_diagonal", "gradient", diagonal, np.diagonal(hessian), curve.noise)
-    products = net.hessian_vector_product(w, V, X, T, s, regularizer=R)
-    add("hessian_vector_product", "gradient", products, V @ hessian, curve.noise)
+        add(
+            "hessian", "gradient", lambda w: net.hessian(w, X, T, s, regularizer=R), hessian, unsure
+        )
+    add(
+        "hessian_diagonal",
+        "gradient",
+        lambda w: net.hessian_diagonal(w, X, T, s, regularizer=R),
+        np.diagonal(hessian),
+        np.diagonal(unsure),
+    )
+    add(
+        "hessian_vector_product",
+        "gradient",
+        lambda w: net.hessian_vector_product(w, V, X, T, s, regularizer=R),
+        V @ hessian,
+        np.abs(V) @ unsure,
+    )
 
     def errors_of_samples(w: Array) -> Array:
         return np.array([wide.error(w, few[[n]], few_T[[n]]) for n in range(len(few))])
 
-    each = _central_difference(errors_of_samples, at)
-    add("per_sample_gradient", "error", net.per_sample_gradient(w, few, few_T), *each)
+    each, _ = weights.rounded(differences(errors_of_samples, at), eps)
+    add("per_sample_gradient", "error", lambda w: net.per_sample_gradient(w, few, few_T), *each)
 
-    by_w = _central_difference(lambda w: wide.forward(w, few), at)
+    by_w, levels = weights.rounded(differences(lambda w: wide.forward(w, few), at), eps)
     dY = random.standard_normal((len(few), net.n_outputs))
-    add("weight_jacobian", "forward", net.weight_jacobian(w, few), *by_w)
-    v_product = by_w.derivative @ V[0]
-    add("weight_jvp", "forward", net.weight_jvp(w, few, V[0]), v_product, by_w.noise)
-    dy_product = np.einsum("nkw,nk->w", by_w.derivative, dY)
-    add("weight_vjp", "forward", net.weight_vjp(w, few, dY), dy_product, by_w.noise)
+    add("weight_jacobian", "forward", lambda w: net.weight_jacobian(w, few), *by_w)
+    v_product = _contract("nkw,w->nk", by_w, V[0])
+    add("weight_jvp", "forward", lambda w: net.weight_jvp(w, few, V[0]), *v_product)
+    dy_product = _contract("nkw,nk->w", by_w, dY)
+    add("weight_vjp", "forward", lambda w: net.weight_vjp(w, few, dY), *dy_product)
 
     # A step of all samples at once: each has outputs of its own.
     origin, dX = np.zeros(net.n_inputs), random.standard_normal(few.shape)
     wide_few = few.astype(np.float64)
-    by_x = _central_difference(lambda step: wide.forward(at, wide_few + step), origin)
-    add("jacobian", "forward", net.jacobian(w, few), *by_x)
-    dx_product = np.einsum("nkd,nd->nk", by_x.derivative, dX)
-    add("jvp", "forward", net.jvp(w, few, dX), dx_product, by_x.noise)
-    dy_product = np.einsum("nkd,nk->nd", by_x.derivative, dY)
-    add("vjp", "forward", net.vjp(w, few, dY), dy_product, by_x.noise)
-    bent = _central_difference(lambda step: wide.jacobian(at, wide_few + step), origin)
-    add("output_hessian", "jacobian", net.output_hessian(w, few), *bent)
+    magnitudes = np.abs(wide_few).max(axis=0, initial=0)
+    by_x = differences(lambda step: wide.forward(at, wide_few + step), origin, magnitudes)
+    by_x, levels = inputs.rounded(by_x, eps, levels)
+    add("jacobian", "forward", lambda w: net.jacobian(w, few), *by_x)
+    dx_product = _contract("nkd,nd->nk", by_x, dX)
+    add("jvp", "forward", lambda w: net.jvp(w, few, dX), *dx_product)
+    dy_product = _contract("nkd,nk->nd", by_x, dY)
+    add("vjp", "forward", lambda w: net.vjp(w, few, dY), *dy_product)
+    levels = levels[..., np.newaxis] * inputs.reach
+    bent = differences(lambda step: wide.jacobian(at, wide_few + step), origin, magnitudes, levels)
+    bent, _ = inputs.rounded(bent, eps, levels)
+    add("output_hessian", "jacobian", lambda w: net.output_hessian(w, few), *bent)
     return DerivativeCheck(tuple(rows))
+
+
+def _contract(axes: str, difference: _Difference, v: Array) -> _Difference:
+    derivative, error = difference
+    return _Difference(np.einsum(axes, derivative, v), np.einsum(axes, error, np.abs(v)))
+
+
+class _Scale(NamedTuple):
+    """Of weights or inputs."""
+
+    size: Array  #: of a large change: their size, or what changes the sum into a unit by 1
+    reach: Array  #: how much a change of 1 changes the sum into a unit
+
+    def rounded(
+        self, difference: _Difference, eps: float, level: Array | float = 0.0
+    ) -> tuple[_Difference, Array]:
+        """With what rounding may make of a computed derivative added to its error; and a level.
+
+        The slope of a saturated unit is a small difference of large numbers, and most of it may be
+        rounding. So that is measured by the largest change of f, of its shape, to which a large
+        change of one element leads: the level. It is at least that of what f is a derivative of.
+        """
+        derivative, error = difference
+        changes = np.fmax.reduce(np.abs(derivative) * self.size, axis=-1, initial=0)
+        levels: Array = np.maximum(level, changes)
+        floor = _LEVEL * eps * levels[..., np.newaxis] * self.reach
+        return _Difference(derivative, error + floor), levels
+
+
+def _scales(net: Network, w: Array, X: Array) -> tuple[_Scale, _Scale]:
+    """Of the weights (W,), and of the inputs (D,)."""
+    size, reach, layers = np.empty_like(w), np.empty_like(w), net.unpack(w)
+    values = X.astype(np.float64)
+    farthest, of_x = np.abs(values).max(axis=0, initial=0), _root_mean_square(layers[0][0])
+    inputs = _Scale(np.maximum(farthest, _inverse(of_x)), of_x)
+    for i, (W, b) in enumerate(layers):
+        net.unpack(reach)[i][0][...] = farthest
+        net.unpack(reach)[i][1][...] = 1
+        net.unpack(size)[i][0][...] = np.maximum(_root_mean_square(W), _inverse(farthest))
+        net.unpack(size)[i][1][...] = np.maximum(_root_mean_square(b), 1)
+        if i < len(layers) - 1:
+            unit = Network((W.shape[1], len(b), len(b)), net.hidden[i], "linear")
+            values = unit.forward(unit.pack([(W, b), (np.eye(len(b)), np.zeros(len(b)))]), values)
+            # At least 1, which is about what an activation is rounded by.
+            farthest = np.abs(values).max(axis=0, initial=1)
+    return _Scale(size, reach), inputs
+
+
+def _root_mean_square(values: Array) -> Array:
+    root: Array = np.sqrt((values**2).mean(axis=0))
+    return root
+
+
+def _inverse(values: Array) -> Array:
+    """But of zero 1."""
+    return 1 / np.where(values > 0, values, 1)

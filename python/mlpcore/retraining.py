@@ -206,9 +206,7 @@ def _descend(
         decrement = -float(g @ d)
         stalled = decrement > 0.01 * before
         of_rounding = fresh and decrement <= _ROUNDING * abs(F)
-        at_rest = decrement <= _CONVERGED * abs(F) or (
-            came_by_newton and stalled and of_rounding
-        )
+        at_rest = decrement <= _CONVERGED * abs(F) or (came_by_newton and stalled and of_rounding)
         trial = None
         if not at_rest and steps < max_steps and (fresh or not stalled):
             trial = _search(objective, w, F, d, decrement)

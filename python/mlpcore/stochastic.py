@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
 from mlpcore.checks import choice, whole_number
 from mlpcore.network import Network, ProductKind
 
@@ -48,6 +49,11 @@ def stochastic_diagonal(
 
     Parameters
     ----------
+    net : Network
+    w : (W,) array
+        The weights of a single network; no ensemble (S, W).
+    X, T, sample_weight
+        As for `Network.hessian_vector_product`.
     n_probes : int
         At least 2 for hutchinson, at least 8 for bekas.
     method : {"hutchinson", "bekas"}
@@ -70,16 +76,25 @@ def stochastic_diagonal(
     DiagonalEstimate
         The diagonal (W,), its standard error (W,) and the number of products made.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unusable, or if w is that of an ensemble; the message names it.
+
     References
     ----------
     Hutchinson, A stochastic estimator of the trace of the influence matrix, 1990.
     Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a matrix, Applied Numerical
     Mathematics 57, 2007.
     """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
     choice("method", method, ("hutchinson", "bekas"))
     n_probes = whole_number("n_probes", n_probes, least=2 if method == "hutchinson" else 8)
-    if np.ndim(w) != 1:
-        raise ValueError(f"w has shape {np.shape(w)}, expected ({net.n_weights},)")
+    w = _core.as_array("w", w, net.dtype == np.float64)
+    if w.ndim != 1:
+        expected = f"({net.n_weights},): a single network, no ensemble"
+        raise ValueError(f"w has shape {w.shape}, expected {expected}")
     if not (seed is None or isinstance(seed, np.random.Generator)):
         seed = whole_number("seed", seed, least=0)
     random = np.random.default_rng(seed)

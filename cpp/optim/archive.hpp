@@ -44,12 +44,12 @@ class Archive {
                                         " numbers of " + name + ", expected " +
                                         std::to_string(length));
         }
-        for (const double value : found) {
+        for (std::size_t i = 0; i < length; ++i) {
             constexpr double largest = 9e15; // whole numbers up to here are exact
-            if (std::is_integral_v<T> && !(std::abs(value) < largest)) {
+            if (std::is_integral_v<T> && !(std::abs(found[i]) < largest)) {
                 damaged(name);
             }
-            *x++ = static_cast<T>(value);
+            x[i] = static_cast<T>(found[i]);
         }
     }
     // Whole numbers from 0 to below `end`.
@@ -64,8 +64,8 @@ class Archive {
         below(name, one, end);
         x = one.front();
     }
-    void operator()(const std::string& name, double& x) { fixed(name, &x, 1); }
-    void operator()(const std::string& name, index& x) { fixed(name, &x, 1); }
+    void operator()(const std::string& name, double& x) { single(name, x); }
+    void operator()(const std::string& name, index& x) { single(name, x); }
     void operator()(const std::string& name, bool& x) {
         index one = x ? 1 : 0;
         below(name, one, 2);
@@ -98,6 +98,11 @@ class Archive {
   private:
     [[noreturn]] static void damaged(const std::string& name) {
         throw std::invalid_argument("the checkpoint has a damaged " + name);
+    }
+    template <class T> void single(const std::string& name, T& x) {
+        std::vector<T> one{x};
+        fixed(name, one);
+        x = one.front();
     }
     template <class Map>
     static const typename Map::mapped_type& find(const Map& map, const std::string& name) {

@@ -136,7 +136,13 @@ class Pool {
   private:
     static std::atomic<Pool*> current;
 
-    Pool() = default;
+    Pool() {
+#if defined(__unix__) || defined(__APPLE__)
+        static const int registered =
+            pthread_atfork(nullptr, nullptr, [] { Pool::begin_in_child(); });
+        static_cast<void>(registered);
+#endif
+    }
 
     // A thread that wakes is often put beside the one that woke it; then both share a CPU for
     // milliseconds while another is idle. So the helpers may use what the caller may use but for
@@ -245,11 +251,6 @@ class Calling {
 
 std::atomic<Pool*> Pool::current{nullptr};
 
-#if defined(__unix__) || defined(__APPLE__)
-[[maybe_unused]] const int registered =
-    pthread_atfork(nullptr, nullptr, [] { Pool::begin_in_child(); });
-#endif
-
 } // namespace
 
 int max_threads() {
@@ -282,10 +283,11 @@ void detail::parallel_for(index count, int threads, Body body, Interrupt* interr
     if (threads <= 1 || count <= 1) {
         job.work(interrupt);
     } else {
+        Pool& pool = Pool::instance();
         const Calling calling;
         const index helpers = std::min<index>(std::min<index>(threads, count) - 1,
                                               max_threads() - 1 - calling.others());
-        Pool::instance().run(job, static_cast<int>(helpers), interrupt);
+        pool.run(job, static_cast<int>(helpers), interrupt);
     }
     if (job.failure) {
         std::rethrow_exception(job.failure);

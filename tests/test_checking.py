@@ -207,10 +207,10 @@ def test_any_element_of_the_hessian():
             H[self.at] *= 1 + 1e-4
             return H
 
-    net = Wrong((2, 2, 1))
-    w, X, T, _ = Case((2, 2, 1), n=9).problem()
+    net = Wrong((2, 1, 1))
+    w, X, T, _ = Case((2, 1, 1), n=9).problem()
     X, w = X * [1e4, 1.0], scaled(net, w, [1e4, 1.0])
-    H = mlpcore.Network((2, 2, 1)).hessian(w, X, T)
+    H = mlpcore.Network((2, 1, 1)).hessian(w, X, T)
     assert np.abs(H).max() > 1e6 * np.abs(H[H != 0]).min()
     for net.at in np.argwhere(H != 0).tolist():
         net.at = tuple(net.at)

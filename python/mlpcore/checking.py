@@ -44,9 +44,7 @@ class CheckedQuantity(NamedTuple):
     compared_with: str
     difference: float  #: the largest one, each relative to its own element's scale
     at: tuple[int, ...]  #: the element where it is
-    scale: (
-        float  #: the size of this element; more where differences can't resolve `tolerance` of it
-    )
+    scale: float  #: the size of this element; more where differences can't resolve that finely
     tolerance: float
 
     @property
@@ -309,7 +307,7 @@ def _extrapolate(
             from_fine, from_coarse = np.abs(entry - column[k + 1]), np.abs(entry - column[k])
             apart = np.maximum(least - entry, entry - most)
             # Of several corners at one place part may cancel.
-            doubt = np.maximum(np.maximum(from_fine, from_coarse), 8 * corners[k + order - 1])
+            doubt = np.maximum(np.maximum(from_fine, from_coarse), 32 * corners[k + order - 1])
             errors.append(np.maximum(doubt + noise, apart))
             entries.append(entry)
             rounded.append(noise)
@@ -498,7 +496,6 @@ def check_derivatives(
     few, few_T = X_[:_ROWS], T_[:_ROWS]
     eps = float(np.finfo(net.dtype).eps)
     cornered = not _CORNERED.isdisjoint(net.hidden)
-
     rows: list[CheckedQuantity] = []
 
     def differences(

@@ -67,6 +67,8 @@ def weights(
     n_layers = len(net.layers) - 1
     layer = whole_number("layer", layer, least=1, below=n_layers + 1)
     vector = as_float64("w", w)
+    if vector.shape != (net.n_weights,):
+        raise ValueError(f"w has shape {vector.shape}, expected ({net.n_weights},)")
     parts = net.unpack(vector)
     check_finite("w", vector)
     matrix, bias = parts[layer - 1]

@@ -14,8 +14,6 @@
 
 namespace mlpcore::bindings {
 
-namespace {
-
 std::string shape_of(const py::array& a) {
     std::string s = "(";
     for (py::ssize_t i = 0; i < a.ndim(); ++i) {
@@ -23,6 +21,8 @@ std::string shape_of(const py::array& a) {
     }
     return s + (a.ndim() == 1 ? ",)" : ")");
 }
+
+namespace {
 
 // Bytes that can still be had without swapping, or a huge number if the system does not say.
 double available_memory() {

@@ -27,6 +27,9 @@ template <class F> auto with_type(const Network& net, const F& f) {
     return net.is_double ? f(double{}) : f(float{});
 }
 
+// "(3, 4)", as Python writes it.
+std::string shape_of(const py::array& a);
+
 // Array-like to a C-contiguous array of T. TypeError for what is not real numbers.
 template <class T> py::array_t<T> as_array(const char* name, py::handle object);
 

@@ -54,8 +54,7 @@ LbfgsMemory<T> as_memory(const Network& net, index capacity, py::handle state) {
     for (const auto& [name, array] : {std::pair("state.s", &s), std::pair("state.y", &y)}) {
         if (array->ndim() != 2 || array->shape(1) != n || array->shape(0) != s.shape(0)) {
             throw py::value_error(
-                std::string(name) + " has shape " +
-                std::string(py::str(py::handle(array->attr("shape")))) + ", expected (" +
+                std::string(name) + " has shape " + shape_of(*array) + ", expected (" +
                 (array == &s ? "m" : std::to_string(s.shape(0))) + ", " + std::to_string(n) + ")");
         }
         if (kernels<T>().first_nonfinite(array->size(), array->data()) < array->size()) {

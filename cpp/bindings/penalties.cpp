@@ -6,10 +6,6 @@ namespace mlpcore::bindings {
 
 namespace {
 
-std::string shape_of(const py::array& array) {
-    return std::string(py::str(py::handle(array.attr("shape"))));
-}
-
 // A regularizer that Python computes.
 template <class T> class PythonPenalty final : public Penalty<T> {
   public:
@@ -26,24 +22,23 @@ template <class T> class PythonPenalty final : public Penalty<T> {
         interrupt_.call([&] {
             const py::array_t<T> at = copy(w);
             result = py::cast<double>(computer_.attr("value")(at));
-            add("gradient", computer_.attr("gradient")(at), factor, g);
+            add("gradient", factor, g, at);
         });
         return result;
     }
     void add_product(const T* w, const T* v, double factor, T* product) const override {
-        interrupt_.call(
-            [&] { add("product", computer_.attr("product")(copy(w), copy(v)), factor, product); });
+        interrupt_.call([&] { add("hessian_vector_product", factor, product, copy(w), copy(v)); });
     }
     void add_diagonal(const T* w, double factor, T* diagonal) const override {
-        interrupt_.call(
-            [&] { add("diagonal", computer_.attr("diagonal")(copy(w)), factor, diagonal); });
+        interrupt_.call([&] { add("hessian_diagonal", factor, diagonal, copy(w)); });
     }
 
   private:
     py::array_t<T> copy(const T* x) const { return py::array_t<T>(n_, x); }
-    void add(const std::string& what, const py::object& x, double factor, T* sum) const {
-        const std::string name = "the regularizer's " + what;
-        const auto array = as_array<T>(name.c_str(), x);
+    template <class... Arrays>
+    void add(const char* method, double factor, T* sum, const Arrays&... arguments) const {
+        const std::string name = std::string("the regularizer's ") + method;
+        const auto array = as_array<T>(name.c_str(), computer_.attr(method)(arguments...));
         if (array.ndim() != 1 || array.size() != n_) {
             throw py::value_error(name + " has shape " + shape_of(array) + ", expected (" +
                                   std::to_string(n_) + ",)");

@@ -21,22 +21,20 @@ template <class T> std::vector<double> column_sizes(const Batch<T>& data, const 
     constexpr index looked_at = 1024;
     const index step = (data.n + looked_at - 1) / looked_at;
     std::vector<double> most(static_cast<std::size_t>(width)), sum(most);
-    index rows = 0;
     const auto for_each = [&](const auto& body) {
         for (index s = 0; s < data.n; s += step) {
             const T* const row = from + (data.rows ? data.rows[s] : s) * width;
             for (index i = 0; i < width; ++i) {
                 body(static_cast<std::size_t>(i), std::abs(static_cast<double>(row[i])));
             }
-            ++rows;
         }
     };
     for_each([&](std::size_t i, double size) { most[i] = std::max(most[i], size); });
-    rows = 0;
     for_each([&](std::size_t i, double size) {
         const double part = most[i] > 0 ? size / most[i] : 0; // its square does not overflow
         sum[i] += part * part;
     });
+    const index rows = (data.n + step - 1) / step;
     for (std::size_t i = 0; i < most.size(); ++i) {
         most[i] = most[i] > 0 ? most[i] * std::sqrt(sum[i] / static_cast<double>(rows)) : 1;
     }

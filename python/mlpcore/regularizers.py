@@ -589,10 +589,10 @@ class _Computer:
     def gradient(self, w: Array) -> Array:
         return self._regularizer.gradient(self._net, w)
 
-    def product(self, w: Array, v: Array) -> Array:
+    def hessian_vector_product(self, w: Array, v: Array) -> Array:
         return self._regularizer.hessian_vector_product(self._net, w, v)
 
-    def diagonal(self, w: Array) -> Array:
+    def hessian_diagonal(self, w: Array) -> Array:
         return self._regularizer.hessian_diagonal(self._net, w)
 
 

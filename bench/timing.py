@@ -17,9 +17,11 @@ Job = Callable[[], object]
 class Settings:
     samples: int = 21  # of each job
     least_samples: int = 5  # of a job that is over its budget
-    # Seconds that one sample lasts at least. As much goes by off the clock just before: a core that
-    # was idle takes some milliseconds to reach its clock rate with wide vectors.
-    sample_time: float = 5e-3
+    sample_time: float = 5e-3  # seconds that one sample lasts at least
+    # Seconds of calls off the clock just before. A core that was idle takes some milliseconds to
+    # reach its clock rate with wide vectors; the cores of a virtual machine that were idle may share
+    # one of its host for a tenth of a second, and two threads are then as slow as one.
+    warm_up: float = 0.2
     budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
     # Seconds before each sample. The threads of the last job must have gone to sleep: those of
     # OpenBLAS keep a core busy for some 20 ms after their work, those of OpenMP up to 200.
@@ -73,6 +75,12 @@ def sample(run: Job, calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def warm_up(run: Job, seconds: float) -> None:
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        run()
+
+
 def calibrate(run: Job, settings: Settings) -> int:
     """How many calls make a sample."""
     calls = 1
@@ -95,7 +103,7 @@ def quickest(runs: list[Job]) -> int:
 def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
     """Time the jobs in turns, so that whatever the machine does meets all of them alike.
 
-    Each sample follows one off the clock, which brings the job's own data, its threads and the
+    Each sample follows calls off the clock, which bring the job's own data, its threads and the
     clock rate back, unless a call is so long that this does not matter.
     """
     with no_garbage_collection():
@@ -108,6 +116,6 @@ def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
                     continue
                 time.sleep(settings.pause)
                 if not samples.seconds or samples.median < LONG:
-                    sample(run, samples.calls)
+                    warm_up(run, settings.warm_up)
                 samples.seconds.append(sample(run, samples.calls))
     return taken

@@ -49,12 +49,12 @@ def log_tail(z: mp.mpf) -> mp.mpf:
     return (2 * mp.atanh(s) / s - 2) / z
 
 
-def tanh_tail(z: mp.mpf) -> mp.mpf:
-    """(tanh(r) / r - 1) / r^2 with z = r^2."""
+def coth_tail(z: mp.mpf) -> mp.mpf:
+    """(r / tanh(r) - 1) / r^2 with z = r^2."""
     if z < mp.mpf(10) ** -12:
-        return -mp.mpf(1) / 3 + 2 * z / 15
+        return mp.mpf(1) / 3 - z / 45
     r = mp.sqrt(z)
-    return (mp.tanh(r) / r - 1) / z
+    return (r / mp.tanh(r) - 1) / z
 
 
 def normal_tail(q: mp.mpf) -> mp.mpf:
@@ -64,7 +64,7 @@ def normal_tail(q: mp.mpf) -> mp.mpf:
 
 
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0001")
-TANH_R = mp.mpf("0.2556")
+TANH_R = mp.mpf("0.75") * HALF_LOG2
 LOG_S = (mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)
 
 TABLES = {
@@ -78,13 +78,13 @@ TABLES = {
         3,
         "(2 atanh(s)/s - 2) / s^2 in s^2",
     ),
-    "tanh_tail": (
-        tanh_tail,
+    "coth_tail": (
+        coth_tail,
         mp.mpf(0),
         TANH_R**2,
-        6,
+        5,
         2,
-        "(tanh(r)/r - 1) / r^2 in r^2, |r| <= 0.2556",
+        "(r/tanh(r) - 1) / r^2 in r^2, |r| <= 3/8 ln(2)",
     ),
     "normal_tail": (
         normal_tail,

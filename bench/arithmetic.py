@@ -47,10 +47,10 @@ def gradient(case: Case) -> int:
 def jacobian(case: Case) -> int:
     """Forward (a linear output layer's z is not needed), then the cheaper of the two directions."""
     P, (d, *_, k) = products(case), case.layers
-    linear = case.output == "linear"
-    # dy/dz of softmax, diag(y) - y y^T, is applied to D columns.
-    output = 2 * k * d if case.output == "softmax" else 0
-    return sum(P[:-1] if linear else P) + min(k * sum(P[:-1]), d * sum(P[1:])) + output
+    linear, softmax = case.output == "linear", case.output == "softmax"
+    # One logit of a softmax can stay out; diag(y) - y y^T is applied to D columns.
+    logits, output = (k - 1, 2 * k * d) if softmax else (k, 0)
+    return sum(P[:-1] if linear else P) + min(logits * sum(P[:-1]), d * sum(P[1:])) + output
 
 
 def weight_jacobian(case: Case) -> int:

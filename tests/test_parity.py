@@ -178,6 +178,31 @@ def test_a_last_tile_that_is_shorter():
     assert_close(net.jacobian(net.init(0), X), reference.jacobian(net, net.init(0), X), 1e-12)
 
 
+@pytest.mark.parametrize(
+    "layers", [(2, 7, 4), (9, 7, 4), (70, 65, 4), (9, 4), (130, 66, 5, 4)], ids=str
+)
+def test_jacobian_of_improbable_classes(layers):
+    """Each row dy_k/dx is as exact as its own y_k is small: 1e-40 next to 1."""
+    net = mlpcore.Network(layers, output="softmax")
+    rng = np.random.default_rng(0)
+    w, X = net.init(0), rng.normal(size=(37, layers[0]))
+    *_, (W, b) = net.unpack(w)
+    b[:] = [0, -90, -40, -1]
+    W[1] *= 20
+    long = np.longdouble
+    a, J = X.astype(long), np.broadcast_to(np.eye(layers[0], dtype=long), (37,) + 2 * layers[:1])
+    *hidden, _ = net.unpack(w)
+    for V, c in hidden:
+        a = np.tanh(a @ V.T.astype(long) + c)
+        J = (1 - a**2)[:, :, None] * (V.astype(long) @ J)
+    e = np.exp(a @ W.T.astype(long) + b)
+    y, G = e / e.sum(1, keepdims=True), W.astype(long) @ J
+    exact = y[:, :, None] * (G - np.einsum("nk,nki->ni", y, G)[:, None])
+    # exp of a logit of some 100, with an error of 1e-14.
+    scale = np.abs(exact).max(2, keepdims=True)
+    assert np.max(np.abs(net.jacobian(w, X) - exact) / scale) < 1e-12
+
+
 @pytest.mark.skipif(FORCED is None, reason="MLPCORE_ISA is not set")
 def test_the_forced_instruction_set_is_in_use(capsys):
     mlpcore.show_config()

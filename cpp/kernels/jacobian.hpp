@@ -4,6 +4,10 @@
 //       delta^L_k = dy_k/dz^L,  then backpropagation,  J_k = W^1T delta^1_k
 //   forward, an input i at a time:
 //       dz^1/dx_i = W^1_{.i},  dz^l/dx_i = W^l (h'(z^{l-1}) * dz^{l-1}/dx_i)
+//
+// Softmax sees differences of logits alone. So one logit m stays out of what goes backward:
+//
+//       g_k = d(z_k - z_m)/dx,  g_m = 0,   dy_k/dx = y_k (g_k - sum_j y_j g_j)
 #pragma once
 
 #include "backward.hpp"
@@ -37,20 +41,51 @@ constexpr index widest_hidden(const NetworkView& net) {
     return widest;
 }
 
-// A row a unit, with K parts of `stride` columns, a part an output. After the product of the
-// backpropagation each part is multiplied by h'.
+// What goes backward: a part for each output, of softmax for each but one.
+struct Parts {
+    index count;
+    index left_out; // the output without a part; none if it is their number
+    // The output of a part; that of part `count` is the one without.
+    index output(index part) const {
+        return part == count ? left_out : part + (part >= left_out ? 1 : 0);
+    }
+};
+// Left out is the logit with the smallest weights: their rounding is in all differences.
+template <class T> inline Parts parts_of(const NetworkView& net, const T* w) {
+    if (net.output != Output::softmax) {
+        return {net.n_outputs, net.n_outputs};
+    }
+    const Layer& l = net.layers[net.depth - 1];
+    index smallest = 0;
+    T least = 0;
+    for (index k = 0; k < net.n_outputs; ++k) {
+        T squares = 0;
+        for (index i = 0; i < l.n_in; ++i) {
+            const T wki = w[l.weights + k * l.n_in + i];
+            squares += wki * wki;
+        }
+        if (k == 0 || squares < least) {
+            smallest = k;
+            least = squares;
+        }
+    }
+    return {net.n_outputs - 1, smallest};
+}
+
+// A row a unit, with parts of `stride` columns. After the product of the backpropagation each part
+// is multiplied by h'.
 template <class T> struct StoreParts {
     T* c;
     const T* d1; // null: not at all
-    index outputs, stride;
+    index parts, stride;
     MLPCORE_INLINE Vec<T> start(index) const { return Vec<T>{}; }
     MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        store(c + i * outputs * stride + column, sum);
+        store(c + i * parts * stride + column, sum);
     }
     void finish_rows(index first, index count) const {
         for (index i = first; d1 != nullptr && i < first + count; ++i) {
-            for (index k = 0; k < outputs; ++k) {
-                T* const part = c + (i * outputs + k) * stride;
+            for (index p = 0; p < parts; ++p) {
+                T* const part = c + (i * parts + p) * stride;
                 for (index s = 0; s < stride; s += lanes<T>) {
                     store(part + s, load(part + s) * load(d1 + i * stride + s));
                 }
@@ -59,40 +94,83 @@ template <class T> struct StoreParts {
     }
 };
 
-// Part k of row i - first: dy_k/da_i = sum_j dy_k/dz_j W_ji of the output layer, times d1_i if that
-// is not null. With W' = W for linear, y(1 - y) W for sigmoid, and for softmax
-// y_k (W_ki - sum_j y_j W_ji), without the product of K and K numbers. `mean` is a row.
+// Row i - first, with `pitch` parts, of dy_k/da_i below the output layer, of softmax d(z_k -
+// z_m)/da_i; times d1_i if that is not null.
 template <class T>
-inline void output_parts(const NetworkView& net, const T* w, const T* y, const T* d1, index first,
-                         index end, T* mean, T* to, index stride) {
+inline void output_parts(const NetworkView& net, const T* w, const Parts& parts, const T* y,
+                         const T* d1, index first, index end, T* to, index pitch, index stride) {
     const Layer& l = net.layers[net.depth - 1];
-    const index outputs = net.n_outputs;
-    const auto store_parts = [&](index i, const auto& derivative) {
-        for (index k = 0; k < outputs; ++k) {
-            const Vec<T> wki = broadcast(w[l.weights + k * l.n_in + i]);
-            const T* const yk = y + k * stride;
-            T* const part = to + ((i - first) * outputs + k) * stride;
+    const auto store_part = [&](index p, const auto& slope_at, const auto& dy_dz) {
+        T* part = to + p * stride;
+        for (index i = first; i < end; ++i, part += pitch * stride) {
+            const Vec<T> slope = broadcast(slope_at(i));
             for (index s = 0; s < stride; s += lanes<T>) {
-                const Vec<T> value = derivative(wki, yk + s, s);
+                const Vec<T> value = slope * dy_dz(s);
                 store(part + s, d1 ? value * load(d1 + i * stride + s) : value);
             }
         }
     };
-    for (index i = first; i < end; ++i) {
-        if (net.output == Output::linear) {
-            store_parts(i, [](Vec<T> wki, const T*, index) { return wki; });
-        } else if (net.output == Output::sigmoid) {
-            store_parts(i, [](Vec<T> wki, const T* y_at, index) {
-                const Vec<T> yk = load(y_at);
-                return wki * (yk * (T(1) - yk));
+    const auto one = [](index) { return T(1); };
+    for (index p = 0; p < parts.count; ++p) {
+        const index k = parts.output(p);
+        const T* const wk = w + l.weights + k * l.n_in;
+        const auto as_it_is = [wk](index i) { return wk[i]; };
+        switch (net.output) {
+        case Output::linear:
+            store_part(p, as_it_is, one);
+            break;
+        case Output::sigmoid:
+            store_part(p, as_it_is, [yk = y + k * stride](index s) {
+                return load(yk + s) * (T(1) - load(yk + s));
             });
-        } else {
-            product(1, outputs, stride, Transposed<T>{w + l.weights + i, l.n_in}, y, stride,
-                    Store<T>{mean, stride});
-            store_parts(i, [&](Vec<T> wki, const T* y_at, index s) {
-                return load(y_at) * (wki - load(mean + s));
-            });
+            break;
+        case Output::softmax:
+            const T* const wm = w + l.weights + parts.left_out * l.n_in;
+            store_part(p, [wk, wm](index i) { return wk[i] - wm[i]; }, one);
+            break;
         }
+    }
+}
+
+// The parts, g_k, become dy_k/dx: `length` numbers of each, where part p begins at `at(p)`, the one
+// of the output without a part included, and y(k, i) is output k for the vector at i.
+template <int C, class T, class Place, class Outputs>
+MLPCORE_INLINE void softmax_vectors(index i, const Parts& parts, const Place& at,
+                                    const Outputs& y) {
+    Vec<T> mean[C] = {};
+    for (index p = 0; p < parts.count; ++p) {
+        const T* const g = at(p) + i;
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            mean[c] += y(parts.output(p), i + c * lanes<T>) * load(g + c * lanes<T>);
+        }
+    }
+    for (index p = 0; p < parts.count; ++p) {
+        T* const g = at(p) + i;
+        Vec<T> dy[C];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            dy[c] = y(parts.output(p), i + c * lanes<T>) * (load(g + c * lanes<T>) - mean[c]);
+        }
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            store(g + c * lanes<T>, dy[c]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+        store(at(parts.count) + i + c * lanes<T>, -y(parts.left_out, i + c * lanes<T>) * mean[c]);
+    }
+}
+template <class T, class Place, class Outputs>
+inline void push_through_softmax(index length, const Parts& parts, const Place& at,
+                                 const Outputs& y) {
+    index i = 0;
+    for (; i + 4 * lanes<T> <= length; i += 4 * lanes<T>) {
+        softmax_vectors<4, T>(i, parts, at, y);
+    }
+    for (; i < length; i += lanes<T>) {
+        softmax_vectors<1, T>(i, parts, at, y);
     }
 }
 
@@ -135,18 +213,20 @@ inline void copy_part(index units, index n, const T* part, index step, T* copy) 
 
 // The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
 // stores the result itself: the first inputs, whole vectors of them, whose number is returned.
-// `delta` has a row a unit of layer l, the first, with the K parts; `copy` takes as many.
+// `delta` has a row a unit of layer l, the first, with its parts; `copy` takes as many.
 template <class T>
 inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, const Layer& l,
-                          const T* delta, T* copy, T* jacobian) {
-    const index outputs = net.n_outputs, step = panel_stride<T>(l.n_in);
+                          const Parts& parts, const T* delta, T* copy, T* jacobian) {
+    const index step = panel_stride<T>(l.n_in), row = net.n_outputs * l.n_in;
     const index whole = l.n_in / lanes<T> * lanes<T>;
     const index part_size = l.n_out * padded(tile.n, product_rows);
-    const bool copies = copies_delta<T>(net);
+    const bool copies = copies_delta<T>(net), softmax = net.output == Output::softmax;
+    // Samples whose rows are finished while they are in the nearest cache.
+    const index together = copies || softmax ? product_rows : tile.n;
     T* const panel = tile.take((l.n_out * step + tile.stride - 1) / tile.stride);
-    for (index k = 0; copies && k < outputs; ++k) {
-        copy_part(l.n_out, tile.n, delta + k * tile.stride, outputs * tile.stride,
-                  copy + k * part_size);
+    for (index p = 0; copies && p < parts.count; ++p) {
+        copy_part(l.n_out, tile.n, delta + p * tile.stride, parts.count * tile.stride,
+                  copy + p * part_size);
     }
     for (index first = 0; first < whole; first += jacobian_panel<T>) {
         const index rest = whole - first;
@@ -157,17 +237,25 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
                 store(panel + j * step + i, load(from + i));
             }
         }
-        for (index k = 0; k < outputs; ++k) {
-            if (!copies) {
-                product(tile.n, l.n_out, width,
-                        Transposed<T>{delta + k * tile.stride, outputs * tile.stride}, panel, step,
-                        Store<T>{jacobian + k * l.n_in + first, outputs * l.n_in});
-                continue;
+        for (index s = 0; s < tile.n; s += together) {
+            const index samples = tile.n - s < together ? tile.n - s : together;
+            T* const to = jacobian + s * row + first;
+            for (index p = 0; p < parts.count; ++p) {
+                const Store<T> rows{to + parts.output(p) * l.n_in, row};
+                if (copies) {
+                    product(samples, l.n_out, width,
+                            SideBySide<T>{copy + p * part_size + s * l.n_out}, panel, step, rows);
+                } else {
+                    product(samples, l.n_out, width,
+                            Transposed<T>{delta + p * tile.stride + s, parts.count * tile.stride},
+                            panel, step, rows);
+                }
             }
-            for (index s = 0; s < tile.n; s += product_rows) {
-                product(tile.n - s < product_rows ? tile.n - s : product_rows, l.n_out, width,
-                        SideBySide<T>{copy + k * part_size + s * l.n_out}, panel, step,
-                        Store<T>{jacobian + (s * outputs + k) * l.n_in + first, outputs * l.n_in});
+            for (index r = 0; softmax && r < samples; ++r) {
+                const T* const y = tile.outputs() + s + r;
+                push_through_softmax<T>(
+                    width, parts, [&](index p) { return to + r * row + parts.output(p) * l.n_in; },
+                    [&](index k, index) { return broadcast(y[k * tile.stride]); });
             }
         }
     }
@@ -183,34 +271,35 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
     const index panel = detail::runs_along_inputs<T>(net)
                             ? net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs)
                             : 0;
-    return 1 + net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows<T>(net, stride) +
+    return net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows<T>(net, stride) +
            (panel + stride - 1) / stride;
 }
 
 template <class T>
 inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
                               const Slopes<T>& slopes, T* jacobian) {
-    const index stride = tile.stride, outputs = net.n_outputs, columns = outputs * stride;
-    T* const mean = tile.take(1);
+    const index stride = tile.stride, outputs = net.n_outputs;
+    const detail::Parts parts = detail::parts_of(net, w);
+    const index columns = parts.count * stride;
     T* delta = tile.take(detail::delta_rows<T>(net, stride));
     T* below = tile.take(detail::delta_rows<T>(net, stride));
     T* const block = tile.take(outputs * detail::jacobian_block);
     const T* const y = tile.outputs();
     const Layer* l = net.layers + net.depth - 1;
     if (net.depth > 1) {
-        detail::output_parts(net, w, y, slopes.d1_of(l[-1], stride), 0, l->n_in, mean, delta,
-                             stride);
+        detail::output_parts(net, w, parts, y, slopes.d1_of(l[-1], stride), 0, l->n_in, delta,
+                             parts.count, stride);
         for (--l; l > net.layers; --l) {
             product(l->n_in, l->n_out, columns, Transposed<T>{w + l->weights, l->n_in}, delta,
                     columns,
-                    detail::StoreParts<T>{below, slopes.d1_of(l[-1], stride), outputs, stride});
+                    detail::StoreParts<T>{below, slopes.d1_of(l[-1], stride), parts.count, stride});
             T* const swap = delta;
             delta = below;
             below = swap;
         }
     }
     const index done = detail::runs_along_inputs<T>(net)
-                           ? detail::along_inputs(net, w, tile, *l, delta, below, jacobian)
+                           ? detail::along_inputs(net, w, tile, *l, parts, delta, below, jacobian)
                            : 0;
     for (index i = done; i < net.n_inputs; i += detail::jacobian_block) {
         const index end =
@@ -219,11 +308,17 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
             product(end - i, l->n_out, columns, Transposed<T>{w + l->weights + i, l->n_in}, delta,
                     columns, detail::StoreParts<T>{block, nullptr, outputs, stride});
         } else {
-            detail::output_parts<T>(net, w, y, nullptr, i, end, mean, block, stride);
+            const T* const no_slopes = nullptr;
+            detail::output_parts(net, w, parts, y, no_slopes, i, end, block, outputs, stride);
         }
-        for (index k = 0; k < outputs; ++k) {
-            tile.write_rows(block + k * stride, columns, end - i, jacobian + k * net.n_inputs + i,
-                            outputs * net.n_inputs);
+        for (index r = 0; net.output == Output::softmax && r < end - i; ++r) {
+            detail::push_through_softmax<T>(
+                stride, parts, [&](index p) { return block + (r * outputs + p) * stride; },
+                [&](index k, index s) { return load(y + k * stride + s); });
+        }
+        for (index p = 0; p < outputs; ++p) {
+            tile.write_rows(block + p * stride, outputs * stride, end - i,
+                            jacobian + parts.output(p) * net.n_inputs + i, outputs * net.n_inputs);
         }
     }
 }

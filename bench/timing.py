@@ -19,8 +19,8 @@ class Settings:
     least_samples: int = 5  # of a job that is over its budget
     sample_time: float = 5e-3  # seconds that one sample lasts at least
     # Seconds of calls off the clock just before. A core that was idle takes some milliseconds to
-    # reach its clock rate with wide vectors; those of a virtual machine that were idle may share one
-    # of its host for a tenth of a second, and two threads are then as slow as one.
+    # reach its clock rate with wide vectors; those of a virtual machine that were idle may share
+    # one of its host for a tenth of a second, and two threads are then as slow as one.
     warm_up: float = 0.2
     budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
     # Seconds before each sample. The threads of the last job must have gone to sleep: those of

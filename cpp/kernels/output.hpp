@@ -58,6 +58,7 @@ template <class T> inline void output_units(Output output, index k, T* z, index 
 template <class T>
 inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
     double error = 0;
+    Vec<T> errors = {}; // of float64: sums of float32 are made in float64
     for (index s = 0; s < stride; s += lanes<T>) {
         const Vec<T> g = load(weight + s);
         const IntVec<T> absent = g == Vec<T>{};
@@ -92,9 +93,14 @@ inline double error_and_delta(Output output, index k, T* z, T* t, const T* weigh
             }
             store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * (y - ti)));
         }
-        error += static_cast<double>(sum<T>(select<T>(absent, Vec<T>{}, g * e)));
+        const Vec<T> weighted = select<T>(absent, Vec<T>{}, g * e);
+        if constexpr (sizeof(T) == sizeof(double)) {
+            errors += weighted;
+        } else {
+            error += static_cast<double>(sum<T>(weighted));
+        }
     }
-    return error;
+    return error + static_cast<double>(sum<T>(errors));
 }
 
 // Column k of dy/dz as a list of seeds for the output layer's units [first, end): row j - first

@@ -183,6 +183,46 @@ def test_ctrl_c(tmp_path):
     assert_same(run("float64", **state), run("float64", optimizer="lbfgs"))
 
 
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "adam"}, {"batch_size": 7}, {"optimizer": "scg"}]
+)
+def test_ctrl_c_in_the_midst_of_an_epoch(options, tmp_path):
+    """A checkpoint is written then, too, though `checkpoint_seconds` are not over."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    state = {"checkpoint": tmp_path / "a", "checkpoint_seconds": 1e10, **options}
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1.5)
+    try:
+        result = run("float64", 10**7, min_delta=0, patience=None, **state)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    if result.stopped != "interrupted":
+        assert options == {"optimizer": "scg"}  # it may be at the minimum before
+        return
+    kept = run("float64", 10**7, callback=lambda *_: True, resume=True, **state)
+    assert 0 < kept.n_epochs <= result.n_epochs + 1
+    assert_same(kept, run("float64", 10**7, callback=lambda e, *_: e == kept.n_epochs, **options))
+
+
+def test_ctrl_c_within_the_metric_leaves_curves_of_one_length():
+    calls = []
+
+    def metric(Y, T):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return sum_of_squares(Y, T)
+
+    result = run("float64", metric=metric)
+    assert result.stopped == "interrupted"
+    assert {len(curve) for curve in result.history.values()} == {3}
+    assert result.n_epochs == 2
+
+
 def sum_of_squares(Y, T):
     return np.sum((Y - T) ** 2)
 

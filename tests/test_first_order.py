@@ -248,3 +248,14 @@ def test_refusals(options, exception, message):
 def test_refused_schedules(make, exception, message):
     with pytest.raises(exception, match=message):
         make()
+
+
+@pytest.mark.parametrize("rate", [1e-9, 200.0])
+def test_steps_of_rprop_beyond_its_usual_bounds(rate):
+    """From 1e-9 no change of sign makes them longer, from 200 no agreement makes them shorter."""
+    net = mlpcore.Network((1, 1))
+    X, T = np.ones((1, 1)), np.full((1, 1), 1e6)
+    weights = []
+    options = {"optimizer": "rprop", "learning_rate": rate, "epochs": 3}
+    mlpcore.train(net, [0, 0], X, T, callback=lambda *a: weights.append(a[-1]), **options)
+    assert np.allclose(np.diff([w[0] for w in weights])[1:], 1.2 * rate if rate < 1 else rate)

@@ -76,6 +76,7 @@ template <class T> class PythonObserver : public Observer {
         return result;
     }
 
+    bool keeps() const override { return keeps_; }
     bool wants_checkpoint(bool ended) override {
         if (!keeps_ || (!ended && Clock::now() < next_checkpoint_)) {
             return false;
@@ -103,7 +104,7 @@ template <class T> class PythonObserver : public Observer {
 
     Clock::duration between() const {
         return std::chrono::duration_cast<Clock::duration>(
-            std::chrono::duration<double>(callees_.checkpoint_seconds));
+            std::chrono::duration<double>(std::min(callees_.checkpoint_seconds, 1e9)));
     }
     py::array_t<T> copy(const void* w) const {
         return py::array_t<T>(n_weights_, static_cast<const T*>(w));

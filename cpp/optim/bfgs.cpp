@@ -43,7 +43,7 @@ template <class T> class InverseHessian {
             return;
         }
         for_each_row([&](index i) {
-            r[static_cast<std::size_t>(i)] = static_cast<T>(kernels<T>().dot(n_, row(i), v.data()));
+            r[static_cast<std::size_t>(i)] = static_cast<T>(dot(n_, row(i), v.data()));
         });
     }
 

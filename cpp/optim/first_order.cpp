@@ -84,8 +84,10 @@ template <class T> class AdamRule {
 template <class T> class RpropRule {
   public:
     RpropRule(const Settings& settings, index n)
-        : step_(static_cast<std::size_t>(n), static_cast<T>(settings.learning_rate)),
-          before_(static_cast<std::size_t>(n), T(0)) {}
+        : shortest_(std::min(T(1e-6), static_cast<T>(settings.learning_rate))),
+          longest_(std::max(T(50), static_cast<T>(settings.learning_rate))),
+          step_(static_cast<std::size_t>(n), static_cast<T>(settings.learning_rate)),
+          before_(step_.size(), T(0)) {}
 
     void visit(Archive& a) {
         a.fixed("step", step_);
@@ -96,9 +98,9 @@ template <class T> class RpropRule {
             const T turn = g[i] * before_[i];
             before_[i] = g[i];
             if (turn > 0) {
-                step_[i] = std::min(step_[i] * T(1.2), T(50));
+                step_[i] = std::min(step_[i] * T(1.2), longest_);
             } else if (turn < 0) {
-                step_[i] = std::max(step_[i] * T(0.5), T(1e-6));
+                step_[i] = std::max(step_[i] * T(0.5), shortest_);
                 before_[i] = 0;
             }
             w[i] -= before_[i] > 0 ? step_[i] : before_[i] < 0 ? -step_[i] : T(0);
@@ -106,6 +108,7 @@ template <class T> class RpropRule {
     }
 
   private:
+    T shortest_, longest_;
     std::vector<T> step_, before_;
 };
 

@@ -9,8 +9,8 @@
 namespace mlpcore {
 
 template <class T> void LbfgsMemory<T>::remember(const T* s, const T* y) {
-    const double sy = kernels<T>().dot(n_, s, y);
-    const double gamma = sy / kernels<T>().dot(n_, y, y);
+    const double sy = dot(n_, s, y);
+    const double gamma = sy / dot(n_, y, y);
     if (!(sy > 0) || !std::isfinite(gamma)) {
         return;
     }

@@ -18,7 +18,8 @@ namespace mlpcore {
 // The first step along d = -g of which nothing is known: no longer than 1.
 inline double cautious_step(double slope) { return std::min(1.0, 1 / std::sqrt(-slope)); }
 
-// The first step for the change of first order that the step before had (3.60), if there was one.
+// The first step for the change of first order that the step before had (the first choice of
+// section 3.5 for one), if there was one.
 inline double similar_step(double step_before, double slope_before, double slope) {
     const double step = step_before * slope_before / slope;
     return step > 0 && std::isfinite(step) ? step : cautious_step(slope);

@@ -110,6 +110,8 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         for (index i = 0; i < n; ++i) {
             most = std::max(most, static_cast<double>(h[static_cast<std::size_t>(i * n + i)]));
         }
+        // Outputs that are all saturated have H = 0; the damping must grow from something.
+        most = std::max(most, eps * relative_size(at.g, at.w, objective.typical.w));
         lambda = 1e-3 * most;
     }
     const auto reject = [&] {

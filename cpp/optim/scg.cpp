@@ -1,8 +1,10 @@
 // Scaled conjugate gradients (Moller, A scaled conjugate gradient algorithm for fast supervised
 // learning, Neural Networks 6, 1993; the numbers of steps are those of its page 530), with exact
-// products of the Hessian (PRML 5.96 to 5.109) in place of differences of gradients. The scale
+// products of the Hessian (PRML 5.96 to 5.111) in place of differences of gradients. The scale
 // lambda, which its author starts with 1e-6, starts as that share of the first curvature, so that
-// it does not depend on the units of the error.
+// it does not depend on the units of the error. Where there is neither curvature nor scale the step
+// is as long as the weights, and one that misses makes the next no shorter than a quarter of it:
+// the author's step 8 may cut it to nothing where the error grows faster than a parabola.
 #include "optim/methods.hpp"
 #include "optim/vectors.hpp"
 
@@ -36,6 +38,10 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
             delta = lambda * pp - delta;
             lambda = raised;
         }
+        if (!(delta > 0)) {
+            delta = mu * relative_size(p, at.w, objective.typical.w);
+            lambda = delta / pp;
+        }
         assign(mu / delta, p, step); // step 5
         if (!(relative_size(step, at.w, objective.typical.w) > smallest)) {
             return course.exhausted();
@@ -65,8 +71,8 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
                 lambda /= 4;
             }
         }
-        if (!(comparison >= 0.25)) { // step 8
-            const double short_of = std::isfinite(comparison) ? 1 - comparison : 3;
+        if (!(comparison >= 0.25)) {                                      // step 8
+            const double short_of = comparison > -2 ? 1 - comparison : 3; // 3 for a NaN too
             lambda += delta * short_of / pp;
         }
         if (success) {

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "mlpcore/derivatives.hpp"
 #include "optim/train.hpp"
+#include "optim/vectors.hpp"
 
 namespace mlpcore {
 
@@ -64,7 +67,7 @@ template <class T> class TrainingSession {
             penalty->add_gradient(w, scale_, g);
         }
         if (std::isfinite(settings.clip_norm)) {
-            const double norm = std::sqrt(kernels<T>().dot(net.n_weights, g, g));
+            const double norm = std::sqrt(dot(net.n_weights, g, g));
             for (index i = 0; norm > settings.clip_norm && i < net.n_weights; ++i) {
                 g[i] *= static_cast<T>(settings.clip_norm / norm);
             }
@@ -113,36 +116,67 @@ template <class T> class TrainingSession {
         keep(true);
     }
 
+    // Ends a run in the midst of an epoch; what is kept is the run as it was before that.
+    void break_off() {
+        stop(Stop::interrupted);
+        if (remembered_) {
+            try {
+                observer_.checkpoint(*remembered_, best_.data());
+            } catch (const Interrupted&) {
+                return; // its reason is known to the observer
+            }
+        }
+    }
+
     bool stop(Stop reason) {
         history.stop = reason;
         return true;
     }
 
   private:
+    // An interrupt comes in the midst of an epoch, and must not cost what was done since the last
+    // checkpoint: once a second the state is remembered, for break_off.
     void keep(bool over) {
-        if (state_ && observer_.wants_checkpoint(over)) {
-            Archive archive;
-            visit(archive);
-            state_(archive);
-            observer_.checkpoint(archive, best_.data());
+        if (!state_ || !observer_.keeps()) {
+            return;
+        }
+        const auto now = coarse_clock();
+        const bool wanted = observer_.wants_checkpoint(over);
+        if (!wanted && now - remembered_at_ < std::chrono::seconds(1)) {
+            return;
+        }
+        Archive state;
+        visit(state);
+        state_(state);
+        remembered_at_ = now;
+        if (wanted) {
+            remembered_.reset();
+            observer_.checkpoint(state, best_.data());
+        } else {
+            remembered_ = std::move(state);
         }
     }
 
     // The reasons for which a longer run would end as well come before `epochs`.
     bool note(double training_error, double objective, const T* w, bool converged) {
+        // First what may be interrupted, then the notes: all curves are of one length.
         double watched = objective;
         if (validation_.n > 0) {
             watched = validation_scale_ * error(net, w, validation_, interrupt());
-            history.validation_error.push_back(watched);
         }
-        history.training_error.push_back(training_error);
-        bool finite = std::isfinite(training_error) && std::isfinite(watched) &&
+        const double validation_error = watched;
+        bool finite = std::isfinite(training_error) && std::isfinite(objective) &&
+                      std::isfinite(watched) &&
                       kernels<T>().first_nonfinite(net.n_weights, w) == net.n_weights;
         if (observer_.has_metric()) {
             watched = finite ? observer_.metric(w) : std::numeric_limits<double>::quiet_NaN();
             history.validation_metric.push_back(watched);
             finite = std::isfinite(watched);
         }
+        if (validation_.n > 0) {
+            history.validation_error.push_back(validation_error);
+        }
+        history.training_error.push_back(training_error);
         if (settings.optimizer != Optimizer::minimizer) {
             history.learning_rate.push_back(learning_rate(0));
         }
@@ -203,6 +237,8 @@ template <class T> class TrainingSession {
     Observer& observer_;
     Archive* from_;
     State state_;
+    std::optional<Archive> remembered_; // if it is newer than the last checkpoint
+    std::chrono::nanoseconds remembered_at_ = std::chrono::nanoseconds::min() / 2; // never
     double scale_, validation_scale_;
     std::vector<T> best_, now_;
     double lowest_ = std::numeric_limits<double>::infinity();

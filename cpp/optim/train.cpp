@@ -61,7 +61,7 @@ History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& 
             run_first_order(session, weights.data());
         }
     } catch (const Interrupted&) {
-        session.stop(Stop::interrupted);
+        session.break_off();
     }
     std::copy_n(session.best_weights().begin(), net.n_weights, w);
     return std::move(session.history);

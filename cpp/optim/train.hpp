@@ -68,7 +68,9 @@ class Observer {
     virtual bool has_metric() const { return false; }
     virtual double metric(const void* /*w*/) { return 0; }
 
-    // Whether the state should be kept now; `ended` when there will be no other time.
+    // Whether states are kept, and whether one should be now; `ended` when there will be no other
+    // time.
+    virtual bool keeps() const { return false; }
     virtual bool wants_checkpoint(bool /*ended*/) { return false; }
     virtual void checkpoint(const Archive& /*state*/, const void* /*best*/) {}
 };

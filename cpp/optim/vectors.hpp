@@ -3,14 +3,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 #include "mlpcore/kernels.hpp"
 
 namespace mlpcore {
 
+template <class T> double dot(index n, const T* x, const T* y) {
+    const double sum = kernels<T>().dot(n, x, y);
+    if (sizeof(T) < sizeof(double) && !std::isfinite(sum)) { // products beyond its range, maybe
+        return std::inner_product(x, x + n, y, 0.0, std::plus<>(), [](T a, T b) {
+            return static_cast<double>(a) * static_cast<double>(b);
+        });
+    }
+    return sum;
+}
 template <class T> double dot(const std::vector<T>& x, const std::vector<T>& y) {
-    return kernels<T>().dot(static_cast<index>(x.size()), x.data(), y.data());
+    return dot(static_cast<index>(x.size()), x.data(), y.data());
 }
 
 // y += a x

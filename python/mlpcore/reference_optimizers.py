@@ -143,6 +143,7 @@ def line_search(f: Objective, w: Array, d: Array, first: float, curvature: float
         d1 = low[2] + high[2] - 3 * (high[1] - low[1]) / width
         d2 = np.copysign(np.sqrt(max(d1 * d1 - low[2] * high[2], 0)), width)
         share = 1 - (high[2] + d2 - d1) / (high[2] - low[2] + 2 * d2)
+        share = share if np.isfinite(share) else 0.5
         s = sample(low[0] + width * float(np.clip(share, 0.1, 0.9)))
         if not decreases(s) or s[1] >= low[1]:
             high = s
@@ -161,12 +162,14 @@ def _cautious(slope: float) -> float:
 
 
 def gd(f: Objective, w: Array) -> Iterator[Array]:
-    """Gradient descent, d = -g (PRML 5.41), the first step of each search by 3.60."""
+    """Gradient descent, d = -g (PRML 5.41), the first step of each search by 3.5, "initial step"."""
     step = slope_before = 0.0
     while True:
         yield w
         g = f.gradient(w)
         slope = -float(g @ g)
+        if slope == 0:
+            return
         step = line_search(
             f, w, -g, step * slope_before / slope if step else _cautious(slope), curvature=0.9
         )
@@ -188,8 +191,11 @@ def cg(f: Objective, w: Array, conjugacy: str = "polak_ribiere") -> Iterator[Arr
         while True:
             d = -g + beta * d
             slope = float(g @ d)
-            first = step * slope_before / slope if step else _cautious(slope)
-            step = line_search(f, w, d, first, curvature=0.1) if slope < 0 else 0.0
+            if slope < 0:
+                first = step * slope_before / slope if step else _cautious(slope)
+                step = line_search(f, w, d, first, curvature=0.1)
+            else:
+                step = 0.0
             if step:
                 break
             if beta == 0:
@@ -276,12 +282,17 @@ def scg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
     p, lam, success, count = -g, -1.0, True, 0
     while True:
         pp, mu = p @ p, -p @ g
+        if pp == 0:
+            return
         if success:
             delta = p @ f.product(w, p, kind)
             lam = 1e-6 * abs(delta) / pp if lam < 0 else lam
             delta += lam * pp
         if delta <= 0:  # made positive definite along p
             delta, lam = lam * pp - delta, 2 * (lam - delta / pp)
+        if delta <= 0:  # neither curvature nor scale: a step as long as the weights
+            delta = mu * (np.abs(p) / np.maximum(np.abs(w), 1)).max()
+            lam = delta / pp
         step = mu / delta * p
         if not (np.abs(step) / np.maximum(np.abs(w), 1)).max() > np.finfo(w.dtype).eps:
             return
@@ -296,8 +307,8 @@ def scg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
                 p, count = -g, 0
             if comparison >= 0.75:
                 lam /= 4
-        if comparison < 0.25:
-            lam += delta * (1 - comparison) / pp
+        if not comparison >= 0.25:  # no less than a quarter of the step
+            lam += delta * (1 - comparison if comparison > -2 else 3) / pp
         if not success:
             delta += (lam - before) * pp
 
@@ -356,7 +367,8 @@ def lm(f: Objective, w: Array, acceleration: bool = False) -> Iterator[Array]:
     """
     yield w
     H, lam, growth = f.gauss_newton(w), 0.0, 2.0
-    lam = 1e-3 * H.diagonal().max()
+    floor = np.finfo(w.dtype).eps * (np.abs(f.gradient(w)) / np.maximum(np.abs(w), 1)).max()
+    lam = 1e-3 * max(H.diagonal().max(), floor)  # H = 0 where all outputs are saturated
     while True:
         P = np.diagonal(f.regularizer(w)[2])
         A, g = H + np.diag(P + lam), f.gradient(w)
@@ -372,7 +384,7 @@ def lm(f: Objective, w: Array, acceleration: bool = False) -> Iterator[Array]:
             u = np.einsum("nkl,nl->nk", f.curvature(w), second)
             bend = np.linalg.solve(A, -0.5 * np.einsum("nkw,nk->w", f.logit_jacobian(w), u))
         ratio = (f.value(w) - f.value(w + step + bend)) / promised
-        if 2 * np.linalg.norm(bend) > 0.75 * np.linalg.norm(step) or ratio <= 0:
+        if 2 * np.linalg.norm(bend) > 0.75 * np.linalg.norm(step) or not ratio > 0:
             lam, growth = lam * growth, 2 * growth
             continue
         w = w + step + bend

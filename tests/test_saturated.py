@@ -1,0 +1,95 @@
+"""Where the curvature is zero to the last bit, or the first step far too long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mlpcore
+from mlpcore import reference_optimizers as plain
+
+#: The network, w, X, T, and what the lowest error found must be below.
+PROBLEMS = {
+    # p.Hp = 0 along the gradient; and so small that the first step is 1e7 times too long.
+    "identity": (mlpcore.Network((1, 1, 1), "identity"), [1, 0, 1, 0], [[1]], [[5]], 1e-12),
+    "overshoot": (
+        mlpcore.Network((1, 1, 1), "identity"),
+        [1, 0, 1, 0],
+        [[1]],
+        [[5.0000001]],
+        1e-12,
+    ),
+    # Saturated on one side, some of them the wrong one: y (1 - y) = 0 for all.
+    "wrong": (mlpcore.Network((1, 1), output="sigmoid"), [20, 20], [[1]], [[0]], 1e-12),
+    "mixed": (
+        mlpcore.Network((1, 1), output="sigmoid"),
+        [1, 0],
+        [[50], [60], [70], [80]],
+        [0, 1, 0, 1],
+        2.7726,  # 4 ln 2, that of y = 1/2
+    ),
+    "float32": (
+        mlpcore.Network((1, 1), output="sigmoid", dtype="float32"),
+        [1, 0],
+        [[20], [30], [30], [40]],
+        [0, 1, 0, 1],
+        2.7726,
+    ),
+    "softmax": (
+        mlpcore.Network((1, 3), output="softmax"),
+        [100, 0, 0, 0, 0, 0],
+        [[10], [20], [15]],
+        [1, 2, 1],
+        1.5,
+    ),
+}
+METHODS = [(method, {}) for method in ("lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd")]
+METHODS += [(method, {"curvature": "gauss_newton"}) for method in ("scg", "newton-cg")]
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS, ids=str)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_method_goes_down_and_ends(name, method, options):
+    net, w, X, T, bound = PROBLEMS[name]
+    result = mlpcore.minimize(net, w, X, T, method=method, iterations=400, seconds=20, **options)
+    assert result.stopped in ("gradient", "step", "error", "precision", "iterations")
+    assert result.objective < bound
+
+
+@pytest.mark.parametrize("method", ["scg", "lm"])
+@pytest.mark.parametrize("name", ["identity", "overshoot", "wrong", "mixed"])
+def test_the_reference_goes_down_and_ends(name, method):
+    net, w, X, T, bound = PROBLEMS[name]
+    f = plain.Objective(net, np.array(X, float), np.array(T, float).reshape(len(X), 1))
+    course = getattr(plain, method)(f, np.array(w, float))
+    lowest = np.inf
+    for _, at in zip(range(400), course, strict=False):
+        lowest = min(lowest, f.value(at))
+    assert lowest < bound
+
+
+@pytest.mark.parametrize("optimizer", ["scg", "lm"])
+def test_training(optimizer):
+    net, w, X, T, bound = PROBLEMS["mixed"]
+    result = mlpcore.train(net, w, X, T, optimizer=optimizer, epochs=100)
+    assert len(T) * result.history["training_error"][result.best_epoch] < bound
+
+
+@pytest.mark.parametrize("method", ["lm", "scg"])
+def test_squares_beyond_float32(method):
+    """Products of a gradient of 1e20 and itself are above 3e38, the largest number."""
+    net = mlpcore.Network((1, 1), dtype="float32")
+    X = np.linspace(-1, 1, 1000, dtype=np.float32)[:, None]
+    T = (1e17 * (1 + X)).astype(np.float32)
+    result = mlpcore.minimize(net, [0, 0], X, T, method=method, iterations=50)
+    assert np.allclose(result.w, 1e17, rtol=1e-3)
+
+
+def test_a_long_gradient_beyond_float32_is_clipped():
+    net = mlpcore.Network((1, 1), dtype="float32")
+    X, T = [[100.0]], [[1e18]]
+    weights = []
+    options = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0, "epochs": 1}
+    options["callback"] = lambda *given: weights.append(given[-1])
+    mlpcore.train(net, [0, 0], X, T, clip_norm=1.0, **options)
+    assert np.allclose(weights[-1], [1, 0.01], rtol=1e-4)

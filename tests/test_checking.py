@@ -267,6 +267,23 @@ def test_the_cost():
     assert len(calls) < 10 * w.size + 70
 
 
+def test_a_wrong_shape_costs_one_evaluation():
+    calls = []
+    with pytest.raises(ValueError, match=r"slope has shape \(49,\), expected \(50,\)"):
+        mlpcore.check_gradient(
+            lambda w: calls.append(1) or w.sum(), np.ones(49), np.ones(50), name="slope"
+        )
+    assert len(calls) == 1
+
+
+def test_targets_that_sum_to_one_in_float32():
+    """What the network accepts, its check does, and finds nothing wrong with."""
+    case = Case((2, 3, 3), output="softmax", n=7, dtype="float32")
+    w, X, T, s = case.problem()
+    check = mlpcore.check_derivatives(case.network(), w, X, T * np.float32(0.99995), s)
+    assert check.passed, check
+
+
 def test_a_nan_does_not_agree():
     check = mlpcore.check_gradient(lambda w: w.sum(), lambda w: np.full(3, np.nan), np.ones(3))
     assert not check.passed

@@ -147,6 +147,59 @@ def test_one_step_is_the_new_optimum_of_a_linear_network():
     assert_close(new.w, np.concatenate([w[:, :-1].ravel(), w[:, -1]]), 1e-10)
 
 
+COLUMN_SCALES = [1e-11, 1e-9, 1e-7, 1.0, 1e7, 1e9, 1e11]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scale", COLUMN_SCALES)
+def test_least_squares_in_any_unit(scale, dtype):
+    """From w = 0, where the weight of the column of 1e-11 has far to go."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(30, 2)) * [scale, 1]).astype(dtype)
+    T = rng.normal(size=30).astype(dtype)
+    old = mlpcore.Optimum(mlpcore.Network((2, 1), dtype=dtype), np.zeros(3, dtype), X, T)
+    assert old.converged
+    units = np.array([scale, 1, 1])  # lstsq depends on them too
+    Z = np.c_[X, np.ones(30)].astype(float) / units
+    t = T.astype(float)
+    w = np.linalg.lstsq(Z, t, rcond=None)[0]
+    np.testing.assert_allclose(old.w * units, w, rtol=1e-8)
+    left_out = mlpcore.leave_one_out(old)
+    hat = Z @ np.linalg.pinv(Z)
+    assert_close(left_out.leverage, np.diag(hat), 1e-8)
+    assert_close(left_out.residuals[:, 0], (t - Z @ w) / (1 - np.diag(hat)), 1e-8)
+    new = mlpcore.retrain(old, remove=[4])
+    w = np.linalg.lstsq(np.delete(Z, 4, axis=0), np.delete(t, 4), rcond=None)[0]
+    np.testing.assert_allclose(new.w * units, w, rtol=1e-8)
+    folds = mlpcore.k_fold_predictions(old, np.arange(30))
+    assert_close(folds, left_out.y, 1e-8)
+
+
+@pytest.mark.parametrize("of_T", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("of_X", [1e-9, 1e-5, 1.0, 1e5, 1e9])
+def test_a_saddle_is_left_in_any_unit(of_X, of_T):
+    """w = 0, where the Hessian has a diagonal of zeros, and noise beside it."""
+    net, w, X, T = saddle()
+    old = mlpcore.Optimum(net, w, X * of_X, T * of_T)
+    assert net.error(old.w, X * of_X, T * of_T) < 3e-4 * of_T**2
+
+
+def test_units():
+    """Rows of an indefinite matrix come to 1, those of nothing and of rounding stay."""
+    rng = np.random.default_rng(0)
+    H = rng.normal(size=(6, 6))
+    H += H.T
+    np.fill_diagonal(H, 0)
+    H[4:] = H[:, 4:] = 0
+    H[5, 0] = H[0, 5] = 1e-16
+    by = np.array([1e-4, 1e3, 1, 10, 1, 1])
+    d = mlpcore.retraining._units(H * np.outer(by, by), np.ones(6))
+    rows = np.abs(H * np.outer(by / d, by / d)).max(axis=1)
+    assert ((rows[:4] > 0.3) & (rows[:4] < 3)).all()
+    assert (d[4:] == 1).all()
+    assert (np.log2(d) % 1 == 0).all()
+
+
 # Changes of the data -----------------------------------------------------------------------------
 
 
@@ -222,7 +275,77 @@ def test_nothing_of_the_old_one_changes():
         assert_close(a, b, 0)
 
 
+def test_w_is_not_that_of_the_caller():
+    net, w, X, T = saddle()
+    old = mlpcore.Optimum(net, w, X, T, weight_decay=0.1, max_steps=0)
+    new = mlpcore.retrain(old, max_steps=0)
+    assert not np.shares_memory(old.w, w)
+    assert not np.shares_memory(old.w, new.w)
+
+
+def test_changes_of_rounding_are_none():
+    """Their inverses would be all there is in the factor."""
+    old = optimum_of(SMALL["linear"])
+    s = old.sample_weight.copy()
+    s[3] *= 1 + 2 * np.finfo(float).eps
+    assert s[3] != old.sample_weight[3]
+    new = mlpcore.retrain(old, sample_weight=s, max_steps=0)
+    assert len(new._factor.c) == 0
+    assert_close(new.sample_weight, s, 0)
+
+
+def test_a_kept_factor_that_is_indefinite_is_dropped(monkeypatch):
+    """Its step leads uphill, which is no sign that all is at rest."""
+
+    class Indefinite(mlpcore.retraining._Factor):
+        def solve(self, v):
+            return -super().solve(v)
+
+    old = optimum_of(SMALL["linear"])
+    kept = Indefinite(old._inverse_factor())
+    monkeypatch.setattr(mlpcore.retraining, "_changed_factor", lambda *_: kept)
+    new = mlpcore.retrain(old, remove=[0, 1, 2])
+    assert new.converged
+    assert new.factorizations >= 1
+    assert_close(new.w, refit(new, new.X, new.T, new.sample_weight), 1e-5)
+
+
 # Without one sample ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1.0, 3.3, 1e7])
+def test_an_input_of_one_sample_alone(value):
+    """Its leverage is 1 whatever rounding says; its weight stays, for nothing else is known."""
+    rng = np.random.default_rng(0)
+    net, X, T = mlpcore.Network((3, 1)), rng.normal(size=(20, 3)), rng.normal(size=20)
+    X[:, 2] = 0
+    X[7, 2] = value
+    for scale in (1.0, 1.1, 1.7, 2.3):
+        old = mlpcore.Optimum(net, np.zeros(4), X, scale * T)
+        left_out = mlpcore.leave_one_out(old)
+        assert_close(left_out.leverage[7], 1.0, 1e-12)
+        assert_close(left_out.y[7, 0], scale * T[7], 1e-7)
+        assert np.abs(mlpcore.influence(old, X)[7]).max() < 1e-6
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_leverages_of_one(output, monkeypatch):
+    """Where the small system is singular: B A = 1, in all samples."""
+    old = optimum_of(SMALL[output])
+    f, U = old._objective, old._inverse_factor()
+    root = mlpcore.retraining._curvature_root
+
+    def to_leverage_1(output, y):
+        R = root(output, y)
+        V = np.swapaxes(R, 1, 2) @ f.logits.weight_jacobian(old.w, f.X) @ U.T
+        h = f.s * np.linalg.eigvalsh(V @ np.swapaxes(V, 1, 2))[:, -1]
+        return R / np.sqrt(h)[:, None, None]
+
+    monkeypatch.setattr(mlpcore.retraining, "_curvature_root", to_leverage_1)
+    left_out = mlpcore.leave_one_out(old)
+    assert_close(left_out.leverage, np.ones(len(f.X)), 1e-9)
+    folds = mlpcore.k_fold_predictions(old, np.arange(len(f.X)))
+    assert_close(left_out.y, folds, 1e-9)
 
 
 @cases_but("sigmoid")
@@ -523,6 +646,40 @@ def test_a_saddle_is_no_minimum(kind):
         mlpcore.leave_one_out(old)
 
 
+def test_a_saddle_that_no_step_leaves_is_no_minimum(monkeypatch):
+    monkeypatch.setattr(mlpcore.retraining, "_search_aside", lambda *_: None)
+    for kind in ("exact", "gauss_newton"):
+        assert not mlpcore.Optimum(*saddle(), weight_decay=0.1, kind=kind).converged
+
+
+def test_fits_without_residuals_converge():
+    """F itself is rounding there, and so is what each step gains."""
+    net = mlpcore.Network((2, 3, 1))
+    for seed in range(9):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(60, 2))
+        teacher = net.init(seed + 100, "normal")
+        net.unpack(teacher)[0][0][...] *= 2
+        T = 1e3 * net.forward(teacher, X)
+        start = teacher + 1e-3 * rng.normal(size=net.n_weights)
+        net.unpack(start)[1][0][...] *= 1e3
+        net.unpack(start)[1][1][...] *= 1e3
+        old = mlpcore.Optimum(net, start, X, T)
+        assert old.converged, seed
+        assert net.error(old.w, X, T) < 1e-27 * (T**2).sum()
+    line = mlpcore.Network((2, 1))
+    for seed in range(9):
+        for T in (np.full(60, 2.0), X @ rng.normal(size=2)):
+            assert mlpcore.Optimum(line, line.init(seed), X, T).converged
+
+
+def test_a_separable_problem_has_no_minimum():
+    """F goes to 0 as w goes to infinity, and no floor makes an end of it."""
+    net, x = mlpcore.Network((1, 1), output="sigmoid"), np.linspace(-1, 1, 20)[:, None]
+    old = mlpcore.Optimum(net, [1.0, 0.0], x, x[:, 0] > 0, max_steps=1000)
+    assert not old.converged
+
+
 def test_large_changes_end_at_minima():
     """A quarter of the samples removed: on the way the Hessian is often indefinite."""
     net = mlpcore.Network((2, 4, 1))
@@ -583,6 +740,16 @@ def test_leverages_above_one(monkeypatch):
     out = left_out.leverage >= 1
     assert out.sum() > 40
     assert_close(left_out.y[out], expected[out], 1e-9)
+    whole = []
+    hessian = mlpcore.retraining._Objective.hessian
+
+    def counted(f, w, kind):
+        whole.append(len(f.X) == len(old.X))
+        return hessian(f, w, kind)
+
+    monkeypatch.setattr(mlpcore.retraining._Objective, "hessian", counted)
+    mlpcore.leave_one_out(old)
+    assert sum(whole) == 1
 
 
 def test_constant_targets_and_repeated_rows():
@@ -601,6 +768,21 @@ def test_float32():
     single = mlpcore.Optimum(net, *data, weight_decay=ALPHA)
     assert single.converged
     assert_close(mlpcore.leave_one_out(single).y, mlpcore.leave_one_out(double).y, 1e-5)
+
+
+def test_targets_that_sum_to_one_in_float32():
+    """What the network of float32 accepts, its optimum does."""
+    case = SMALL["softmax"]
+    net = mlpcore.Network(case.layers, case.hidden, case.output, dtype="float32")
+    w, X, T, _ = (None if a is None else a.astype("float32") for a in case.problem())
+    off = T * np.float32(0.99999)
+    old = mlpcore.Optimum(net, w, X, off, weight_decay=ALPHA)
+    assert_close(old.T.sum(axis=1), np.ones(case.n), 1e-15)
+    assert_close(old.T, T.astype(float), 1e-6)
+    new = mlpcore.retrain(old, add=(X[:2], off[:2]), sample_weight=2 * old.sample_weight)
+    assert_close(new.T[-2:], old.T[:2], 1e-15)
+    with pytest.raises(ValueError, match=r"T\[0\] sums to 0.9"):
+        mlpcore.Optimum(net, w, X, T * np.float32(0.99), weight_decay=ALPHA)
 
 
 def test_repr():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from cases import Case, assert_close, assert_same_bits
@@ -50,6 +52,26 @@ def test_enough_hadamard_rows_are_exact():
     assert net.n_weights <= 64
     assert_close(estimate.diagonal, net.hessian_diagonal(w, X, T), 1e-12)
     assert np.abs(estimate.standard_error).max() < 1e-11
+
+
+def test_no_more_products_at_once_than_a_block():
+    """Whatever the order of the Hadamard matrix, here 256."""
+
+    class Counting(mlpcore.Network):
+        at_once: ClassVar[list[int]] = []
+
+        def hessian_vector_product(self, w, v, *args, **kwargs):
+            self.at_once.append(len(v))
+            return super().hessian_vector_product(w, v, *args, **kwargs)
+
+    net = Counting((4, 40, 2), "tanh", "softmax")
+    w, X, T, _ = Case((4, 40, 2), "tanh", "softmax", n=9).problem()
+    estimate = mlpcore.stochastic_diagonal(net, w, X, T, 1024, seed=0, method="bekas")
+    assert net.n_weights > 256
+    assert estimate.n_probes == sum(net.at_once) == 1024
+    assert max(net.at_once) == 64
+    off = estimate.diagonal - net.hessian_diagonal(w, X, T)
+    assert np.linalg.norm(off) < 2 * np.linalg.norm(estimate.standard_error)
 
 
 class Coupled(Regularizer):

@@ -371,6 +371,8 @@ def check_gradient(
     tolerance : float
         Of the largest difference of an element, relative to that element. What differences can't
         resolve is allowed beside it.
+    name : str
+        Of the derivative, in the table and in messages.
 
     Returns
     -------
@@ -407,19 +409,19 @@ def check_gradient(
     if not np.isfinite(x).all():
         i = tuple(int(k) for k in np.argwhere(~np.isfinite(x))[0])
         raise ValueError(f"w is not finite: w[{', '.join(map(str, i))}] is {x[i]}")
-    _core.as_array("f(w)", f(x.copy()), True)  # real numbers?
-    difference = _central_difference(f, x, tolerance)
+    at_x = _core.as_array("f(w)", f(x.copy()), True)  # real numbers?
     given = gradient(x.copy()) if callable(gradient) else gradient
     value: Array = np.array(_core.as_array(name, given, True))
-    _same_shape(name, value, difference.derivative)
+    _same_shape(name, value, (*at_x.shape, *x.shape))  # before the differences, which take long
+    difference = _central_difference(f, x, tolerance)
     rounding = _rounding(gradient, x, EPS) if callable(gradient) else EPS * np.abs(value)
     difference = difference._replace(error=difference.error + rounding)
     return DerivativeCheck((_compare(name, "f", value, difference, tolerance),))
 
 
-def _same_shape(quantity: str, value: Array, expected: Array) -> None:
-    if value.shape != expected.shape:
-        raise ValueError(f"{quantity} has shape {value.shape}, expected {expected.shape}")
+def _same_shape(quantity: str, value: Array, expected: tuple[int, ...]) -> None:
+    if value.shape != expected:
+        raise ValueError(f"{quantity} has shape {value.shape}, expected {expected}")
 
 
 def check_derivatives(
@@ -431,11 +433,13 @@ def check_derivatives(
     tolerance: float | None = None,
     regularizer: Regularizer | None = None,
 ) -> DerivativeCheck:
-    """Every derivative of a network against central differences, the error's first.
+    """The derivatives of a network against central differences, the error's first.
 
-    Each quantity is compared with differences of the one before it: the gradient with those of
-    the error, the Hessian and its products with those of the gradient, the Jacobians with those
-    of the outputs, the outputs' Hessian with those of the Jacobian.
+    Each quantity is compared with differences of the one before it: the gradient, of all samples
+    and of each, with those of the error; the exact Hessian, its diagonal and its products with
+    those of the gradient; both Jacobians and their products with those of the outputs; the outputs'
+    Hessian with those of the Jacobian. `Network.hessian_blocks` is not checked, nor are the kinds
+    of a Hessian that are approximations: they are no derivatives of the error.
 
     Parameters
     ----------
@@ -492,6 +496,9 @@ def check_derivatives(
     X_, T_, s = np.asarray(X, net.dtype), np.asarray(T), sample_weight
     if T_.dtype.kind == "f":  # not the labels of classes
         T_ = T_.astype(net.dtype)
+        if net.output == "softmax" and T_.ndim == 2 and net.dtype == np.float32:
+            # To 1 as the network in float64 sees it, and the same for both networks.
+            T_ = (T_ / T_.sum(axis=1, keepdims=True, dtype=np.float64)).astype(net.dtype)
     wide = Network(net.layers, net.hidden, net.output)
     few, few_T = X_[:_ROWS], T_[:_ROWS]
     eps = float(np.finfo(net.dtype).eps)
@@ -514,7 +521,7 @@ def check_derivatives(
         error: Array,
     ) -> None:
         value = _values(compute, at)
-        _same_shape(quantity, value, derivative)
+        _same_shape(quantity, value, derivative.shape)
         error = error + _rounding(compute, at, eps)
         row = _compare(quantity, compared_with, value, _Difference(derivative, error), tolerance)
         rows.append(row)
@@ -523,7 +530,7 @@ def check_derivatives(
     weights, inputs = _scales(wide, at, X_)
     slope = differences(lambda w: wide.error(w, X_, T_, s, regularizer=R), at)
     slope, level = weights.rounded(slope, eps)
-    add("gradient", "error", lambda w: net.gradient(w, X, T, s, regularizer=R), *slope)
+    add("gradient", "error", lambda w: net.gradient(w, X, T_, s, regularizer=R), *slope)
 
     random = np.random.default_rng(0)
     V = random.standard_normal((3, net.n_weights))
@@ -536,24 +543,28 @@ def check_derivatives(
     if R is not None:
         # Of a regularizer of a user the second derivatives may be differences themselves.
         with_R, without = (
-            net.hessian_vector_product(w, V, X, T, s, regularizer=r) for r in (R, None)
+            net.hessian_vector_product(w, V, X, T_, s, regularizer=r) for r in (R, None)
         )
         unsure = unsure + eps ** (2 / 3) * np.abs(with_R - without).max(initial=0)
     if hasattr(net, "hessian"):
         add(
-            "hessian", "gradient", lambda w: net.hessian(w, X, T, s, regularizer=R), hessian, unsure
+            "hessian",
+            "gradient",
+            lambda w: net.hessian(w, X, T_, s, regularizer=R),
+            hessian,
+            unsure,
         )
     add(
         "hessian_diagonal",
         "gradient",
-        lambda w: net.hessian_diagonal(w, X, T, s, regularizer=R),
+        lambda w: net.hessian_diagonal(w, X, T_, s, regularizer=R),
         np.diagonal(hessian),
         np.diagonal(unsure),
     )
     add(
         "hessian_vector_product",
         "gradient",
-        lambda w: net.hessian_vector_product(w, V, X, T, s, regularizer=R),
+        lambda w: net.hessian_vector_product(w, V, X, T_, s, regularizer=R),
         V @ hessian,
         np.abs(V) @ unsure,
     )

@@ -162,7 +162,7 @@ def _cautious(slope: float) -> float:
 
 
 def gd(f: Objective, w: Array) -> Iterator[Array]:
-    """Gradient descent, d = -g (PRML 5.41), the first step of each search by 3.5, "initial step"."""
+    """Gradient descent, d = -g (PRML 5.41); the first step of a search as in section 3.5."""
     step = slope_before = 0.0
     while True:
         yield w

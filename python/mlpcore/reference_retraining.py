@@ -126,15 +126,17 @@ def steps_without_each(
         dw_n = (H - s_n J_n^T B_n J_n)^-1 s_n g_n
 
     takes the Gauss-Newton part (PRML 5.84) of its own Hessian out; where that is too much, so that
-    what is left is not positive definite, it is a fold of one in :func:`k_fold_predictions`. Not
-    ``corrected`` it is H^-1 s_n g_n, the derivative with respect to s_n (Koh and Liang, 2017).
+    what is left is not positive definite, it is a fold of one in :func:`k_fold_predictions`. That
+    begins at a leverage of 1, less what rounding may have made of it. Not ``corrected`` it is
+    H^-1 s_n g_n, the derivative with respect to s_n (Koh and Liang, 2017).
     """
     X, T, s = _samples(f)
     H, J, sB = f.hessian(w, kind), f.logit_jacobian(w), f.curvature(w)
     g, steps = reference.per_sample_gradient(f.net, w, X, T), np.zeros((len(X), len(w)))
+    h = leverages(f, w, kind)
     for n in range(len(X)):
         rest = H - J[n].T @ sB[n] @ J[n] if corrected else H
-        if corrected and not _is_positive(rest):
+        if corrected and h[n] >= 1 - 1e-8:
             steps[n] = _step_without(f, w, np.array([n]), kind)
         else:
             steps[n] = np.linalg.solve(rest, s[n] * g[n])

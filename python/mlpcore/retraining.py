@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,23 +38,48 @@ KINDS = ("exact", "gauss_newton")
 _CONVERGED = 1e-26  # twice the decrease that the Newton step promises, relative to F
 _ROUNDING = 1e-13  # below this a step that helps no more is rounding
 _FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
+_OUT_OF_REACH = 1 - 1e-8  # a leverage of 1, less what rounding may have made of it
+_SIZES = (1e-100, 1e100)  # so that no square of one overflows
 _TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
 
 
 # The matrix H, its inverse, and changes of it --------------------------------------------------
 
 
-def _inverse_factor(H: Array) -> Array:
+def _units(H: Array, start: Array) -> Array:
+    """d (W,), powers of 2, such that H / (d d^T) has rows whose largest elements are about 1.
+
+    What is singular, or flat, must not depend on the units of inputs and targets, and in these it
+    does not. Rows and columns take turns (Ruiz, A scaling algorithm to equilibrate both rows and
+    columns norms in matrices, 2001), for where H is indefinite its diagonal may be 0. A row of
+    zeros, or of what is rounding in the units ``start`` (W,), beside 1 or the largest, keeps those.
+    """
+    size = np.abs(H) / start[:, None] / start
+    size[size < _ROUNDING * min(size.max(), 1)] = 0
+    d = start.copy()
+    for _ in range(20):  # each halves the logarithm of what is left
+        largest = size.max(axis=1)
+        root = np.sqrt(np.where(largest > 0, largest, 1))
+        if ((root > 0.7) & (root < 1.5)).all():
+            break
+        d *= root
+        size /= root[:, None]
+        size /= root
+    units: Array = np.exp2(np.round(np.log2(d)))  # so that to divide by them rounds nothing
+    return units
+
+
+def _inverse_factor(H: Array, d: Array) -> Array:
     """U = L^{-1} of the Cholesky factor H = L L^T, so that H^{-1} = U^T U.
 
     NumPy solves no triangular systems; with U every solution is a product of matrices.
-    LinAlgError if H is not positive definite, or singular to rounding.
+    LinAlgError if H is not positive definite, or singular to rounding in the units ``d`` (W,).
     """
-    L = np.linalg.cholesky(H)
+    L = np.linalg.cholesky(H / d[:, None] / d)
     U = _invert_lower(L)
     if not (L * L).sum() * (U * U).sum() < 0.1 / np.finfo(float).eps:  # trace(H) trace(H^{-1})
         raise np.linalg.LinAlgError("singular to rounding")
-    return U
+    return U / d
 
 
 def _invert_lower(L: Array) -> Array:
@@ -110,9 +136,43 @@ class _Objective:
     R: Regularizer | None
 
     @property
+    def floor(self) -> float:
+        """What F is at most where nothing but rounding is left of the residuals.
+
+        Of the other outputs F is 0 only at infinity, and there is no floor.
+        """
+        if self.net.output != "linear":
+            return 0.0
+        rounding = 10 * np.finfo(float).eps * self.T
+        return float((self.s[:, None] * rounding**2).sum())
+
+    @property
     def logits(self) -> Network:
         """The network that ends with z, before the output function."""
         return Network(self.net.layers, self.net.hidden, "linear")
+
+    @cached_property
+    def size_of_T(self) -> float:
+        """The largest |t| of linear outputs, else 1; where it is 0 also 1."""
+        largest = np.abs(self.T[self.s > 0]).max(initial=0) if self.net.output == "linear" else 1
+        return float(np.clip(largest or 1.0, *_SIZES))
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Those one expects of the weights (W,): 1 where inputs and targets are of size 1."""
+        of_X = np.abs(self.X[self.s > 0]).max(axis=0, initial=0)
+        sizes = np.ones(self.net.n_weights)
+        layers = self.net.unpack(sizes)
+        layers[0][0][...] = 1 / np.clip(np.where(of_X > 0, of_X, 1), *_SIZES)
+        layers[-1][0][...] *= self.size_of_T
+        layers[-1][1][...] *= self.size_of_T
+        return sizes
+
+    @property
+    def units(self) -> Array:
+        """The root of the curvature one expects in each weight (W,)."""
+        units: Array = np.clip(np.sqrt(self.s.sum()) * self.size_of_T / self.sizes, *_SIZES)
+        return units
 
     def rows(self, rows: Any) -> _Objective:
         """The same of some samples."""
@@ -130,20 +190,26 @@ class _Objective:
             )
         return H
 
-    def step_factor(self, w: Array, kind: Kind) -> tuple[_Factor, Array | None]:
-        """For a step downhill, and the direction of the most negative curvature, if there is one.
+    def step_factor(
+        self, w: Array, kind: Kind, units: Array | None = None
+    ) -> tuple[_Factor, Array | None]:
+        """For a step downhill, and a direction of negative curvature, if there is one.
 
-        Where H = Q diag(e) Q^T is not positive definite, the step has |e| in place of e and so
-        leaves saddles (Dauphin et al., 2014), with 1e-8 of the largest as the least.
+        Where H / (d d^T) = Q diag(e) Q^T is not positive definite, the step has |e| in place of e
+        and so leaves saddles (Dauphin et al., 2014), with 1e-8 of the largest as the least. The
+        units d are those of H, at least ``units`` (W,); in them no curvature is more negative.
         """
         H = self.hessian(w, kind)
+        units = self.units if units is None else units
+        d = _units(H, units)
         try:
-            return _Factor(_inverse_factor(H)), None
+            return _Factor(_inverse_factor(H, d)), None
         except np.linalg.LinAlgError:
-            e, Q = np.linalg.eigh(H)
-        largest = max(float(np.abs(e).max()), 1e-8)
-        factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T)
-        return factor, Q[:, 0] if e[0] < -_FLAT * largest else None
+            d = np.maximum(d, units)  # what is nearly flat, and hardly known, must not lead
+            e, Q = np.linalg.eigh(H / d[:, None] / d)
+        largest = float(np.abs(e).max()) or 1.0
+        factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T / d)
+        return factor, Q[:, 0] / d if e[0] < -_FLAT * largest else None
 
     def curvature_rows(self, w: Array) -> Array:
         """V (N K, W) with sum_n J_n^T B_n J_n = V^T V: R_n^T J_n, B_n = R_n R_n^T."""
@@ -180,8 +246,10 @@ def _descend(
 ) -> _Descent:
     """Newton's method that keeps a factor for as long as each step shrinks the next tenfold.
 
-    Where the gradient is gone but a curvature is negative it moves along that, to both sides. An
-    exact factor from nearby needs no such look at the end: steps that shrink tenfold with a
+    Where the gradient is gone but a curvature is negative it moves along that, to both sides; if
+    nothing there is lower, it is no minimum all the same.
+
+    An exact factor from nearby needs no such look at the end: steps that shrink tenfold with a
     positive definite one tell that the Hessian is positive definite as well.
     """
     look_for_saddle = kind != "exact"
@@ -192,6 +260,7 @@ def _descend(
             "the error or its gradient is not finite at the start: w, X or T is too large, or "
             "regularizer is wrong"
         )
+    floor = objective.floor
     steps = factorizations = 0
     before, converged, came_by_newton = np.inf, False, False
     while True:
@@ -204,9 +273,14 @@ def _descend(
         kept = factor
         d = -factor.solve(g)
         decrement = -float(g @ d)
+        if not fresh and not decrement >= 0:  # rounding has made the kept factor indefinite
+            kept = None
+            continue
         stalled = decrement > 0.01 * before
-        of_rounding = fresh and decrement <= _ROUNDING * abs(F)
-        at_rest = decrement <= _CONVERGED * abs(F) or (came_by_newton and stalled and of_rounding)
+        of_rounding = fresh and decrement <= _ROUNDING * abs(F) + floor
+        at_rest = decrement <= _CONVERGED * abs(F) + floor or (
+            came_by_newton and stalled and of_rounding
+        )
         trial = None
         if not at_rest and steps < max_steps and (fresh or not stalled):
             trial = _search(objective, w, F, d, decrement)
@@ -220,9 +294,11 @@ def _descend(
             elif downward is not None and not fresh:
                 kept = None  # the curvature was negative elsewhere
                 continue
+            if objective.R is None and abs(F) <= floor:
+                downward = None  # of residuals of rounding
             if downward is not None and steps < max_steps:
                 trial = _search_aside(objective, w, F, downward)
-            converged = trial is None and (downward is None or steps < max_steps)
+            converged = downward is None
             if trial is not None:
                 kept, before, look_for_saddle = None, np.inf, kind != "exact"
         if trial is not None:
@@ -255,10 +331,12 @@ def _search_aside(
     objective: _Objective, w: Array, F: float, direction: Array
 ) -> tuple[Array, float, Array] | None:
     """The first of w + d, w - d, w + d/2, ... that is lower, None without one."""
-    size = max(1.0, float(np.abs(w).max()))
+    # As far as weights usually go, and at least as far as these have gone.
+    size = max(1.0, float((np.abs(w) / objective.sizes).max()))
+    farthest = size / float((np.abs(direction) / objective.sizes).max()) * direction
     for halvings in range(40):
         for sign in (1, -1):
-            there = w + sign * size * 0.5**halvings * direction
+            there = w + sign * 0.5**halvings * farthest
             F_there, g_there = objective.value_and_gradient(there)
             if F_there < F - 4 * np.finfo(float).eps * abs(F) and np.isfinite(g_there).all():
                 return there, F_there, g_there
@@ -347,7 +425,7 @@ class Optimum:
         if w.ndim != 1:
             raise ValueError(f"w has shape {w.shape}, expected ({net.n_weights},)")
         double = Network(net.layers, net.hidden, net.output)
-        objective = _Objective(double, *_samples(double, w, X, T, sample_weight), R)
+        objective = _Objective(double, *_samples(net, w, X, T, sample_weight), R)
         self.net, self.kind = net, kind
         self.weight_decay, self.regularizer = float(weight_decay), regularizer
         self._settle(objective, w, None, max_steps)
@@ -362,7 +440,8 @@ class Optimum:
         _check_determined(objective)
         self._objective = objective
         self.X, self.T, self.sample_weight = objective.X, objective.T, objective.s
-        found = _descend(objective, w, factor, self.kind, max_steps)
+        # A copy: without a step w would be the caller's array, or that of another optimum.
+        found = _descend(objective, w.copy(), factor, self.kind, max_steps)
         self.w, self._factor, self.gradient_norm = found.w, found.factor, found.gradient_norm
         self.steps, self.factorizations = found.steps, found.factorizations
         self.converged = found.converged
@@ -378,7 +457,7 @@ class Optimum:
         if self._at_w is None:
             H = self._objective.hessian(self.w, self.kind)
             try:
-                self._at_w = _inverse_factor(H)
+                self._at_w = _inverse_factor(H, _units(H, self._objective.units))
             except np.linalg.LinAlgError:
                 lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
                 remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
@@ -406,11 +485,16 @@ class Optimum:
 def _samples(
     net: Network, w: Array, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Array, Array, Array]:
-    """X, T as (N, K) and sample_weight as (N,), copies in float64; what is wrong raises."""
+    """X, T as (N, K) and sample_weight as (N,), copies in float64; what is wrong raises.
+
+    The network is that of the user: rows of T that sum to 1 in float32 are made to in float64.
+    """
     net.error(w, X, T, sample_weight)
     X, t, K = np.array(X, dtype=float), np.array(T, dtype=float), net.n_outputs
     if t.ndim == 1 and net.output == "softmax":
         t = np.eye(K)[t.astype(int)]
+    elif net.output == "softmax" and net.dtype == np.float32:
+        t /= t.sum(axis=1, keepdims=True)
     s = np.ones(len(X)) if sample_weight is None else np.array(sample_weight, dtype=float)
     return X, t.reshape(-1, K), s
 
@@ -475,14 +559,15 @@ def retrain(
         gone[_row_numbers("remove", remove, len(old.X))] = True
     s = old.s
     if sample_weight is not None:
-        s = _samples(old.net, w, old.X, old.T, sample_weight)[2]
+        s = _samples(optimum.net, w, old.X, old.T, sample_weight)[2]
     X, T, s_added = old.X[:0], old.T[:0], old.s[:0]
     if add is not None:
         given: object = add  # whatever its type says
         if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise TypeError("add is no tuple (X, T) or (X, T, sample_weight), expected one")
         try:
-            X, T, s_added = _samples(old.net, w, add[0], add[1], add[2] if len(add) > 2 else None)
+            more = add[2] if len(add) > 2 else None
+            X, T, s_added = _samples(optimum.net, w, add[0], add[1], more)
         except (TypeError, ValueError) as error:
             raise type(error)(f"add: {error}") from None
 
@@ -494,6 +579,8 @@ def retrain(
         s=np.concatenate([s[stay], s_added]),
     )
     change = np.where(gone, 0, s) - old.s
+    # Of a change of rounding nothing would be seen but its inverse, in the factor.
+    change[np.abs(change) <= 4 * np.finfo(float).eps * np.maximum(s, old.s)] = 0
     rows = np.flatnonzero(change)
     factor = _changed_factor(
         optimum._factor,
@@ -559,7 +646,7 @@ class LeaveOneOut:
         sum_n s_n E_n of these predictions: half the PRESS for linear outputs.
     leverage : (N,) array
         The largest eigenvalue of ``s_n R_n^T J_n H^{-1} J_n^T R_n`` (B_n = R_n R_n^T); for linear
-        outputs with K = 1 the leverage ``s_n dy_n/dt_n`` to first order.
+        outputs with K = 1 the leverage ``dy_n/dt_n`` to first order.
     """
 
     y: Array
@@ -589,8 +676,9 @@ def leave_one_out(optimum: Optimum) -> LeaveOneOut:
     the residuals are those of the PRESS statistic (Allen, 1974). For the cross-entropy see Pregibon
     (1981), for networks Larsen and Hansen (1996).
 
-    Where a leverage is 1 or more, which the exact Hessian does not exclude, the sample is taken out
-    by its exact Hessian as a fold in `k_fold_predictions`.
+    Where a leverage is 1 to rounding or more, which the exact Hessian does not exclude, the sample
+    is taken out by its exact Hessian as a fold in `k_fold_predictions`. Weights that only this
+    sample determines, as those of an input that is 0 in all others, stay as they are.
 
     Raises
     ------
@@ -632,6 +720,7 @@ def _steps_without_each(
     f, w, U = optimum._objective, optimum.w, optimum._inverse_factor()
     K, W = f.net.n_outputs, w.size
     logits, identity = f.logits, np.eye(K)
+    H: Array | None = None
     size = max(1, _TILE // (K * W))
     for start in range(0, len(f.X), size):
         tile = slice(start, min(start + size, len(f.X)))
@@ -645,30 +734,31 @@ def _steps_without_each(
         e = s * (y - f.T[tile])
         if corrected:
             sBA = s[:, :, None] * (R @ np.swapaxes(R, 1, 2) @ A)
-            out_of_reach = leverage >= 1
+            out_of_reach = leverage >= _OUT_OF_REACH
             sBA[out_of_reach] = 0
             e = np.linalg.solve(identity - sBA, e[:, :, None])[:, :, 0]
         dw = np.einsum("nk,nkw->nw", e, G) @ U
         if corrected:
             for i in np.flatnonzero(out_of_reach):
-                dw[i] = _step_without(optimum, np.arange(start + i, start + i + 1))
+                H = f.hessian(w, optimum.kind) if H is None else H
+                dw[i] = _step_without(optimum, np.arange(start + i, start + i + 1), H)
         yield tile, dw, leverage
 
 
-def _step_without(optimum: Optimum, rows: Array, H: Array | None = None) -> Array:
-    """The Newton step (W,) that takes these rows out, by their exact Hessian.
+def _step_without(optimum: Optimum, rows: Array, H: Array) -> Array:
+    """The Newton step (W,) that takes these rows out, by their exact Hessian; H is the whole.
 
     Gauss-Newton for all the rest where the Hessian of the rest is not positive definite.
     """
     f, w = optimum._objective, optimum.w
     part = f.rows(rows)
     gradient = f.net.gradient(w, part.X, part.T, part.s)
-    H = f.hessian(w, optimum.kind) if H is None else H
+    d = _units(H, f.units)  # also those of the rest, whose rounding is that of the whole
     try:
-        rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind)))
+        rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind), d))
     except np.linalg.LinAlgError:
         stay = np.delete(np.arange(len(f.X)), rows)
-        rest, _ = f.rows(stay).step_factor(w, "gauss_newton")
+        rest, _ = f.rows(stay).step_factor(w, "gauss_newton", d)
     return rest.solve(gradient)
 
 

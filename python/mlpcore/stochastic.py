@@ -99,23 +99,26 @@ def stochastic_diagonal(
         seed = whole_number("seed", seed, least=0)
     random = np.random.default_rng(seed)
     W = net.n_weights
-    hadamard = np.ones((1, 1))
+    hadamard = np.ones((1, 1), dtype=np.int8)
     while method == "bekas" and len(hadamard) <= n_probes // 8 and len(hadamard) < W:
         hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
     order = len(hadamard)
-    patterns = hadamard[:, np.arange(W) % order]
+    columns = np.arange(W) % order
     rounds = n_probes // order
 
     def one_round_estimates(count: int) -> Array:
         """Of ``count`` rounds, (count, W)."""
         signs = random.integers(0, 2, size=(count, 1, W)) * 2.0 - 1
-        z = (signs * patterns).reshape(-1, W).astype(net.dtype)
-        products = net.hessian_vector_product(
-            w, z, X, T, sample_weight, kind, regularizer=regularizer
-        )
-        terms = z * products
-        means: Array = terms.reshape(count, order, W).mean(axis=1, dtype=np.float64)
-        return means
+        totals = np.zeros((count, W))
+        for start in range(0, order, _BLOCK):
+            patterns = hadamard[start : start + _BLOCK, columns]
+            z = (signs * patterns).reshape(-1, W).astype(net.dtype)
+            products = net.hessian_vector_product(
+                w, z, X, T, sample_weight, kind, regularizer=regularizer
+            )
+            terms = (z * products).reshape(count, -1, W)
+            totals += terms.sum(axis=1, dtype=np.float64)
+        return totals / order
 
     # The mean and the squared deviations of all rounds, put together block by block.
     mean, squares, done = np.zeros(W), np.zeros(W), 0

@@ -4,6 +4,7 @@ rule that stops them; and hostile problems.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -196,7 +197,8 @@ def test_float32(method):
 
 @EVERY
 def test_counts(method):
-    result = fit(REGRESSION, method=method, iterations=10, acceleration=True)
+    settings = {"acceleration": True} if method == "lm" else {}
+    result = fit(REGRESSION, method=method, iterations=10, **settings)
     counts = result.counts
     assert set(counts) == {"forward", "gradient", "product", "hessian", "factorization"}
     assert counts["gradient"] >= 11
@@ -386,6 +388,18 @@ def test_an_ensemble_of_none_and_of_one():
         mlpcore.minimize(net, w[:0], X, np.ones(7)).best()
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_the_best_of_an_ensemble_is_finite(value):
+    net = mlpcore.Network((3, 4, 1))
+    w = np.stack([net.init(s) for s in range(3)])
+    result = mlpcore.minimize(net, w, np.ones((7, 3)), np.zeros(7), iterations=2)
+    first = dataclasses.replace(result[0], objective=value)
+    members = (first, *sorted(result[1:], key=lambda member: member.objective))
+    result = dataclasses.replace(result, members=members)
+    assert result.best() is members[1]
+    assert f"best {members[1].objective:.6g}, median" in repr(result)
+
+
 @EVERY
 def test_the_same_bits_for_any_number_of_threads(method):
     case = Case((8, 50, 1), n=2000)
@@ -460,7 +474,8 @@ def test_hostile_problems(method, problem, start):
         "ones": np.ones(net.n_weights),
         "far": 1e5 * net.init(seed=0),
     }[start]
-    for settings in ({}, {"weight_decay": 0.1}, {"acceleration": True}, OFF):
+    of_lm = [{"acceleration": True}] if method == "lm" else []
+    for settings in ({}, {"weight_decay": 0.1}, *of_lm, OFF):
         result = mlpcore.minimize(net, w, X, T, method=method, iterations=200, **settings)
         assert np.isfinite(result.w).all()
         assert np.isfinite(result.history["objective"]).all()
@@ -558,6 +573,27 @@ def test_bad_arguments(settings, exception, message):
         mlpcore.minimize(REGRESSION.network(), w, X, T, **settings)
 
 
+@EVERY
+@pytest.mark.parametrize(
+    ("name", "value", "default", "users"),
+    [
+        ("acceleration", True, False, ["lm"]),
+        ("curvature", "gauss_newton", "exact", ["scg", "newton-cg"]),
+        ("conjugacy", "hestenes_stiefel", "polak_ribiere", ["cg"]),
+        ("memory", 5, 20, ["lbfgs"]),
+    ],
+)
+def test_settings_of_other_methods_are_refused(name, value, default, users, method):
+    fit(REGRESSION, method=method, iterations=1, **{name: default})
+    if method in users:
+        fit(REGRESSION, method=method, iterations=1, **{name: value})
+        return
+    expected = " or ".join(map(repr, users))
+    message = f"{name} came with method '{method}', expected it with {expected}$"
+    with pytest.raises(ValueError, match=message):
+        fit(REGRESSION, method=method, **{name: value})
+
+
 def test_bad_states():
     w, X, T, _ = REGRESSION.problem()
     net, n = REGRESSION.network(), REGRESSION.n_weights
@@ -649,6 +685,8 @@ def test_bad_data():
     net = REGRESSION.network()
     with pytest.raises(TypeError, match="net is a int"):
         mlpcore.minimize(3, w, X, T)
+    with pytest.raises(ValueError, match=r"^w is not an array of numbers"):
+        mlpcore.minimize(net, [[1, 2, 3], [1, 2]], X, T)
     with pytest.raises(ValueError, match="w is not finite"):
         mlpcore.minimize(net, w * np.nan, X, T)
     with pytest.raises(ValueError, match="X has no rows"):

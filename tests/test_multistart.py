@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore
-from mlpcore.splitting import split_off
+from mlpcore.splitting import class_labels, split_off
 
 RANDOM = np.random.default_rng(0)
 X = np.linspace(-1, 1, 50)[:, None]
@@ -204,13 +204,75 @@ def test_networks_without_a_finite_error_are_not_chosen():
         ({"progress": True}, ValueError, "progress came with an ensemble"),
         ({"validation_fraction": 2}, ValueError, "validation_fraction is 2.0"),
         ({"validation_fraction": 0.2, "X_val": X, "T_val": T}, ValueError, "expected one of them"),
+        ({"validation_fraction": 0.2, "T_val": T}, ValueError, "came with T_val, expected one of"),
+        (
+            {"validation_fraction": 0.2, "T": np.vstack([T, T])},
+            ValueError,
+            r"X of shape \(50, 1\) and T of shape \(100, 1\), expected \(N, D\)",
+        ),
+        (
+            {"validation_fraction": 0.2, "sample_weight": np.ones(75)},
+            ValueError,
+            r"sample_weight has shape \(75,\), expected \(50,\) or \(2, 50\)$",
+        ),
+        (
+            {"validation_fraction": 0.2, "sample_weight": np.ones(25)},
+            ValueError,
+            r"sample_weight has shape \(25,\), expected \(50,\) or \(2, 50\)$",
+        ),
+        ({"hidden": 5}, TypeError, r"^hidden is 5, expected a sequence of sizes, as \(5,\)$"),
+        ({"X": [[1, 2], [1]]}, ValueError, "^X is not an array of numbers"),
+        ({"T": [[1, 2], [1]]}, ValueError, "^T is not an array of numbers"),
         ({"optimizer": "foo"}, ValueError, "optimizer is 'foo'"),
+        ({"optimizer": ""}, ValueError, "optimizer is ''"),
         ({"activation": "foo"}, ValueError, "hidden is 'foo'"),
     ],
 )
 def test_refusals(options, exception, message):
     with pytest.raises(exception, match=message):
         mlpcore.sweep(**{"X": X, "T": T, "hidden": [2], "starts": 2, "epochs": 2} | options)
+
+
+def test_no_name_is_not_the_optimizer_of_multistart():
+    with pytest.raises(ValueError, match="optimizer is ''"):
+        mlpcore.multistart(mlpcore.Network((1, 2, 1)), X, T, starts=2, optimizer="")
+
+
+def test_a_sweep_splits_the_weights_of_each_start():
+    weight = RANDOM.uniform(1, 2, (2, 50))
+    options = {"hidden": [2], "epochs": 5, "seed": 0, "validation_fraction": 0.2}
+    both = mlpcore.sweep(X, T, starts=2, sample_weight=weight, **options)
+    first = mlpcore.sweep(X, T, starts=1, sample_weight=weight[0], **options)
+    assert_same_bits(both.results[0].w[:1], first.results[0].w)
+
+
+def test_a_sweep_splits_probabilities():
+    targets = np.random.default_rng(1).uniform(size=50)
+    options = {"hidden": [2], "starts": 2, "epochs": 2, "output": "sigmoid", "seed": 0}
+    result = mlpcore.sweep(X, targets, validation_fraction=0.2, **options)
+    assert len(result.validation_rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("output", "T", "labels"),
+    [
+        ("sigmoid", [0, 1, 1], [0, 1, 1]),
+        ("sigmoid", [[0.0], [1.0]], [0, 1]),
+        ("sigmoid", [True, False], [1, 0]),
+        ("sigmoid", [0, 0.5, 1], None),
+        ("sigmoid", [0, 1, np.nan], None),
+        ("sigmoid", [[0, 1], [1, 0]], None),
+        ("softmax", [[0, 1], [1, 0]], [1, 0]),
+        ("softmax", [[0.3, 0.7], [0.8, 0.2]], [1, 0]),
+        ("softmax", [2, 0], [2, 0]),
+        ("linear", [0, 1], None),
+    ],
+)
+def test_class_labels(output, T, labels):
+    found = class_labels(output, np.array(T))
+    assert (found is None) == (labels is None)
+    if found is not None:
+        np.testing.assert_array_equal(found, labels)
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 9), st.booleans(), st.data())

@@ -405,6 +405,21 @@ def test_refusals(make, exception, message):
         make()
 
 
+@pytest.mark.parametrize("method", ["train", "minimize"])
+@pytest.mark.parametrize(
+    "prior", [WeightDecay(1e39), L1(1e39), WeightDecay(1) + ARD([1, 1e39, 1])], ids=repr
+)
+def test_coefficients_too_large_for_float32(prior, method):
+    X, T = data()
+    net = mlpcore.Network(NET.layers, NET.hidden, dtype="float32")
+    fit = getattr(mlpcore, method)
+    message = r"the regularizer's coefficients\[\d+\] is 1e\+39, which is too large for float32"
+    with pytest.raises(ValueError, match=message):
+        fit(net, net.init(0), X, T, regularizer=prior)
+    options = {"optimizer": "lbfgs", "epochs": 1} if method == "train" else {"iterations": 1}
+    assert np.isfinite(fit(NET, NET.init(0), X, T, regularizer=prior, **options).w).all()
+
+
 def fit(**options):
     X, T = data()
     return mlpcore.train(NET, weights(), X, T, epochs=2, **options)

@@ -751,6 +751,7 @@ REFUSED = [
     ("net", "net", TypeError, "net is a str, expected a mlpcore.Network"),
     ("w", np.zeros(5), ValueError, r"w has shape \(5,\), expected \(38,\)"),
     ("w", None, TypeError, "w has dtype object, expected real numbers"),
+    ("w", RAGGED, ValueError, "^w is not an array of numbers"),
     ("w", np.full(38, np.nan), ValueError, r"w is not finite: w\[0\] is nan"),
     ("X", X[:0], ValueError, r"T has shape \(50, 2\), expected \(0, 2\)"),
     ("X", None, (TypeError, ValueError), r"X has .*, expected"),
@@ -828,6 +829,65 @@ def test_weights_of_samples_that_vanish_in_float32():
     case = Case((3, 6, 2), n=50, dtype="float32")
     with pytest.raises(ValueError, match="sample_weight"):
         fit(case, case.problem()._replace(s=np.full(50, 1e-60)), epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "exception", "message"),
+    [
+        ("sample_weight", np.ones(75), ValueError, r"has shape \(75,\), expected \(50,\)$"),
+        ("sample_weight", np.ones(25), ValueError, r"has shape \(25,\), expected \(50,\)$"),
+        ("sample_weight", np.ones((3, N)), ValueError, r"has shape \(3, 50\), expected \(50,\)$"),
+        ("sample_weight", 2.0, ValueError, r"has shape \(\), expected \(50,\)$"),
+        ("sample_weight", RAGGED, ValueError, "^sample_weight is not an array of numbers"),
+        ("sample_weight", ["a"] * N, TypeError, "^sample_weight has dtype <U1, expected real"),
+        ("X", RAGGED, ValueError, "^X is not an array of numbers"),
+        ("X", np.ma.masked_less(X, 1), TypeError, "^X is a masked array"),
+        ("T", RAGGED, ValueError, "^T is not an array of numbers"),
+        ("T", np.ones((60, 2)), ValueError, r"X of shape \(50, 3\) and T of shape \(60, 2\)"),
+    ],
+)
+def test_refused_of_the_data_that_are_split(argument, value, exception, message):
+    good = {"net": REGRESSION.network(), "w": REGRESSION.problem().w, "X": X, "T": T}
+    with pytest.raises(exception, match=message):
+        mlpcore.train(**{**good, "epochs": 1, "validation_fraction": 0.2, argument: value})
+
+
+def test_weights_of_the_samples_of_each_network_are_split():
+    net, problem = REGRESSION.network(), REGRESSION.problem()
+    w = np.stack([net.init(s) for s in range(3)])
+    weight = np.random.default_rng(0).uniform(1, 2, (3, N))
+    options = {"optimizer": "lbfgs", "epochs": 5, "seed": 1, "validation_fraction": 0.2}
+    result = mlpcore.train(net, w, problem.X, problem.T, sample_weight=weight, **options)
+    for s in range(3):
+        one = mlpcore.train(net, w[s], problem.X, problem.T, sample_weight=weight[s], **options)
+        assert_same_bits(result.w[s], one.w)
+    message = r"sample_weight has shape \(2, 50\), expected \(50,\) or \(3, 50\)$"
+    with pytest.raises(ValueError, match=message):
+        mlpcore.train(net, w, problem.X, problem.T, sample_weight=weight[:2], **options)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_probabilities_are_split_as_they_come(flat):
+    random = np.random.default_rng(0)
+    inputs, targets = random.normal(size=(50, 1)), random.uniform(size=(50, 1))
+    net = mlpcore.Network((1, 3, 1), output="sigmoid")
+    targets = targets[:, 0] if flat else targets
+    options = {"epochs": 3, "validation_fraction": 0.2, "seed": 0}
+    result = mlpcore.train(net, net.init(0), inputs, targets, **options)
+    assert len(result.validation_rows) == 10
+
+
+def test_a_metric_gets_the_labels_that_were_split_off_as_they_came():
+    problem = Case((4, 5, 3), output="softmax", n=40, flat=True).problem()
+    net = mlpcore.Network((4, 5, 3), output="softmax")
+
+    def metric(Y, labels):
+        return -np.log(Y[np.arange(len(Y)), labels]).mean()
+
+    options = {"epochs": 2, "validation_fraction": 0.25, "seed": 0, "metric": metric}
+    result = mlpcore.train(net, problem.w, problem.X, problem.T.astype(int).tolist(), **options)
+    history = result.history
+    assert_close(history["validation_metric"], history["validation_error"], 1e-12)
 
 
 @pytest.mark.parametrize("name", ["X", "X_val"])

@@ -1,4 +1,4 @@
-// Products of the Hessian with vectors, by the R-operator (Pearlmutter, 1994; PRML 5.96 to 5.109).
+// Products of the Hessian with vectors, by the R-operator (Pearlmutter, 1994; PRML 5.96 to 5.111).
 // R{.} = v^T d/dw is the derivative along v, whose layers are V^l and v_b^l. With
 // back^l = W^{l+1}T delta^{l+1}, applied to the forward and the backward pass it gives
 //

@@ -62,7 +62,7 @@ class MinimizeResult:
     w : (W,) array
         The weights of the lowest objective found, always finite.
     objective : float
-        ``E(w) + 1/2 sum_i alpha_i w_i^2`` there.
+        ``E(w) + 1/2 sum_i alpha_i w_i^2 + R(w)`` there, with R the regularizer.
     error : float
         ``E(w)`` there.
     gradient_norm : float
@@ -155,13 +155,13 @@ class EnsembleMinimizeResult(Sequence[MinimizeResult]):
         """
         if not self.members:
             raise ValueError("the ensemble has no networks")
-        return min(self.members, key=lambda member: member.objective)
+        return min(self.members, key=_finite_objective)
 
     def _rows(self) -> list[tuple[str, str]]:
         if not self.members:
             return []
         reasons = Counter(member.stopped for member in self.members)
-        objectives = [member.objective for member in self.members]
+        objectives = [_finite_objective(member) for member in self.members]
         return [
             ("stopped", ", ".join(f"{n} {why}" for why, n in reasons.items())),
             ("objective", f"best {min(objectives):.6g}, median {np.median(objectives):.6g}"),
@@ -175,6 +175,11 @@ class EnsembleMinimizeResult(Sequence[MinimizeResult]):
 
     def _repr_html_(self) -> str:
         return html_table(f"EnsembleMinimizeResult of {len(self)} networks", self._rows())
+
+
+def _finite_objective(result: MinimizeResult) -> float:
+    """The objective, infinite where it is not finite, so that no NaN is the lowest."""
+    return result.objective if np.isfinite(result.objective) else float("inf")
 
 
 def minimize(
@@ -257,7 +262,8 @@ def minimize(
     seconds : float, optional
         The most time for the call.
     curvature : {"exact", "gauss_newton"}
-        The Hessian of scg and newton-cg.
+        The Hessian of scg and newton-cg. Like the next three it is refused, unless it has its
+        default, by methods that don't use it.
     conjugacy : {"polak_ribiere", "hestenes_stiefel"}
         Of cg; a negative factor becomes 0.
     acceleration : bool
@@ -324,6 +330,18 @@ def minimize(
     choice("method", method, _core.methods)
     choice("conjugacy", conjugacy, _core.conjugacies)
     choice("curvature", curvature, ("exact", "gauss_newton"))
+    acceleration = flag("acceleration", acceleration)
+    memory = whole_number("memory", memory, least=1)
+    for name, is_default, users in (
+        ("curvature", curvature == "exact", ("scg", "newton-cg")),
+        ("conjugacy", conjugacy == "polak_ribiere", ("cg",)),
+        ("acceleration", not acceleration, ("lm",)),
+        ("memory", memory == 20, ("lbfgs",)),
+    ):
+        if not is_default and method not in users:
+            expected = " or ".join(map(repr, users))
+            raise ValueError(f"{name} came with method {method!r}, expected it with {expected}")
+    w = _core.as_array("w", w, net.dtype == np.float64)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}, expected a callable or None")
     if callback is not None and np.ndim(w) == 2:
@@ -357,8 +375,8 @@ def minimize(
         seconds=np.inf if seconds is None else real_number("seconds", seconds, positive=True),
         curvature=curvature,
         conjugacy=conjugacy,
-        acceleration=flag("acceleration", acceleration),
-        memory=whole_number("memory", memory, least=1),
+        acceleration=acceleration,
+        memory=memory,
         states=_states(state, method, w),
         callback=callback,
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from mlpcore import _core
 from mlpcore.checks import whole_number
 from mlpcore.network import InitScheme, Network
 from mlpcore.results import html_table, text_table
-from mlpcore.splitting import class_labels, split_off
+from mlpcore.splitting import split_samples
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def multistart(
         T,
         X_val,
         T_val,
-        optimizer=optimizer or _optimizer_for(net),
+        optimizer=_optimizer_for(net) if optimizer is None else optimizer,
         epochs=epochs,
         seed=seed,
         **options,
@@ -261,20 +262,21 @@ def sweep(
     """
     seed = _seed(seed)
     starts = whole_number("starts", starts, least=1)
+    if not isinstance(hidden, Iterable):
+        raise TypeError(f"hidden is {hidden!r}, expected a sequence of sizes, as ({hidden!r},)")
     sizes = tuple(_layers(i, size) for i, size in enumerate(hidden))
     if not sizes:
         raise ValueError("hidden is empty, expected at least one size")
     n_inputs, n_outputs = _n_inputs(X), _n_outputs(T, output)
     rows = None
     if validation_fraction is not None:
-        if X_val is not None:
-            raise ValueError("validation_fraction came with X_val, expected one of them")
-        X, T = np.asarray(X), np.asarray(T)
-        labels = class_labels(output, T)
-        kept, rows = split_off(len(X), validation_fraction, seed, labels)
-        X, T, X_val, T_val = X[kept], T[kept], X[rows], T[rows]
-        if options.get("sample_weight") is not None:
-            options["sample_weight"] = np.asarray(options["sample_weight"])[kept]
+        for name, given in (("X_val", X_val), ("T_val", T_val)):
+            if given is not None:
+                raise ValueError(f"validation_fraction came with {name}, expected one of them")
+        weight = options.pop("sample_weight", None)
+        X, T, options["sample_weight"], X_val, T_val, rows = split_samples(
+            output, X, T, weight, validation_fraction, seed, starts
+        )
     networks = [Network((n_inputs, *size, n_outputs), activation, output, dtype) for size in sizes]
     results: list[EnsembleTrainResult] = []
     for net in networks:
@@ -285,7 +287,7 @@ def sweep(
             T,
             X_val,
             T_val,
-            optimizer=optimizer or _optimizer_for(net),
+            optimizer=_optimizer_for(net) if optimizer is None else optimizer,
             epochs=epochs,
             seed=seed,
             **options,
@@ -326,15 +328,22 @@ def _layers(i: int, size: int | Sequence[int]) -> tuple[int, ...]:
     return (whole_number(f"hidden[{i}]", size, least=1),)
 
 
+def _shape(name: str, array: ArrayLike) -> tuple[int, ...]:
+    try:
+        return np.shape(array)
+    except ValueError:  # rows of several lengths, which the core refuses by name
+        return _core.as_array(name, array, True).shape
+
+
 def _n_inputs(X: ArrayLike) -> int:
-    shape = np.shape(X)
+    shape = _shape("X", X)
     if len(shape) != 2:
         raise ValueError(f"X has shape {shape}, expected (N, D)")
     return int(shape[1])
 
 
 def _n_outputs(T: ArrayLike, output: str) -> int:
-    shape = np.shape(T)
+    shape = _shape("T", T)
     if len(shape) == 2:
         return int(shape[1])
     if len(shape) != 1 or shape[0] == 0:

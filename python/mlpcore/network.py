@@ -486,7 +486,7 @@ class Network:
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> Array:
-        """The Hessian times v, without the Hessian: by the R-operator (PRML 5.96 to 5.109).
+        """The Hessian times v, without the Hessian: by the R-operator (PRML 5.96 to 5.111).
 
         Parameters
         ----------
@@ -604,7 +604,7 @@ class Network:
     def weight_jvp(self, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> Array:
         """The Jacobian-vector product in w, (dy/dw) v for each sample, (N, K).
 
-        `v` is (W,): how the outputs change when w does (PRML 5.99 to 5.101).
+        `v` is (W,): how the outputs change when w does (PRML 5.101 to 5.103).
         """
         return _core.weight_jvp(self._core, w, X, v)
 

@@ -498,7 +498,7 @@ def hessian(
     sample_weight: ArrayLike | None = None,
     kind: str = "exact",
 ) -> Array:
-    """d2E/dw dw^T, (W, W), at any depth; PRML 5.4.4 has it for two layers.
+    """d2E/dw dw^T, (W, W), at any depth; PRML 5.4.5 has it for two layers.
 
     With B^{l,m} = d delta^m / dz^l, Q^{l,m} = (da^{m-1}/dz^l)^T, and a^{l-1} followed by a 1 for
     the bias, the block of layers l <= m is
@@ -571,7 +571,7 @@ def hessian_blocks(
 
 
 def _tangents(net: Net, p: _Pass, v: ArrayLike) -> tuple[list[Array], list[Array]]:
-    """R{z^l} for l = 1..L and R{a^l} for l = 0..L-1, along v (W,): PRML 5.99 to 5.101.
+    """R{z^l} for l = 1..L and R{a^l} for l = 0..L-1, along v (W,): PRML 5.101 to 5.103.
 
     R{z^l} = W^l R{a^{l-1}} + V^l a^{l-1} + v_b^l,    R{a^l} = h'(z^l) * R{z^l},    R{a^0} = 0
     """
@@ -593,7 +593,7 @@ def hessian_vector_product(
     sample_weight: ArrayLike | None = None,
     kind: str = "exact",
 ) -> Array:
-    """The Hessian times ``v`` (W,), or times each row of (m, W): PRML 5.96 to 5.109.
+    """The Hessian times ``v`` (W,), or times each row of (m, W): PRML 5.96 to 5.111.
 
     R{.} = v^T d/dw of the forward and of the backward pass:
 
@@ -644,7 +644,7 @@ def vjp(net: Net, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
 
 
 def weight_jvp(net: Net, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> Array:
-    """(dy/dw) v for each sample, (N, K), of ``v`` (W,): dy/dz^L R{z^L}, PRML 5.99 to 5.101."""
+    """(dy/dw) v for each sample, (N, K), of ``v`` (W,): dy/dz^L R{z^L}, PRML 5.101 to 5.103."""
     p, out = _forward(net, w, X), OUTPUTS[net.output]
     Rz, _ = _tangents(net, p, v)
     Ry: Array = np.einsum("nij,nj->ni", out.curvature(out.y(p.z[-1])), Rz[-1])

@@ -612,7 +612,8 @@ def as_penalty(
     check_regularizer(regularizer)
     if _is_separable(regularizer):
         alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
-        return weight_decay, (alpha.astype(net.dtype), absolutes)
+        # As float64: what is too large for the network's dtype is refused where it is narrowed.
+        return weight_decay, (alpha, absolutes)
     if side_by_side:
         raise ValueError(
             f"regularizer {regularizer!r} came with an ensemble of networks, expected one of "

@@ -2,14 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
 from mlpcore.checks import real_number
 
-__all__ = ["class_labels", "split_off"]
+__all__ = ["Samples", "class_labels", "split_off", "split_samples"]
+
+
+class Samples(NamedTuple):
+    """Samples to train on and to validate on, as `split_samples` parts them."""
+
+    X: NDArray[Any]
+    T: NDArray[Any]
+    sample_weight: NDArray[Any] | None
+    X_val: NDArray[Any]
+    T_val: NDArray[Any]
+    validation_rows: NDArray[np.intp]
+
+
+def split_samples(
+    output: str,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    fraction: float,
+    seed: int,
+    networks: int | None = None,
+) -> Samples:
+    """Split off the samples for the validation, the classes in equal shares.
+
+    Parameters
+    ----------
+    output : str
+        Of the network.
+    X, T : (N, D) and (N, K) or (N,) array-like
+    sample_weight : (N,) array-like, or (S, N) for an ensemble, optional
+    fraction, seed
+        As for `split_off`.
+    networks : int, optional
+        S, the networks of an ensemble.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the arrays don't fit together or are no numbers, or `split_off` refuses.
+    """
+    X, T = _numbers("X", X), _numbers("T", T)
+    if X.ndim != 2 or T.ndim not in (1, 2) or len(T) != len(X):
+        raise ValueError(
+            f"validation_fraction came with X of shape {X.shape} and T of shape {T.shape}, "
+            f"expected (N, D) and (N, K) or (N,)"
+        )
+    if sample_weight is not None:
+        sample_weight = _numbers("sample_weight", sample_weight)
+        shapes = [(len(X),)] if networks is None else [(len(X),), (networks, len(X))]
+        if sample_weight.shape not in shapes:
+            raise ValueError(
+                f"sample_weight has shape {sample_weight.shape}, expected "
+                f"{' or '.join(map(str, shapes))}"
+            )
+    kept, off = split_off(len(X), fraction, seed, class_labels(output, T))
+    weight = None if sample_weight is None else sample_weight[..., kept]
+    return Samples(X[kept], T[kept], weight, X[off], T[off], off)
+
+
+def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as an array of its own dtype, if the core would take it for real numbers."""
+    numbers: NDArray[Any] = _core.as_array(name, value, True)
+    array = np.asarray(value)
+    # As it came, for a metric may take labels for indices; objects are columns of pandas.
+    return numbers if array.dtype == object else array
 
 
 def split_off(
@@ -58,7 +124,8 @@ def class_labels(output: str, T: NDArray[Any]) -> NDArray[Any] | None:
     if output == "softmax":
         return T.argmax(axis=1) if T.ndim == 2 else T
     if output == "sigmoid" and (T.ndim == 1 or T.shape[1] == 1):
-        return T.reshape(-1)
+        # Probabilities are targets as well, but no classes.
+        return T.reshape(-1) if ((T == 0) | (T == 1)).all() else None
     return None
 
 

@@ -22,7 +22,7 @@ from mlpcore.progress import TrainingProgress
 from mlpcore.regularizers import Regularizer, as_penalty, is_called
 from mlpcore.results import html_table, text_table
 from mlpcore.schedules import Constant, Schedule, as_native
-from mlpcore.splitting import class_labels, split_off
+from mlpcore.splitting import split_samples
 from mlpcore.symmetry import warn_of_symmetry
 
 __all__ = ["EnsembleTrainResult", "TrainResult", "train"]
@@ -336,6 +336,9 @@ def train(
         min_delta=min_delta,
     )
     decay = real_number("weight_decay", weight_decay)
+    resumes = flag("resume", resume) and checkpoint is not None and os.path.exists(checkpoint)
+    if not resumes:
+        w = _core.as_array("w", w, net.dtype == np.float64)
     called = {"callback": callback, "metric": metric, "on_best": on_best, "on_stop": on_stop}
     for name, function in called.items():
         if function is not None and not callable(function):
@@ -345,7 +348,7 @@ def train(
     for name, value in alone.items():
         if value is not None and ensemble:
             raise ValueError(f"{name} came with an ensemble of networks, expected none")
-    if flag("resume", resume) and checkpoint is None:
+    if resume and checkpoint is None:
         raise ValueError("resume came without checkpoint, expected the file to go on from")
     identity = {
         **{name: settings[name] for name in NATIVE},
@@ -362,7 +365,7 @@ def train(
         "validation data": None if checkpoint is None else digest(X_val, T_val),
     }
     from_state: Checkpoint | None = None
-    if resume and checkpoint is not None and os.path.exists(checkpoint):
+    if resumes and checkpoint is not None:
         from_state = read_checkpoint(checkpoint, net, identity)
         identity["seed"] = from_state.settings["seed"]
     elif seed is None:
@@ -373,10 +376,15 @@ def train(
     if validation_fraction is not None:
         if X_val is not None:
             raise ValueError("validation_fraction came with X_val, expected one of them")
-        kept, rows = _split(net, X, T, validation_fraction, settings["seed"])
-        X, T = np.asarray(X), np.asarray(T)
-        X, T, X_val, T_val = X[kept], T[kept], X[rows], T[rows]
-        sample_weight = None if sample_weight is None else np.asarray(sample_weight)[kept]
+        X, T, sample_weight, X_val, T_val, rows = split_samples(
+            net.output,
+            X,
+            T,
+            sample_weight,
+            validation_fraction,
+            settings["seed"],
+            np.shape(w)[0] if ensemble else None,
+        )
     if metric is not None and X_val is None:
         raise ValueError("metric came without validation data, expected X_val and T_val")
     if settings["optimizer"] == "adamw":
@@ -481,19 +489,6 @@ def _settings(
         "patience": 0 if patience is None else whole_number("patience", patience, least=1),
         "min_delta": real_number("min_delta", min_delta),
     }
-
-
-def _split(
-    net: Network, X: ArrayLike, T: ArrayLike, fraction: float, seed: int
-) -> tuple[Array, Array]:
-    """Rows to train on and to validate on, the classes in equal shares."""
-    X, T = np.asarray(X), np.asarray(T)
-    if X.ndim != 2 or T.ndim not in (1, 2) or len(T) != len(X):
-        raise ValueError(
-            f"validation_fraction came with X of shape {X.shape} and T of shape {T.shape}, "
-            f"expected (N, D) and (N, K) or (N,)"
-        )
-    return split_off(len(X), fraction, seed, class_labels(net.output, T))
 
 
 def _result(

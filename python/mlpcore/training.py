@@ -280,6 +280,7 @@ def train(
         ``on_stop(result)`` with what is about to be returned.
     checkpoint : path, optional
         Where the state is kept, every `checkpoint_seconds` (0 is after every epoch) and at the end.
+        What Ctrl-C ends in the midst of an epoch is kept as it was a second before, or an epoch.
         The file is replaced as a whole; `mlpcore.load` reads the best weights from it.
     resume : bool
         Go on from `checkpoint` if that file exists; the outcome has the bits that it would have had

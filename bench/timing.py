@@ -30,7 +30,7 @@ class Settings:
 
 LONG = 0.25  # seconds a call
 
-QUICK = Settings(samples=5, least_samples=3, budget=0.5)
+QUICK = Settings(samples=5, least_samples=3, budget=0.5, warm_up=0.05)
 
 
 @dataclass

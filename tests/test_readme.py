@@ -26,7 +26,7 @@ def code_blocks(page):
 @pytest.mark.parametrize("page", [README, ESTIMATORS], ids=lambda page: page.stem)
 def test_python_blocks(capsys, page, tmp_path, monkeypatch):
     """They run one after the other, as a reader would type them; numbers may differ by 20 % or
-    0.15, because a training takes another path on a machine that rounds differently."""
+    0.1, because a training takes another path on a machine that rounds differently."""
     for package in ("matplotlib", "sklearn"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)  # for the picture
@@ -42,7 +42,7 @@ def test_python_blocks(capsys, page, tmp_path, monkeypatch):
         for line, promised in zip(printed, expected.split("\n"), strict=True):
             assert NUMBER.sub("#", line) == NUMBER.sub("#", promised)
             assert [float(n) for n in NUMBER.findall(line)] == pytest.approx(
-                [float(n) for n in NUMBER.findall(promised)], rel=0.2, abs=0.15
+                [float(n) for n in NUMBER.findall(promised)], rel=0.2, abs=0.1 + 1e-9
             )
         ran += 1
     assert ran >= 4

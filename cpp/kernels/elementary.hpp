@@ -16,8 +16,8 @@ template <> struct Constants<double> {
     static constexpr double log2e = 0x1.71547652b82fep+0;
     static constexpr double ln2_hi = 0x1.62e42fefa0000p-1;
     static constexpr double ln2_lo = 0x1.cf79abc9e3b39p-40;
-    static constexpr double round_magic = 0x1.8p52 + 1023; // and the exponent's bias
-    static constexpr double half_magic = 0x1.8p51 + 1023;
+    static constexpr double round_magic = 0x1.8p52 + 1023;   // and the exponent's bias
+    static constexpr double half_magic = 0x1.8p51 + 1023;    // the same for halves
     static constexpr double exp_low = -0x1.6232bdd7abcd2p+9; // ln of the smallest normal
     static constexpr double half_ln2 = 0x1.62e42fefa39efp-2;
     static constexpr double tanh_high = 20.0; // tanh rounds to 1 from 19.07

@@ -45,7 +45,7 @@ constexpr index widest_hidden(const NetworkView& net) {
 struct Parts {
     index count;
     index left_out; // the output without a part; none if it is their number
-    // The output of a part; that of part `count` is the one without.
+    // The output of a part; of part `count`, which nobody computes, it is the one left out.
     index output(index part) const {
         return part == count ? left_out : part + (part >= left_out ? 1 : 0);
     }
@@ -132,48 +132,6 @@ inline void output_parts(const NetworkView& net, const T* w, const Parts& parts,
     }
 }
 
-// The parts, g_k, become dy_k/dx: `length` numbers of each, where part p begins at `at(p)`, the one
-// of the output without a part included, and y(k, i) is output k for the vector at i.
-template <int C, class T, class Place, class Outputs>
-MLPCORE_INLINE void softmax_vectors(index i, const Parts& parts, const Place& at,
-                                    const Outputs& y) {
-    Vec<T> mean[C] = {};
-    for (index p = 0; p < parts.count; ++p) {
-        const T* const g = at(p) + i;
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c) {
-            mean[c] += y(parts.output(p), i + c * lanes<T>) * load(g + c * lanes<T>);
-        }
-    }
-    for (index p = 0; p < parts.count; ++p) {
-        T* const g = at(p) + i;
-        Vec<T> dy[C];
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c) {
-            dy[c] = y(parts.output(p), i + c * lanes<T>) * (load(g + c * lanes<T>) - mean[c]);
-        }
-#pragma GCC unroll 4
-        for (int c = 0; c < C; ++c) {
-            store(g + c * lanes<T>, dy[c]);
-        }
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) {
-        store(at(parts.count) + i + c * lanes<T>, -y(parts.left_out, i + c * lanes<T>) * mean[c]);
-    }
-}
-template <class T, class Place, class Outputs>
-inline void push_through_softmax(index length, const Parts& parts, const Place& at,
-                                 const Outputs& y) {
-    index i = 0;
-    for (; i + 4 * lanes<T> <= length; i += 4 * lanes<T>) {
-        softmax_vectors<4, T>(i, parts, at, y);
-    }
-    for (; i < length; i += lanes<T>) {
-        softmax_vectors<1, T>(i, parts, at, y);
-    }
-}
-
 // Some rows of a product as a block of it reads them: those of a step side by side.
 template <class T> struct SideBySide {
     static constexpr bool down_columns = false;
@@ -252,10 +210,16 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
                 }
             }
             for (index r = 0; softmax && r < samples; ++r) {
-                const T* const y = tile.outputs() + s + r;
+                T* const of_sample = to + r * row;
+                T* const left_out = of_sample + parts.left_out * l.n_in;
+                for (index i = 0; i < width; i += lanes<T>) {
+                    store(left_out + i, Vec<T>{});
+                }
                 push_through_softmax<T>(
-                    width, parts, [&](index p) { return to + r * row + parts.output(p) * l.n_in; },
-                    [&](index k, index) { return broadcast(y[k * tile.stride]); });
+                    width, net.n_outputs, [&](index k) { return of_sample + k * l.n_in; },
+                    [y = tile.outputs() + s + r, &tile](index k, index) {
+                        return broadcast(y[k * tile.stride]);
+                    });
             }
         }
     }
@@ -312,9 +276,13 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
             detail::output_parts(net, w, parts, y, no_slopes, i, end, block, outputs, stride);
         }
         for (index r = 0; net.output == Output::softmax && r < end - i; ++r) {
-            detail::push_through_softmax<T>(
-                stride, parts, [&](index p) { return block + (r * outputs + p) * stride; },
-                [&](index k, index s) { return load(y + k * stride + s); });
+            T* const of_input = block + r * outputs * stride;
+            for (index s = 0; s < stride; s += lanes<T>) {
+                store(of_input + parts.count * stride + s, Vec<T>{});
+            }
+            push_through_softmax<T>(
+                stride, outputs, [&](index p) { return of_input + p * stride; },
+                [&](index p, index s) { return load(y + parts.output(p) * stride + s); });
         }
         for (index p = 0; p < outputs; ++p) {
             tile.write_rows(block + p * stride, outputs * stride, end - i,

@@ -134,6 +134,46 @@ inline SeedRange output_derivative(Output output, index n_outputs, index k, cons
     return {0, n_outputs};
 }
 
+namespace detail {
+template <int C, class T, class Rows, class Outputs>
+MLPCORE_INLINE void push_vectors_through_softmax(index i, index k, const Rows& rows,
+                                                 const Outputs& y) {
+    Vec<T> mean[C] = {};
+    for (index j = 0; j < k; ++j) {
+        const T* const row = rows(j) + i;
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            mean[c] += y(j, i + c * lanes<T>) * load(row + c * lanes<T>);
+        }
+    }
+    for (index j = 0; j < k; ++j) {
+        T* const row = rows(j) + i;
+        Vec<T> dy[C];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            dy[c] = y(j, i + c * lanes<T>) * (load(row + c * lanes<T>) - mean[c]);
+        }
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            store(row + c * lanes<T>, dy[c]);
+        }
+    }
+}
+} // namespace detail
+
+// A tangent dz_k/d. of a softmax becomes y_k (dz_k/d. - sum_j y_j dz_j/d.), in place: `length`
+// numbers of each of k rows, where row j begins at rows(j) and y(j, i) is y_j for the vector at i.
+template <class T, class Rows, class Outputs>
+inline void push_through_softmax(index length, index k, const Rows& rows, const Outputs& y) {
+    index i = 0;
+    for (; i + 4 * lanes<T> <= length; i += 4 * lanes<T>) {
+        detail::push_vectors_through_softmax<4, T>(i, k, rows, y);
+    }
+    for (; i < length; i += lanes<T>) {
+        detail::push_vectors_through_softmax<1, T>(i, k, rows, y);
+    }
+}
+
 // A tangent dz/d. becomes dy/d. = (dy/dz) dz/d., in place.
 template <class T>
 inline void push_through_output(Output output, index k, const T* y, T* tangent, index stride) {
@@ -146,16 +186,9 @@ inline void push_through_output(Output output, index k, const T* y, T* tangent, 
         }
         return;
     case Output::softmax:
-        for (index s = 0; s < stride; s += lanes<T>) {
-            Vec<T> mean = {};
-            for (index i = 0; i < k; ++i) {
-                mean += load(y + i * stride + s) * load(tangent + i * stride + s);
-            }
-            for (index i = 0; i < k; ++i) {
-                T* const p = tangent + i * stride + s;
-                store(p, load(y + i * stride + s) * (load(p) - mean));
-            }
-        }
+        push_through_softmax<T>(
+            stride, k, [&](index j) { return tangent + j * stride; },
+            [&](index j, index s) { return load(y + j * stride + s); });
         return;
     }
 }

@@ -71,8 +71,8 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
                 lambda /= 4;
             }
         }
-        if (!(comparison >= 0.25)) {                                      // step 8
-            const double short_of = comparison > -2 ? 1 - comparison : 3; // 3 for a NaN too
+        if (!(comparison >= 0.25)) { // step 8; a comparison may be a NaN
+            const double short_of = comparison > -2 ? 1 - comparison : 3;
             lambda += delta * short_of / pp;
         }
         if (success) {

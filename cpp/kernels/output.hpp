@@ -53,17 +53,16 @@ template <class T> inline void output_units(Output output, index k, T* z, index 
     }
 }
 
-// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. Padding,
-// which has no weight, adds nothing where the sample that it repeats is not finite.
-template <class T>
-inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
+namespace detail {
+template <Output output, class T>
+inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index stride) {
     double error = 0;
     Vec<T> errors = {}; // of float64: sums of float32 are made in float64
     for (index s = 0; s < stride; s += lanes<T>) {
         const Vec<T> g = load(weight + s);
         const IntVec<T> absent = g == Vec<T>{};
         Vec<T> e = {};
-        if (output == Output::softmax) {
+        if constexpr (output == Output::softmax) {
             // E_n = sum_k t_k (ln sum_j e^{z_j} - z_k), needs the logits before they become y.
             Vec<T> total_t = {}, chosen = {}, highest = load(z + s);
             for (index i = 0; i < k; ++i) {
@@ -74,15 +73,15 @@ inline double error_and_delta(Output output, index k, T* z, T* t, const T* weigh
                 total_t += ti;
                 chosen += ti * (highest - load(z + i * stride + s));
             }
-            const Vec<T> log_total = detail::softmax<T>(k, z + s, stride);
+            const Vec<T> log_total = softmax<T>(k, z + s, stride);
             e = chosen + total_t * (log_total - highest);
         }
         for (index i = 0; i < k; ++i) {
             const Vec<T> zi = load(z + i * stride + s), ti = load(t + i * stride + s);
             Vec<T> y = zi;
-            if (output == Output::linear) {
+            if constexpr (output == Output::linear) {
                 e += T(0.5) * (zi - ti) * (zi - ti);
-            } else if (output == Output::sigmoid) {
+            } else if constexpr (output == Output::sigmoid) {
                 // max(z, 0) - t z + ln(1 + e^{-|z|}) without cancellation for t = 1.
                 const Vec<T> u = exp_nonpositive<T>(-absolute<T>(zi));
                 const IntVec<T> negative = zi < Vec<T>{};
@@ -101,6 +100,22 @@ inline double error_and_delta(Output output, index k, T* z, T* t, const T* weigh
         }
     }
     return error + static_cast<double>(sum<T>(errors));
+}
+} // namespace detail
+
+// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. Padding,
+// which has no weight, adds nothing where the sample that it repeats is not finite.
+template <class T>
+inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
+    switch (output) {
+    case Output::linear:
+        return detail::error_and_delta_of<Output::linear>(k, z, t, weight, stride);
+    case Output::sigmoid:
+        return detail::error_and_delta_of<Output::sigmoid>(k, z, t, weight, stride);
+    case Output::softmax:
+        return detail::error_and_delta_of<Output::softmax>(k, z, t, weight, stride);
+    }
+    __builtin_unreachable();
 }
 
 // Column k of dy/dz as a list of seeds for the output layer's units [first, end): row j - first

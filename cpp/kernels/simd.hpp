@@ -23,12 +23,14 @@ template <class T> struct Simd;
 template <> struct Simd<double> {
     using Int = std::int64_t;
     using Vector = double __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using InMemory = double __attribute__((vector_size(MLPCORE_VECTOR_BYTES), aligned(8)));
     using IntVector = std::int64_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
 };
 
 template <> struct Simd<float> {
     using Int = std::int32_t;
     using Vector = float __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
+    using InMemory = float __attribute__((vector_size(MLPCORE_VECTOR_BYTES), aligned(4)));
     using IntVector = std::int32_t __attribute__((vector_size(MLPCORE_VECTOR_BYTES)));
 };
 
@@ -37,13 +39,16 @@ template <class T> using IntVec = typename Simd<T>::IntVector;
 
 template <class T> inline constexpr index lanes = MLPCORE_VECTOR_BYTES / sizeof(T);
 
+// To both compilers a vector of numbers may lie where numbers do. Written with memcpy, a store
+// could change anything, and each would be followed by loads of all pointers that are not in
+// registers.
 template <class T> MLPCORE_INLINE Vec<T> load(const T* p) {
-    Vec<T> v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
+    return *reinterpret_cast<const typename Simd<T>::InMemory*>(p);
 }
 
-template <class T> MLPCORE_INLINE void store(T* p, Vec<T> v) { __builtin_memcpy(p, &v, sizeof v); }
+template <class T> MLPCORE_INLINE void store(T* p, Vec<T> v) {
+    *reinterpret_cast<typename Simd<T>::InMemory*>(p) = v;
+}
 
 // x - 0 and not x + 0: it is x for -0 too, so compilers drop the subtraction.
 template <class T> MLPCORE_INLINE Vec<T> broadcast(T x) { return x - Vec<T>{}; }

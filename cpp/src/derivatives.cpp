@@ -137,6 +137,10 @@ template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, ind
 
     const double cost = cost_per_sample(net, quantity);
     const double total = cost * static_cast<double>(n);
+    if (total <= smallest_chunk_cost) { // what follows would come to this, slowly
+        return {
+            .tile = tile, .chunk = std::max(n, index{1}), .chunks = n > 0 ? 1 : 0, .threads = 1};
+    }
     const double chunk_cost = std::clamp(total / static_cast<double>(chunks_wanted),
                                          smallest_chunk_cost, largest_chunk_cost);
     index chunk = static_cast<index>(std::min(chunk_cost / cost, 1e15)) + 1;
@@ -211,7 +215,7 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& a
     const index held = std::clamp<index>(most_bytes / row_bytes, fewest_sums, most_sums);
     HeldWorkspace<Holding::sums> memory;
     T* const sums = memory.take<T>(std::min(held, plan.chunks) * width);
-    std::array<double, most_sums + 1> totals{};
+    std::array<double, most_sums + 1> totals; // NOLINT: each is written before it is read
     if (plan.chunks == 0) {
         std::fill_n(result, width, T(0));
     }

@@ -1,7 +1,8 @@
 """The methods of minimize on a list of named problems, and their performance profile.
 
-    python bench/profile_methods.py                     # the table, and the picture in docs/
+    python bench/profile_methods.py              # the table, and the picture in docs/ (minutes)
     python bench/profile_methods.py --seconds 2 --starts 5
+    python bench/profile_methods.py --draw       # draws again from what was saved
 
 Dolan and More, Benchmarking optimization software with performance profiles, 2002: of all runs,
 the share in which a method needed at most r times as long as the quickest one. A method has done a
@@ -12,6 +13,7 @@ method found from the same start (More and Wild, 2009).
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+SAVED = ROOT / "bench" / "results" / "profile_methods.json"
 sys.path[:0] = [str(ROOT)]
 
 import mlpcore  # noqa: E402
@@ -36,17 +39,19 @@ METHODS: dict[str, dict[str, Any]] = {
     "cg": {"method": "cg"},
     "gd": {"method": "gd"},
 }
-COLOURS = (
-    "#0072B2",
-    "#56B4E9",
-    "#009E73",
-    "#8FD0B8",
-    "#D55E00",
-    "#E69F00",
-    "#CC79A7",
-    "#7A5195",
-    "0.5",
-)
+# Colour, line and sign of each. The latter two tell them apart in grey: relatives have the sign in
+# common, and the second of them is dashed, its signs hollow.
+STYLES = {
+    "lm": ("#0072B2", "-", "o"),
+    "lm, accelerated": ("#56B4E9", "--", "o"),
+    "newton-cg": ("#009E73", "-", "s"),
+    "newton-cg, Gauss-Newton": ("#5FB596", "--", "s"),
+    "bfgs": ("#D55E00", "-", "^"),
+    "lbfgs": ("#E69F00", "--", "^"),
+    "scg": ("#CC79A7", "-", "D"),
+    "cg": ("#7A5195", "--", "D"),
+    "gd": ("0.4", ":", "x"),
+}
 
 
 def run(problem: Problem, w: Any, seconds: float) -> list[mlpcore.MinimizeResult]:
@@ -92,32 +97,69 @@ def table(name: str, per_start: list[list[mlpcore.MinimizeResult]]) -> list[str]
     return lines
 
 
-def draw(ratios: Any, tau: float, n_problems: int) -> None:
-    """The profile as docs/performance_profile.svg and .png."""
+def draw(ratios: Any, tau: float, n_problems: int, folder: Path) -> None:
+    """The profile, of ratios (methods, runs), as performance_profile.svg and .png."""
     import matplotlib
+    from matplotlib.lines import Line2D
 
     from mlpcore import plots
 
     figure = plots.figure(7, 4)
     ax = figure.subplots()
     ends = np.where(np.isfinite(ratios), ratios, np.nan)
-    limit = 2 ** np.ceil(np.log2(np.nanmax(ends)))
-    for (name, row), colour in zip(zip(METHODS, ratios, strict=True), COLOURS, strict=True):
+    limit = 2 ** max(1.0, np.ceil(np.log2(np.nanmax(ends))))
+    between = np.log2(limit) / 50  # two signs of lines that run together
+
+    handles = []
+    for k, (name, row) in enumerate(zip(METHODS, ratios, strict=True)):
+        colour, line, sign = STYLES[name]
         r = np.sort(row[np.isfinite(row)])
-        share = np.arange(1, r.size + 1) / row.size
-        x, y = np.append(r, limit), np.append(share, share[-1:] if r.size else [0.0])
-        ax.step(np.append(1, x), np.append(0, y), where="post", label=name, color=colour)
+        share = np.arange(r.size + 1) / row.size
+        x, y = np.concatenate([[1], r, [limit]]), np.append(share, share[-1:])
+        look: dict[str, Any] = {"color": colour, "linewidth": 1.4}
+        of_sign = {"marker": sign, "markersize": 5, "mfc": colour if line == "-" else "white"}
+        ax.step(x, y, where="post", linestyle=line, **look)
+        at = 2 ** np.arange((k + 1) * between, np.log2(limit), len(METHODS) * between)
+        reached = share[np.searchsorted(r, at, side="right")]
+        ax.plot(at, reached, linestyle="none", **look, **of_sign)
+        handles.append(Line2D([], [], linestyle=line, label=name, **look, **of_sign))
+    # From the top down, as the lines end.
+    order = sorted(range(len(handles)), key=lambda k: -np.isfinite(ratios[k]).mean())
     ax.set_xscale("log", base=2)
     ax.set_xlim(1, limit)
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("time, as a multiple of the quickest method's")
     ax.set_ylabel(f"share of runs done to {tau:g}")
     ax.set_title(f"{n_problems} problems, {ratios.shape[1]} runs", loc="left", fontsize="medium")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize="small")
+    ax.legend(
+        handles=[handles[k] for k in order],
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1),
+        frameon=False,
+        fontsize="small",
+        handlelength=3.5,
+    )
     ax.spines[["top", "right"]].set_visible(False)
     with matplotlib.rc_context({"svg.hashsalt": "profile", "svg.fonttype": "none"}):
-        figure.savefig(ROOT / "docs" / "performance_profile.svg", metadata={"Date": None})
-    figure.savefig(ROOT / "docs" / "performance_profile.png", dpi=150)
+        figure.savefig(folder / "performance_profile.svg", metadata={"Date": None})
+    figure.savefig(folder / "performance_profile.png", dpi=150)
+
+
+def measure(seconds: float, starts: int, tau: float) -> dict[str, Any]:
+    """What `draw` needs, all as JSON takes it."""
+    ratios, names = [], []
+    print("| problem | method | lowest F | median F | stopped |\n|---|---|---|---|---|")
+    for problem in problems():
+        per_start = []
+        for seed in range(starts):
+            results = run(problem, problem.net.init(seed=seed), seconds)
+            needed = np.array(times(results, tau))
+            ratios.append(needed / needed.min())
+            per_start.append(results)
+        names.append(problem.name)
+        print("\n".join(table(problem.name, per_start)), flush=True)
+    by_method = dict(zip(METHODS, np.array(ratios).T.tolist(), strict=True))
+    return {"ratios": by_method, "tau": tau, "problems": names}
 
 
 def main() -> None:
@@ -125,19 +167,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="the most a run (default 1)")
     parser.add_argument("--starts", type=int, default=3, help="runs a problem (default 3)")
     parser.add_argument("--tau", type=float, default=1e-3, help="precision asked for (1e-3)")
+    parser.add_argument("--draw", action="store_true", help="draw what was saved, measure nothing")
+    parser.add_argument("--saved", type=Path, default=SAVED, help="default: bench/results/...")
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="default: docs")
     arguments = parser.parse_args()
-    ratios, names = [], []
-    print("| problem | method | lowest F | median F | stopped |\n|---|---|---|---|---|")
-    for problem in problems():
-        per_start = []
-        for seed in range(arguments.starts):
-            results = run(problem, problem.net.init(seed=seed), arguments.seconds)
-            needed = np.array(times(results, arguments.tau))
-            ratios.append(needed / needed.min())
-            per_start.append(results)
-        names.append(problem.name)
-        print("\n".join(table(problem.name, per_start)), flush=True)
-    draw(np.array(ratios).T, arguments.tau, len(names))
+    if not arguments.draw:
+        saved = measure(arguments.seconds, arguments.starts, arguments.tau)
+        arguments.saved.parent.mkdir(parents=True, exist_ok=True)
+        arguments.saved.write_text(json.dumps(saved, indent=1) + "\n")
+    saved = json.loads(arguments.saved.read_text())
+    ratios = np.array([saved["ratios"][name] for name in METHODS])
+    draw(ratios, saved["tau"], len(saved["problems"]), arguments.folder)
 
 
 if __name__ == "__main__":

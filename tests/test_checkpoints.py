@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -260,6 +261,60 @@ def test_another_run(change, message, tmp_path):
             **{"w": np.zeros(change.get("net", net).n_weights)} | good | change, resume=True
         )
     assert (tmp_path / "a").read_bytes() == before
+
+
+def test_a_setting_that_the_optimizer_does_not_use_may_differ(tmp_path):
+    """A file of the time when `train` took such settings and ignored them can be taken up."""
+    state = {"checkpoint": tmp_path / "a", "optimizer": "lbfgs"}
+    run("float64", 3, **state)
+    saved = mlpcore.load(tmp_path / "a")
+    extras = dict(saved.extras)
+    extras["checkpoint"] = extras["checkpoint"] | {"learning_rate": 0.003, "momentum": 0.5}
+    mlpcore.save(tmp_path / "a", saved.net, saved.w, **extras)
+    assert_same(run("float64", 5, resume=True, **state), run("float64", 5, optimizer="lbfgs"))
+
+
+RAGGED = [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["X", "T", "X_val", "T_val", "sample_weight"])
+def test_arrays_that_are_none_are_named(name, resume, tmp_path):
+    net = mlpcore.Network((2, 3, 1))
+    good = {"net": net, "w": net.init(0), "X": X, "T": T, "X_val": X, "T_val": T, "epochs": 1}
+    state = {"checkpoint": tmp_path / "a", "resume": resume}
+    if resume:
+        mlpcore.train(**good, **state)
+    for kept in ({}, state):
+        with pytest.raises(ValueError, match=f"^{name} is not an array of numbers"):
+            mlpcore.train(**good | {name: RAGGED}, **kept)
+    with pytest.raises(ValueError, match=r"^X is not an array of numbers"):
+        mlpcore.sweep(RAGGED, T, hidden=(1,), starts=1, **state)
+
+
+def test_the_digest_of_the_data_is_that_of_their_bytes(tmp_path):
+    """It stands in files that are there, and must not change."""
+    net = mlpcore.Network((2, 3, 1))
+    single = {"X": X.astype(np.float32), "T": T.tolist()}
+    mlpcore.train(net, net.init(0), **single, epochs=1, seed=0, checkpoint=tmp_path / "a")
+    total = hashlib.sha256()
+    for array in (single["X"], T):
+        total.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes() + b"|")
+    total.update(b"|")  # no sample_weight
+    settings = mlpcore.load(tmp_path / "a").extras["checkpoint"]
+    assert settings["data"] == total.hexdigest()
+    assert settings["validation data"] == hashlib.sha256(b"||").hexdigest()
+
+
+def test_a_table_with_columns_of_objects(tmp_path):
+    """pandas' own floats: their digest is of the numbers, not of where in memory these are."""
+    pandas = pytest.importorskip("pandas")
+    net = mlpcore.Network((2, 3, 1))
+    state = {"T": T, "seed": 0, "checkpoint": tmp_path / "a", "resume": True}
+    for epochs in (2, 4):
+        table = pandas.DataFrame(X).astype("Float64")
+        result = mlpcore.train(net, net.init(0), table, epochs=epochs, **state)
+    assert_same(result, mlpcore.train(net, net.init(0), X, T, epochs=4, seed=0))
 
 
 @pytest.mark.parametrize("schedule", [Cosine(), OneCycle()])

@@ -221,6 +221,24 @@ def test_two_hidden_layers_and_other_options(run, csv, tmp_path):
     assert model.net.hidden == ("relu", "softplus")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "adam (learning rate 0.003, batches of 32), weight decay 0.1,"),
+        (["--optimizer", "rprop"], "rprop (learning rate 0.003), weight decay 0.1,"),
+        (["--optimizer", "lm"], "lm, weight decay 0.1,"),
+        (
+            ["--optimizer", "sgd", "--learning-rate", "0.01", "--batch-size", "8"],
+            "sgd (learning rate 0.01, batches of 8), weight decay 0.1,",
+        ),
+    ],
+)
+def test_steps_are_those_that_the_optimizer_takes(run, csv, arguments, words):
+    status, out, err = run("train", csv(), "--hidden", "2", "--epochs", "2", *arguments)
+    assert (status, err) == (0, "")
+    assert f"Training  {words}\n" in out
+
+
 def test_columns_that_say_nothing_are_left_out(run, csv, tmp_path):
     lines = table_text(header=None).splitlines()
     text = ",x,t,z,same\n" + "".join(f"{i},{line},7\n" for i, line in enumerate(lines))
@@ -471,6 +489,18 @@ def test_parquet_has_neither_delimiter_nor_header(run, parquet):
         (["--weight-decay", "nan"], "--weight-decay"),
         (["--weight-decay", "inf"], "--weight-decay"),
         (["--learning-rate", "0"], "--learning-rate: expected a positive number"),
+        (
+            ["--optimizer", "lbfgs", "--learning-rate", "0.003"],
+            "--learning-rate is for --optimizer adam, adamw, sgd or rprop, not for lbfgs",
+        ),
+        (
+            ["--batch-size", "32", "--optimizer", "rprop"],
+            "--batch-size is for --optimizer adam, adamw or sgd, not for rprop",
+        ),
+        (
+            ["train", "none.csv", "--optimizer", "lm", "--batch-size", "8"],
+            "--batch-size is for --optimizer adam, adamw or sgd, not for lm",
+        ),
         (["--seed", "-1"], "--seed"),
         (["--test-fraction", "1"], "--test-fraction: expected a number from 0 to below 1"),
         (["--test-fraction", "0"], "--test-fraction: some rows must be held out"),

@@ -58,8 +58,6 @@ def test_the_table_is_that_of_mlpcore_sweep(run, csv, tmp_path):
         epochs=30,
         weight_decay=0.1,
         patience=200,
-        batch_size=32,
-        learning_rate=0.003,
     )
     best_net, best = result.best()
     assert net.layers == best_net.layers
@@ -77,6 +75,17 @@ def test_the_table_is_that_of_mlpcore_sweep(run, csv, tmp_path):
     assert extras["rmse"]["test"] == pytest.approx(error)
     assert re.search(rf"network .* {error:#.4g}", out)
     assert extras["rmse"]["validation"] == pytest.approx(rmse.min())
+
+
+def test_steps_are_as_in_train(run, csv):
+    sizes = ("--hidden", "1", "--epochs", "2", "--starts", "2")
+    for arguments, words in (
+        (["--optimizer", "adam"], "adam (learning rate 0.003, batches of 32), weight decay 0.1,"),
+        (["--optimizer", "rprop", "--learning-rate", "0.01"], "rprop (learning rate 0.01), weight"),
+    ):
+        status, out, err = run("sweep", csv(curve_text()), *sizes, *arguments)
+        assert (status, err) == (0, "")
+        assert f"Training  {words}" in out
 
 
 @pytest.mark.parametrize("labels", [("low", "high"), ("low", "mid", "high")])
@@ -142,6 +151,7 @@ def test_the_picture_shows_what_is_printed(tmp_path, csv, monkeypatch, classes):
         (["--starts", "0"], "--starts: expected an integer of at least 1, got '0'"),
         (["--starts", "20000"], "--starts: expected at most 10000"),
         (["--activation", "tanh,relu"], "2 names for 1 hidden layers"),
+        (["--batch-size", "8"], "--batch-size is for --optimizer adam, adamw or sgd, not for lbf"),
         (["--validation-fraction", "0"], "some rows must be held out to choose by, got 0"),
         (["--target", "y"], "no column 'y'"),
         (["none.csv"], "unrecognized arguments"),

@@ -206,6 +206,31 @@ def test_the_benchmark_draws(saved_run, tmp_path):
         assert 5_000 < (tmp_path / f"{name}.svg").stat().st_size < 200_000
 
 
+def test_the_profile_of_the_methods_can_be_read_in_grey(tmp_path):
+    """By line and sign, whatever the colour: in the picture and in its legend."""
+    pytest.importorskip("matplotlib")
+    sys.path.insert(0, str(ROOT))
+    try:
+        from bench.profile_methods import METHODS, STYLES
+    finally:
+        sys.path.remove(str(ROOT))
+    assert STYLES.keys() == METHODS.keys()
+    assert len({(line, sign) for _, line, sign in STYLES.values()}) == len(METHODS)
+    ratios = {name: [1.0 + k, 30.0, float("inf")] for k, name in enumerate(METHODS)}
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps({"ratios": ratios, "tau": 1e-3, "problems": ["a", "b", "c"]}))
+    done = bench("profile_methods.py", "--draw", "--saved", saved, "--folder", tmp_path)
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "performance_profile.svg").read_text()
+    shown = (ROOT / "docs" / "performance_profile.svg").read_text()
+    for picture in (drawn, shown):
+        signs = set(re.findall(r'<use xlink:href="#(\w+)"', picture))
+        assert len(signs) >= len(METHODS) + 2  # and the ticks of both axes
+        broken = sum(line != "-" for _, line, _ in STYLES.values())
+        assert picture.count("stroke-dasharray") >= 2 * broken  # each in the legend as well
+        assert [name for name in METHODS if f">{name}</text>" not in picture] == []
+
+
 @pytest.mark.parametrize("hidden_layers", [1, 2, 4])
 @pytest.mark.parametrize("output", ["linear", "softmax"])
 def test_the_arithmetic_of_the_benchmark_by_counting(hidden_layers, output):

@@ -148,9 +148,11 @@ def test_an_element_is_named_with_its_network():
         net.error(w, X, T)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize(
+    ("optimizer", "batch_size"),
+    [("adam", None), ("adam", 10), ("sgd", None), ("sgd", 10), ("lbfgs", None)],
+)
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("batch_size", [None, 10])
 def test_training(optimizer, own, batch_size):
     net = NETS[0]
     w, X, T, g = problem(net, own)

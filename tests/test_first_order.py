@@ -16,6 +16,8 @@ X = RANDOM.standard_normal((37, 2))
 T = np.sin(2 * X[:, :1]) + 0.2 * RANDOM.standard_normal((37, 1))
 SAMPLE_WEIGHT = RANDOM.uniform(0.5, 2, 37)
 EPOCHS = 12
+STEPPING = ("adam", "adamw", "sgd")
+METHODS = ("lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd")
 
 RULES = {
     "sgd": (lambda rate: plain.sgd(0.8), {"momentum": 0.8}),
@@ -124,7 +126,7 @@ def test_plateau():
     assert expected[-1] < 0.1
 
 
-@pytest.mark.parametrize("method", ["lm", "scg", "cg", "newton-cg", "bfgs", "lbfgs", "gd"])
+@pytest.mark.parametrize("method", METHODS)
 def test_methods_of_minimize(method):
     """An epoch is an iteration of minimize, on the mean objective."""
     options = {"weight_decay": 0.1, "sample_weight": SAMPLE_WEIGHT}
@@ -212,11 +214,11 @@ def test_a_metric_that_raises():
     ("options", "exception", "message"),
     [
         ({"schedule": 0.1}, TypeError, "schedule is 0.1, expected a mlpcore.schedules"),
-        ({"schedule": Step(3), "optimizer": "lm"}, ValueError, "schedule came with optimizer 'lm'"),
-        ({"clip_norm": 1.0, "optimizer": "rprop"}, ValueError, "clip_norm came with optimizer"),
         ({"clip_norm": 0}, ValueError, "clip_norm is 0.0, expected a number above 0"),
-        ({"nesterov": True}, ValueError, "nesterov came with optimizer 'adam', expected 'sgd'"),
         ({"nesterov": 1}, TypeError, "nesterov is 1, expected True or False"),
+        ({"momentum": 0.9}, ValueError, "momentum came with optimizer 'adam'"),  # its default
+        ({"momentum": 1, "optimizer": "sgd"}, ValueError, "momentum is 1.0, expected .* below 1"),
+        ({"momentum": -0.1, "optimizer": "sgd"}, ValueError, "momentum is -0.1, expected a number"),
         ({"metric": 3}, TypeError, "metric is 3, expected a callable"),
         ({"metric": len}, ValueError, "metric came without validation data"),
         ({"on_best": 3}, TypeError, "on_best is 3"),
@@ -232,6 +234,45 @@ def test_a_metric_that_raises():
 def test_refusals(options, exception, message):
     with pytest.raises(exception, match=message):
         mlpcore.train(**{"net": NET, "w": NET.init(0), "X": X, "T": T, "epochs": 1} | options)
+
+
+@pytest.mark.parametrize(
+    ("setting", "users", "named"),
+    [
+        ({"batch_size": 5}, STEPPING, "'adam', 'adamw' or 'sgd'"),
+        ({"schedule": Step(1)}, STEPPING, "'adam', 'adamw' or 'sgd'"),
+        ({"clip_norm": 0.1}, STEPPING, "'adam', 'adamw' or 'sgd'"),
+        ({"learning_rate": 0.02}, (*STEPPING, "rprop"), "'adam', 'adamw', 'sgd' or 'rprop'"),
+        ({"momentum": 0.5}, ("sgd",), "'sgd'"),
+        ({"nesterov": True}, ("sgd",), "'sgd'"),
+    ],
+)
+@pytest.mark.parametrize("optimizer", [*STEPPING, "rprop", *METHODS])
+def test_settings_of_other_optimizers(optimizer, setting, users, named):
+    """Each of them changes what its users do, and the others refuse it."""
+    options = {"optimizer": optimizer, "epochs": 2, "seed": 0}
+    if optimizer in users:
+        with_it = mlpcore.train(NET, NET.init(0), X, T, **options, **setting)
+        without = mlpcore.train(NET, NET.init(0), X, T, **options)
+        assert not np.array_equal(with_it.w, without.w)
+        return
+    (name,) = setting
+    message = f"^{name} came with optimizer '{optimizer}', expected it with {named}$"
+
+    def computed(*_):
+        raise AssertionError("before anything is computed")
+
+    with pytest.raises(ValueError, match=message):
+        mlpcore.train(NET, NET.init(0), X, T, callback=computed, **options, **setting)
+
+
+@pytest.mark.parametrize("optimizer", [*STEPPING, "rprop", *METHODS])
+def test_defaults_are_for_every_optimizer(optimizer):
+    """Who passes on what was not given, passes None."""
+    none = dict.fromkeys(("batch_size", "schedule", "clip_norm", "learning_rate", "momentum"))
+    options = {"optimizer": optimizer, "epochs": 2}
+    given = mlpcore.train(NET, NET.init(0), X, T, nesterov=False, **none, **options)
+    np.testing.assert_array_equal(given.w, mlpcore.train(NET, NET.init(0), X, T, **options).w)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from cases import assert_close, assert_same_bits
@@ -13,9 +15,11 @@ from mlpcore import reference_training
 from mlpcore.regularizers import (
     ARD,
     L1,
+    Coefficients,
     ConsistentPrior,
     LayerDecay,
     Regularizer,
+    SeparableRegularizer,
     WeightDecay,
 )
 from mlpcore.scaling import rescale_weights
@@ -180,7 +184,9 @@ def test_minimize(method, name):
 def test_train(optimizer):
     X, T = data()
     w, regularizer = 0.5 * weights(), REGULARIZERS["sum"]
-    options = {"optimizer": optimizer, "epochs": 5, "learning_rate": 0.003}
+    options = {"optimizer": optimizer, "epochs": 5}
+    if optimizer not in METHODS:
+        options["learning_rate"] = 0.003
     native = mlpcore.train(NET, w, X, T, regularizer=regularizer, **options)
     own = mlpcore.train(NET, w, X, T, regularizer=Own(regularizer), **options)
     np.testing.assert_allclose(own.w, native.w, rtol=1e-5, atol=1e-7)
@@ -217,7 +223,7 @@ def test_an_ensemble_with_a_regularizer_of_ones_own(optimizer, own_data):
     weight = np.random.default_rng(0).uniform(0.5, 2, X.shape[:-1])
     w = np.stack([weights(seed=s) for s in range(3)])
     options = {"regularizer": Own(WeightDecay(1)), "optimizer": optimizer, "epochs": 4}
-    options |= {"batch_size": 20, "weight_decay": 0.1}
+    options |= {"weight_decay": 0.1} | ({"batch_size": 20} if optimizer == "adam" else {})
     together = mlpcore.train(
         NET, w, X, T, X_val=X, T_val=T, sample_weight=weight, seed=3, **options
     )
@@ -405,19 +411,101 @@ def test_refusals(make, exception, message):
         make()
 
 
-@pytest.mark.parametrize("method", ["train", "minimize"])
-@pytest.mark.parametrize(
-    "prior", [WeightDecay(1e39), L1(1e39), WeightDecay(1) + ARD([1, 1e39, 1])], ids=repr
-)
-def test_coefficients_too_large_for_float32(prior, method):
+class Separable(SeparableRegularizer):
+    """As somebody else might write it: by its coefficients."""
+
+    def coefficients(self, net):
+        return Coefficients(np.full(net.n_weights, 1e39))
+
+
+# What is refused, by which name.
+TOO_LARGE_FOR_FLOAT32 = [
+    (WeightDecay(1e39), "alpha"),
+    (LayerDecay([1, 1e39, 1]), "weights[1]"),
+    (LayerDecay([1, 1, 1], [1, 1, 1e39]), "biases[2]"),
+    (LayerDecay([1, 1, 1], 1e39), "biases"),
+    (ConsistentPrior([1e39, 1, 1]), "alphas[0]"),
+    (WeightDecay(1) + ARD([1, 1e39, 1]), "alphas[1]"),
+    (ARD([1, 1, 1], others=1e39), "others"),
+    (ARD([1, 1, 1], biases=1e39), "biases"),
+    (L1(1e39), "strength"),
+    (WeightDecay(3e38) + WeightDecay(7e38), "alpha"),
+    (WeightDecay(3e38) + WeightDecay(3e38), "the regularizer's coefficients[0]"),
+    (Separable(), "the regularizer's coefficients[0]"),
+]
+
+
+@pytest.mark.parametrize(("prior", "name"), TOO_LARGE_FOR_FLOAT32)
+def test_coefficients_too_large_for_float32(prior, name):
+    """They are refused alike wherever they come, without a warning of NumPy, and by float64 not."""
     X, T = data()
     net = mlpcore.Network(NET.layers, NET.hidden, dtype="float32")
-    fit = getattr(mlpcore, method)
-    message = r"the regularizer's coefficients\[\d+\] is 1e\+39, which is too large for float32"
-    with pytest.raises(ValueError, match=message):
-        fit(net, net.init(0), X, T, regularizer=prior)
-    options = {"optimizer": "lbfgs", "epochs": 1} if method == "train" else {"iterations": 1}
-    assert np.isfinite(fit(NET, NET.init(0), X, T, regularizer=prior, **options).w).all()
+
+    def uses(net):
+        w = net.init(0)
+        return [
+            lambda: prior.value(net, w),
+            lambda: prior.gradient(net, w),
+            lambda: prior.hessian_diagonal(net, w),
+            lambda: prior.hessian_vector_product(net, w, w),
+            lambda: net.gradient(w, X, T, regularizer=prior),
+            lambda: mlpcore.train(net, w, X, T, regularizer=prior, epochs=1, optimizer="lbfgs").w,
+            lambda: mlpcore.minimize(net, w, X, T, regularizer=prior, iterations=1).w,
+        ]
+
+    message = rf"^{re.escape(name)} is (6e\+38|7e\+38|1e\+39), which is too large for float32$"
+    for use in uses(net):
+        with pytest.raises(ValueError, match=message):
+            use()
+    for use in uses(NET):
+        assert np.isfinite(use()).all()
+
+
+@pytest.mark.parametrize("fit", [mlpcore.train, mlpcore.minimize])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_weight_decay_too_large_for_float32(fit, own):
+    X, T = data()
+    net = mlpcore.Network(NET.layers, NET.hidden, dtype="float32")
+    regularizer = Own(WeightDecay(1)) if own else None
+    with pytest.raises(ValueError, match=r"^weight_decay is 1e\+39, which is too large for f"):
+        fit(net, net.init(0), X, T, weight_decay=1e39, regularizer=regularizer)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("own", [False, True])
+def test_what_is_too_large_is_infinite(dtype, own):
+    """The coefficients are in range and what they make of the weights is not: no warning."""
+    net = mlpcore.Network(NET.layers, NET.hidden, dtype=dtype)
+    largest = float(np.finfo(dtype).max)
+    prior = WeightDecay(0.1 * largest) + L1(1.0)
+    w = np.where(np.arange(net.n_weights) % 2, 100.0, 0.0)
+    given = prior + Own(WeightDecay(0.1)) if own else prior
+    gradient = given.gradient(net, w)
+    assert np.isposinf(gradient[1::2]).all()
+    assert (gradient[::2] == 0).all()
+    product = given.hessian_vector_product(net, np.zeros_like(w), w.astype(dtype))
+    assert np.isposinf(product[1::2]).all()
+    assert (product[::2] == 0).all()
+    assert given.value(net, w) > largest
+    X, T = data()
+    with pytest.raises(ValueError, match=r"the gradient is not finite: the regularizer's"):
+        net.gradient(w, X, T, regularizer=given)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("epsilon", [1e-60, 1e-30, 1e39, 1e170])
+def test_an_epsilon_of_any_size(epsilon, dtype):
+    """All is computed in float64, and no power of epsilon is taken."""
+    net = mlpcore.Network(NET.layers, NET.hidden, dtype=dtype)
+    prior = L1(1.0, epsilon, biases=True)
+    for w in (np.zeros(net.n_weights), np.full(net.n_weights, 2.0)):
+        expected = [0.0, 0.0] if epsilon > 1 or not w.any() else [2.0, 1.0]
+        np.testing.assert_allclose(prior.value(net, w) / w.size, expected[0], atol=1e-30)
+        np.testing.assert_allclose(prior.gradient(net, w), expected[1], atol=1e-30)
+        second = 0.0 if w.any() and epsilon < 1 else 1 / epsilon
+        with np.errstate(over="ignore"):
+            second = np.asarray(second).astype(dtype)
+        np.testing.assert_allclose(prior.hessian_diagonal(net, w), second, rtol=1e-5, atol=1e-29)
 
 
 def fit(**options):

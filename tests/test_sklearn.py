@@ -407,6 +407,22 @@ def test_every_solver(data, solver):
     assert model.fit(X, Y).score(X, Y) > (0.4 if solver in ("gd", "sgd") else 0.85)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "rprop", "adam"])
+def test_parameters_of_other_solvers_are_ignored(data, solver):
+    """As in scikit-learn, where a search over parameters may come upon any of them."""
+    X, Y = data
+    others = {"momentum": 0.5, "nesterovs_momentum": False}
+    if solver != "adam":
+        others |= {"batch_size": 3, "schedule": Cosine()}
+    if solver == "lbfgs":
+        others |= {"learning_rate_init": 0.5}
+    one, other = (
+        small(MLPRegressor, solver=solver, alpha=0.1, max_iter=5, **given).fit(X, Y)
+        for given in ({}, others)
+    )
+    np.testing.assert_array_equal(one.weights_, other.weights_)
+
+
 def test_a_prior_of_ones_own(data):
     """It takes the place of the weight decay that would be chosen, and stands beside one given."""
     X, Y = data

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpcore.network import Network
+from mlpcore.optimizer_settings import used_by
 from mlpcore.persistence import load, save
+from mlpcore.splitting import as_numbers
 
 __all__ = ["Checkpoint", "digest", "read_checkpoint", "write_checkpoint"]
 
 Array = NDArray[Any]
 
-# What must be the same when a run is taken up, for the outcome to be the same bits. Of `metric`
-# there is only whether it was given: functions can't be compared.
+# What must be the same when a run is taken up, for the outcome to be the same bits, if the
+# optimizer uses it. Of `metric` there is only whether it was given: functions can't be compared.
 SAME = (
     "optimizer",
     "batch_size",
@@ -89,7 +91,8 @@ def read_checkpoint(
         raise ValueError(f"checkpoint {os.fspath(path)} is a model, but not of a training")
     if saved.net != net:
         raise ValueError(f"checkpoint {os.fspath(path)} is of {saved.net}, expected {net}")
-    compared = [name for name in SAME if (name, settings[name]) != ("seed", None)]
+    used = used_by(settings["optimizer"], {name: settings[name] for name in SAME})
+    compared = [name for name, value in used.items() if (name, value) != ("seed", None)]
     if settings["schedule"]["kind"] in SPREAD:
         compared.append("epochs")
     for name in compared:
@@ -117,14 +120,14 @@ def read_checkpoint(
     return Checkpoint(before, numbers, words)
 
 
-def digest(*arrays: Any) -> str:
-    """A number that is the same for the same arrays."""
+def digest(**arrays: Any) -> str:
+    """A number that is the same for the same arrays; an error calls them by these names."""
     import hashlib  # takes some milliseconds to import
 
     total = hashlib.sha256()
-    for array in arrays:
+    for name, array in arrays.items():
         if array is not None:
-            array = np.ascontiguousarray(array)
+            array = np.ascontiguousarray(as_numbers(name, array))
             total.update(f"{array.dtype.str}{array.shape}".encode())
             total.update(array.tobytes())
         total.update(b"|")

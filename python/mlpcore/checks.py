@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["choice", "flag", "real_number", "whole_number"]
+__all__ = ["choice", "either", "expect_user", "flag", "real_number", "whole_number"]
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -23,6 +23,19 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, {expected}")
     return value
+
+
+def either(words: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def expect_user(name: str, kind: str, chosen: str, users: Sequence[str]) -> None:
+    """A ValueError unless the method or optimizer chosen is among the users of this argument."""
+    if chosen not in users:
+        expected = either(map(repr, users))
+        raise ValueError(f"{name} came with {kind} {chosen!r}, expected it with {expected}")
 
 
 def flag(name: str, value: object) -> bool:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
 from mlpcore.network import Network
-from mlpcore.regularizers import Regularizer, as_penalty
+from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
 from mlpcore.results import html_table, text_table
 from mlpcore.symmetry import warn_of_symmetry
 
@@ -338,9 +338,8 @@ def minimize(
         ("acceleration", not acceleration, ("lm",)),
         ("memory", memory == 20, ("lbfgs",)),
     ):
-        if not is_default and method not in users:
-            expected = " or ".join(map(repr, users))
-            raise ValueError(f"{name} came with method {method!r}, expected it with {expected}")
+        if not is_default:
+            expect_user(name, "method", method, users)
     w = _core.as_array("w", w, net.dtype == np.float64)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}, expected a callable or None")
@@ -357,6 +356,8 @@ def minimize(
         name: real_number(name, (f32 if single else f64) if given is None else given)
         for name, (given, f64, f32) in tolerances.items()
     }
+    weight_decay = _core.as_array("weight_decay", weight_decay, True)
+    expect_in_range(net, "weight_decay", weight_decay)
     weight_decay, penalty = as_penalty(net, weight_decay, regularizer, np.ndim(w) == 2)
     if iterations > 0:
         warn_of_symmetry(net, w)

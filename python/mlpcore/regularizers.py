@@ -130,45 +130,54 @@ class SeparableRegularizer(Regularizer):
         Raises
         ------
         ValueError
-            If the regularizer is for a network with other layers.
+            If the regularizer is for a network with other layers, or a coefficient is too large for
+            the network's dtype.
         """
 
     def value(self, net: Network, w: ArrayLike) -> Any:
         """R(w), a float, or (S,) for an ensemble."""
-        w = _weights(net, w)
-        alpha, absolutes = self.coefficients(net)
-        total = 0.5 * np.sum(alpha * w * w, axis=-1)
-        for lam, eps in absolutes:
-            total = total + np.sum(lam * w * (w / (np.hypot(w, eps) + eps)), axis=-1)
+        w, (alpha, absolutes) = self._prepared(net, w)
+        with _quietly():
+            total = 0.5 * np.sum(alpha * w * w, axis=-1)
+            for lam, eps in absolutes:
+                total = total + np.sum(lam * w * (w / (np.hypot(w, eps) + eps)), axis=-1)
         return total if w.ndim == 2 else float(total)
 
     def gradient(self, net: Network, w: ArrayLike) -> Array:
         """dR/dw, the shape of w."""
-        w = _weights(net, w)
-        alpha, absolutes = self.coefficients(net)
-        g = alpha * w
-        for lam, eps in absolutes:
-            g = g + lam * w / np.hypot(w, eps)
-        return np.asarray(g, net.dtype)
+        w, (alpha, absolutes) = self._prepared(net, w)
+        with _quietly():
+            g = alpha * w
+            for lam, eps in absolutes:
+                g = g + lam * (w / np.hypot(w, eps))
+            return np.asarray(g, net.dtype)
 
     def hessian_diagonal(self, net: Network, w: ArrayLike) -> Array:
         """d2R/dw_i^2, the shape of w: all there is, as R is a sum over the weights."""
-        return np.asarray(self._second(net, _weights(net, w)), net.dtype)
+        with _quietly():
+            return np.asarray(self._second(net, w), net.dtype)
 
     def hessian_vector_product(self, net: Network, w: ArrayLike, v: ArrayLike) -> Array:
         """(d2R/dw2) v, for v (W,) or (m, W); with an ensemble (S, W) or (S, m, W)."""
-        w = _weights(net, w)
         second, v = self._second(net, w), np.asarray(v)
-        if w.ndim == 2 and v.ndim == 3:
+        if second.ndim == 2 and v.ndim == 3:
             second = second[:, np.newaxis]
-        return np.asarray(second * v, net.dtype)
+        with _quietly():
+            return np.asarray(second * v, net.dtype)
 
-    def _second(self, net: Network, w: Array) -> Array:
-        alpha, absolutes = self.coefficients(net)
+    def _second(self, net: Network, w: ArrayLike) -> Array:
+        w, (alpha, absolutes) = self._prepared(net, w)
         second: Array = np.broadcast_to(alpha, w.shape)
-        for lam, eps in absolutes:
-            second = second + lam * eps**2 / np.hypot(w, eps) ** 3
+        with _quietly():
+            for lam, eps in absolutes:
+                root = np.hypot(w, eps)
+                # In this order a power of a large or small root can't leave the range.
+                second = second + lam * (eps / root) * (eps / root) / root
         return second
+
+    def _prepared(self, net: Network, w: ArrayLike) -> tuple[Array, Coefficients]:
+        """The weights, as float64 as the coefficients are, and these, both checked."""
+        return _weights(net, w).astype(np.float64), _Sum((self,)).coefficients(net)
 
     def sample(self, net: Network, n: int = 1, seed: int | None = None) -> Array:
         """Weights (n, W) drawn from the prior.
@@ -215,6 +224,7 @@ class WeightDecay(SeparableRegularizer):
         flag("biases", self.biases)
 
     def coefficients(self, net: Network) -> Coefficients:
+        expect_in_range(net, "alpha", self.alpha)
         n_layers = len(net.layers) - 1
         biases = [self.alpha if self.biases else 0.0] * n_layers
         return Coefficients(_by_layer(net, [self.alpha] * n_layers, biases))
@@ -250,6 +260,8 @@ class LayerDecay(SeparableRegularizer):
         of_biases = list(biases) if isinstance(biases, Sequence) else [biases] * n_layers
         for name, given in (("weights", self.weights), ("biases", of_biases)):
             _expect(name, len(given), n_layers, "one for each layer")
+        expect_in_range(net, "weights", self.weights)
+        expect_in_range(net, "biases", biases)
         return Coefficients(_by_layer(net, self.weights, of_biases))
 
 
@@ -276,6 +288,7 @@ class ConsistentPrior(SeparableRegularizer):
     def coefficients(self, net: Network) -> Coefficients:
         n_layers = len(net.layers) - 1
         _expect("alphas", len(self.alphas), n_layers, "one for each layer")
+        expect_in_range(net, "alphas", self.alphas)
         return Coefficients(_by_layer(net, self.alphas, [0.0] * n_layers))
 
     def transformed(self, input_scale: float = 1.0, target_scale: float = 1.0) -> ConsistentPrior:
@@ -320,6 +333,8 @@ class ARD(SeparableRegularizer):
     def coefficients(self, net: Network) -> Coefficients:
         n_layers = len(net.layers) - 1
         _expect("alphas", len(self.alphas), net.n_inputs, "one for each input")
+        for name in ("alphas", "others", "biases"):
+            expect_in_range(net, name, getattr(self, name))
         alpha = _by_layer(net, [self.others] * n_layers, [self.biases] * n_layers)
         first = net.layers[0] * net.layers[1]
         alpha[:first] = np.tile(np.asarray(self.alphas, np.float64), net.layers[1])
@@ -354,6 +369,7 @@ class L1(SeparableRegularizer):
         flag("biases", self.biases)
 
     def coefficients(self, net: Network) -> Coefficients:
+        expect_in_range(net, "strength", self.strength)
         n_layers = len(net.layers) - 1
         of_biases = self.strength if self.biases else 0.0
         lam = _by_layer(net, [self.strength] * n_layers, [of_biases] * n_layers)
@@ -388,13 +404,17 @@ class _Sum(SeparableRegularizer):
                         f"the regularizer's coefficients have shape {np.shape(array)}, expected "
                         f"{alpha.shape}"
                     )
-            alpha = alpha + own_alpha
+            with _quietly():
+                alpha = alpha + own_alpha
             absolutes += own_absolutes
+        # Each may be in range where their sum is not, and one of a user may be anything.
+        for array in (alpha, *(lam for lam, _ in absolutes)):
+            expect_in_range(net, "the regularizer's coefficients", array)
         return Coefficients(alpha, tuple(absolutes))
 
     def value(self, net: Network, w: ArrayLike) -> Any:
         w = _weights(net, w)
-        return sum(_value(part, net, w) for part in self.parts)
+        return sum(_value(part, net, w) for part in _parts_of(net, self))
 
     def gradient(self, net: Network, w: ArrayLike) -> Array:
         return self._total("gradient", net, w)
@@ -407,10 +427,11 @@ class _Sum(SeparableRegularizer):
 
     def _total(self, method: str, net: Network, w: ArrayLike, v: Array | None = None) -> Array:
         w = _weights(net, w)
-        first, *others = self.parts
+        first, *others = _parts_of(net, self)
         total = _derivative(first, method, net, w, v)
-        for part in others:
-            total = total + _derivative(part, method, net, w, v)
+        with _quietly():
+            for part in others:
+                total = total + _derivative(part, method, net, w, v)
         return total
 
 
@@ -663,6 +684,21 @@ def check_regularizer(regularizer: object) -> None:
             f"regularizer is a {type(regularizer).__name__}, expected a "
             f"mlpcore.regularizers.Regularizer or None"
         )
+
+
+def expect_in_range(net: Network, name: str, numbers: ArrayLike) -> None:
+    """A ValueError unless the network's dtype can hold all of these numbers."""
+    array = np.asarray(numbers, np.float64)
+    too_large = np.argwhere(array > np.finfo(net.dtype).max)
+    if len(too_large):
+        at = too_large[0].tolist()
+        place = f"{name}{at}" if at else name
+        raise ValueError(f"{place} is {array[tuple(at)]}, which is too large for {net.dtype.name}")
+
+
+def _quietly() -> np.errstate:
+    """NumPy does not warn: what is too large is infinite, as in the compiled loops."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _weights(net: Network, w: ArrayLike) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import real_number
 
-__all__ = ["Samples", "class_labels", "split_off", "split_samples"]
+__all__ = ["Samples", "as_numbers", "class_labels", "split_off", "split_samples"]
 
 
 class Samples(NamedTuple):
@@ -51,14 +51,14 @@ def split_samples(
     ValueError, TypeError
         If the arrays don't fit together or are no numbers, or `split_off` refuses.
     """
-    X, T = _numbers("X", X), _numbers("T", T)
+    X, T = as_numbers("X", X), as_numbers("T", T)
     if X.ndim != 2 or T.ndim not in (1, 2) or len(T) != len(X):
         raise ValueError(
             f"validation_fraction came with X of shape {X.shape} and T of shape {T.shape}, "
             f"expected (N, D) and (N, K) or (N,)"
         )
     if sample_weight is not None:
-        sample_weight = _numbers("sample_weight", sample_weight)
+        sample_weight = as_numbers("sample_weight", sample_weight)
         shapes = [(len(X),)] if networks is None else [(len(X),), (networks, len(X))]
         if sample_weight.shape not in shapes:
             raise ValueError(
@@ -70,7 +70,7 @@ def split_samples(
     return Samples(X[kept], T[kept], weight, X[off], T[off], off)
 
 
-def _numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as an array of its own dtype, if the core would take it for real numbers."""
     numbers: NDArray[Any] = _core.as_array(name, value, True)
     array = np.asarray(value)

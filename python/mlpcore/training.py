@@ -18,8 +18,9 @@ from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_check
 from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.one_by_one import train_one_by_one
+from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
-from mlpcore.regularizers import Regularizer, as_penalty, is_called
+from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
 from mlpcore.results import html_table, text_table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import split_samples
@@ -191,7 +192,7 @@ def train(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     schedule: Schedule | None = None,
-    momentum: float = 0.9,
+    momentum: float | None = None,
     nesterov: bool = False,
     clip_norm: float | None = None,
     weight_decay: float = 0.0,
@@ -234,7 +235,7 @@ def train(
         ``rate * weight_decay / sum of sample weights`` in each step, beside the gradient); sgd
         with `momentum`; rprop (iRprop-: Igel and Huesken, 2003; on the full batch). Or a method of
         `mlpcore.minimize`: lm, scg, cg, newton-cg, bfgs, lbfgs, gd; on the full batch, an epoch is
-        an iteration.
+        an iteration. A setting that it does not use, of the next six, is refused.
     epochs : int
         The most epochs.
     batch_size : int, optional
@@ -245,8 +246,8 @@ def train(
         Of adam, adamw and sgd, and the first step of rprop; None is 0.01.
     schedule : mlpcore.schedules.Schedule, optional
         How the learning rate of adam, adamw and sgd changes; None is constant.
-    momentum : float
-        Of sgd.
+    momentum : float, optional
+        Of sgd; None is 0.9.
     nesterov : bool
         Nesterov's momentum for sgd (Sutskever et al., 2013).
     clip_norm : float, optional
@@ -337,6 +338,7 @@ def train(
         min_delta=min_delta,
     )
     decay = real_number("weight_decay", weight_decay)
+    expect_in_range(net, "weight_decay", decay)
     resumes = flag("resume", resume) and checkpoint is not None and os.path.exists(checkpoint)
     if not resumes:
         w = _core.as_array("w", w, net.dtype == np.float64)
@@ -362,8 +364,8 @@ def train(
         else real_number("validation_fraction", validation_fraction, positive=True, below=1),
         "metric": None if metric is None else "a callable",
         "seed": None if seed is None else whole_number("seed", seed, least=0),
-        "data": None if checkpoint is None else digest(X, T, sample_weight),
-        "validation data": None if checkpoint is None else digest(X_val, T_val),
+        "data": None if checkpoint is None else digest(X=X, T=T, sample_weight=sample_weight),
+        "validation data": None if checkpoint is None else digest(X_val=X_val, T_val=T_val),
     }
     from_state: Checkpoint | None = None
     if resumes and checkpoint is not None:
@@ -453,35 +455,34 @@ def _settings(
     batch_size: int | None,
     learning_rate: float | None,
     schedule: Schedule | None,
-    momentum: float,
+    momentum: float | None,
     nesterov: bool,
     clip_norm: float | None,
     patience: int | None,
     min_delta: float,
 ) -> dict[str, Any]:
     """What the native loop is told, checked."""
-    first_order = _core.first_order_optimizers
-    choice("optimizer", optimizer, (*first_order, *_core.methods))
+    choice("optimizer", optimizer, (*_core.first_order_optimizers, *_core.methods))
+    nesterov = flag("nesterov", nesterov)
+    refuse_unused(
+        optimizer,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        momentum=momentum,
+        nesterov=nesterov or None,
+        clip_norm=clip_norm,
+    )
     if schedule is not None and not isinstance(schedule, Schedule):
         raise TypeError(f"schedule is {schedule!r}, expected a mlpcore.schedules.Schedule or None")
-    stepping = tuple(name for name in first_order if name != "rprop")
-    for name, given in (("schedule", schedule), ("clip_norm", clip_norm)):
-        if given is not None and optimizer not in stepping:
-            raise ValueError(
-                f"{name} came with optimizer {optimizer!r}, expected one of {', '.join(stepping)}"
-            )
-    if flag("nesterov", nesterov) and optimizer != "sgd":
-        raise ValueError(f"nesterov came with optimizer {optimizer!r}, expected 'sgd'")
-    if batch_size is not None:
-        whole_number("batch_size", batch_size, least=1)
     rate = 0.01 if learning_rate is None else learning_rate
     return {
         "optimizer": optimizer,
         "epochs": whole_number("epochs", epochs, least=0),
-        "batch_size": batch_size if batch_size is not None and optimizer in stepping else 0,
+        "batch_size": 0 if batch_size is None else whole_number("batch_size", batch_size, least=1),
         "learning_rate": real_number("learning_rate", rate, positive=True),
         "schedule": as_native(Constant() if schedule is None else schedule),
-        "momentum": real_number("momentum", momentum, below=1),
+        "momentum": real_number("momentum", 0.9 if momentum is None else momentum, below=1),
         "nesterov": nesterov,
         "decay": 0.0,
         "clip_norm": np.inf

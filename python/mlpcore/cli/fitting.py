@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpcore import __version__, _core
+from mlpcore import __version__
 from mlpcore.cli.model import Model
 from mlpcore.cli.problem import Problem, Split
 from mlpcore.cli.report import UserError, count, number, one_line, say, short, table
@@ -110,13 +110,14 @@ def describe_data(problem: Problem, split: Split, options: argparse.Namespace, w
     )
 
 
-def describe_training(options: argparse.Namespace, patience: int | None) -> None:
+def describe_training(
+    options: argparse.Namespace, steps: dict[str, Any], patience: int | None
+) -> None:
     """Print how it is fitted."""
-    steps = ""
-    if options.optimizer in _core.first_order_optimizers:
-        batches = "" if options.optimizer == "rprop" else f", batches of {options.batch_size}"
-        steps = f" (learning rate {options.learning_rate:g}{batches})"
-    say(f"Training  {options.optimizer}{steps}, weight decay {options.weight_decay:g},")
+    words = {"learning_rate": "learning rate {:g}", "batch_size": "batches of {}"}
+    shown = ", ".join(words[name].format(value) for name, value in steps.items())
+    of_steps = f" ({shown})" if shown else ""
+    say(f"Training  {options.optimizer}{of_steps}, weight decay {options.weight_decay:g},")
     say(
         f"          at most {options.epochs} epochs, "
         + (f"patience {patience}" if patience else "no early stopping")

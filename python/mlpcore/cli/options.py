@@ -9,15 +9,20 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mlpcore import __version__, _core
+from mlpcore.checks import either
 from mlpcore.cli.report import UserError
+from mlpcore.optimizer_settings import USERS, used_by
 from mlpcore.tables import DELIMITERS
 
-__all__ = ["PROGRAM", "SUBCOMMANDS", "delimiter", "make_parser"]
+__all__ = ["PROGRAM", "SUBCOMMANDS", "delimiter", "make_parser", "step_settings"]
 
 PROGRAM = "python -m mlpcore"
 SUBCOMMANDS = ("train", "predict", "sweep")
 _MOST_SIZES = 1000
 _MOST_STARTS = 10_000  # of a size: all of them are in memory at once
+# For the optimizers that use them. Of the parser they are no defaults, so that it can be told
+# whether an option was given.
+_STEP_SETTINGS = {"learning_rate": 0.003, "batch_size": 32}
 
 _DESCRIPTION = f"""\
 Fit a small neural network to a table, say how good it is and what matters, and use it.
@@ -279,16 +284,15 @@ def _add_training(
     add(
         "--learning-rate",
         type=_positive,
-        default=0.003,
         metavar="R",
-        help="of adam, adamw, sgd and rprop (default: %(default)s)",
+        help=f"of adam, adamw, sgd and rprop alone (default: {_STEP_SETTINGS['learning_rate']})",
     )
     add(
         "--batch-size",
         type=_at_least_1,
-        default=32,
         metavar="N",
-        help="rows of a step of adam, adamw and sgd (default: %(default)s)",
+        help="rows of a step of adam, adamw and sgd alone (default: "
+        f"{_STEP_SETTINGS['batch_size']})",
     )
     add(
         "--epochs",
@@ -418,6 +422,20 @@ def _sizes(text: str) -> tuple[tuple[int, ...], ...]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(","))
+
+
+def step_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The learning rate and the batch size, those of them that the optimizer uses."""
+    for name in _STEP_SETTINGS:
+        if getattr(options, name) is not None and options.optimizer not in USERS[name]:
+            raise UserError(
+                f"--{name.replace('_', '-')} is for --optimizer {either(USERS[name])}, not for "
+                f"{options.optimizer}"
+            )
+    return {
+        name: default if getattr(options, name) is None else getattr(options, name)
+        for name, default in used_by(options.optimizer, _STEP_SETTINGS).items()
+    }
 
 
 def delimiter(text: str | None) -> str | None:

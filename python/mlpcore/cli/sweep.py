@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from mlpcore.cli.fitting import (
     scale,
 )
 from mlpcore.cli.model import Model, save_model
+from mlpcore.cli.options import step_settings
 from mlpcore.cli.pictures import save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
 from mlpcore.cli.report import (
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the subcommand; return the exit status."""
     if options.validation_fraction == 0:
         raise UserError("--validation-fraction: some rows must be held out to choose by, got 0")
+    steps = step_settings(options)
     problem = read_problem(options)
     folder = output_folder(options.output_dir)
     model_file, picture_file = (
@@ -62,12 +64,12 @@ def run(options: argparse.Namespace) -> int:
     what = "classification" if problem.labels else "regression"
     describe_data(problem, split, options, what)
     say(f"Networks  {sizes}, {count(options.starts, 'start')} each, {_activation_names(options)}")
-    describe_training(options, options.patience or None)
+    describe_training(options, steps, options.patience or None)
     say()
 
     scaled = scale(problem, split.training)
     result = _merged(
-        list(watched(_sizes(problem, scaled, split, options), len(options.hidden), "size"))
+        list(watched(_sizes(problem, scaled, split, options, steps), len(options.hidden), "size"))
     )
     if result is None:
         complain("interrupted before the first size was done; nothing was saved")
@@ -122,7 +124,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sizes(
-    problem: Problem, scaled: Scaled, split: Split, options: argparse.Namespace
+    problem: Problem,
+    scaled: Scaled,
+    split: Split,
+    options: argparse.Namespace,
+    steps: dict[str, Any],
 ) -> Iterator[SweepResult]:
     """The sweep, a size at a time: each is what it would be among the others."""
     X, T = scaled.X, scaled.T
@@ -140,10 +146,9 @@ def _sizes(
                 seed=options.seed,
                 optimizer=options.optimizer,
                 epochs=options.epochs,
-                batch_size=options.batch_size,
-                learning_rate=options.learning_rate,
                 weight_decay=options.weight_decay,
                 patience=options.patience or None,
+                **steps,
             )
         except KeyboardInterrupt:
             return

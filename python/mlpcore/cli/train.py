@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from mlpcore.cli.fitting import (
     scale,
 )
 from mlpcore.cli.model import Model, save_model
+from mlpcore.cli.options import step_settings
 from mlpcore.cli.pictures import draw_confusion, save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
 from mlpcore.cli.report import INTERRUPTED, UserError, complain, one_line, say
@@ -37,6 +38,7 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> int:
     """Run the subcommand; return the exit status."""
+    steps = step_settings(options)
     problem = read_problem(options)
     folder = output_folder(options.output_dir)
     model_file, picture_file = (folder / f"{problem.title}{suffix}" for suffix in (".npz", ".png"))
@@ -51,10 +53,10 @@ def run(options: argparse.Namespace) -> int:
     hidden = ", ".join(dict.fromkeys(net.hidden)) or "no hidden layer"
     say(f"Network   {sizes}, {hidden}, {net.n_weights} weights")
     patience = options.patience if len(split.validation) and options.patience else None
-    describe_training(options, patience)
+    describe_training(options, steps, patience)
 
     scaled = scale(problem, split.training)
-    result = _fit(net, w, scaled, split, options, patience)
+    result = _fit(net, w, scaled, split, options, steps, patience)
     if nothing_learned(result):
         complain("interrupted before anything was learned; nothing was saved")
         return INTERRUPTED
@@ -94,6 +96,7 @@ def _fit(
     scaled: Scaled,
     split: Split,
     options: argparse.Namespace,
+    steps: dict[str, Any],
     patience: int | None,
 ) -> TrainResult:
     held_out = len(split.validation) > 0
@@ -108,12 +111,11 @@ def _fit(
             T[split.validation] if held_out else None,
             optimizer=options.optimizer,
             epochs=options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
             patience=patience,
             seed=options.seed,
             progress=True,
+            **steps,
         )
     except (ValueError, TypeError) as error:
         raise UserError(one_line(error)) from error

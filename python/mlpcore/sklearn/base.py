@@ -20,6 +20,7 @@ from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.cross_validation import LEAST_FOLDS, train_by_cross_validation
 from mlpcore.evidence import train_by_evidence
 from mlpcore.network import Network
+from mlpcore.optimizer_settings import used_by
 from mlpcore.regularizers import Regularizer, check_regularizer
 from mlpcore.scaling import LARGEST, Standardizer
 from mlpcore.schedules import Schedule
@@ -34,8 +35,6 @@ SAMPLE_BUDGET = 8_000_000
 # of more than SMALL weights: to within 2 % of the lowest objective (concrete, weight decay 0.1) it
 # takes 2 epochs a weight with 31 weights, 9 with 501.
 EPOCHS_A_WEIGHT, SMALL = 6, 100
-# The solvers that take steps along the gradient, on batches.
-STEPPING = ("adam", "adamw", "sgd")
 # By default there is one weight for this many target values.
 TARGETS_A_WEIGHT = 8
 
@@ -289,7 +288,10 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         return names
 
     def _train_options(self) -> dict[str, Any]:
-        """The parameters that all trainings share, as `mlpcore.train` knows them."""
+        """The parameters that all trainings share, as `mlpcore.train` knows them.
+
+        Those that the solver does not use are left out, as it is the custom of scikit-learn.
+        """
         choice("combine", self.combine, ("average", "best"))
         whole_number("n_starts", self.n_starts, least=1)
         self._alpha(0)
@@ -305,20 +307,19 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if self.regularizer is not None:
             check_regularizer(self.regularizer)
         solver = choice("solver", self.solver, (*_core.first_order_optimizers, *_core.methods))
-        options: dict[str, Any] = {"schedule": self.schedule} if solver in STEPPING else {}
-        if flag("nesterovs_momentum", self.nesterovs_momentum) and solver == "sgd":
-            options["nesterov"] = True
-        return options | {
+        rate = real_number("learning_rate_init", self.learning_rate_init, positive=True)
+        options = {
             "optimizer": solver,
             "regularizer": self.regularizer,
-            "learning_rate": real_number(
-                "learning_rate_init", self.learning_rate_init, positive=True
-            ),
+            "learning_rate": rate,
+            "schedule": self.schedule,
             "momentum": real_number("momentum", self.momentum, below=1),
+            "nesterov": flag("nesterovs_momentum", self.nesterovs_momentum),
             "min_delta": real_number("tol", self.tol),
             "patience": whole_number("n_iter_no_change", self.n_iter_no_change, least=1),
-            "batch_size": batch if solver in STEPPING else None,
+            "batch_size": batch,
         }
+        return used_by(solver, options)
 
     def _alpha(self, n_samples: int) -> float | str:
         """How the weight decay is chosen, or the weight decay."""

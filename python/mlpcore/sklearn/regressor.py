@@ -32,7 +32,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Of all hidden layers, or one for each; any that `mlpcore.Network` knows.
     solver : str
         An optimizer of `mlpcore.train`: lbfgs, adam, adamw, sgd, rprop, lm, scg, cg, newton-cg,
-        bfgs, gd.
+        bfgs, gd. Parameters that are of others are ignored, as in scikit-learn.
     alpha : float, "auto", "cross_validation" or "evidence"
         The weight decay: ``E(w) + alpha / 2 w.w`` is minimized, E a sum over the samples of half
         the squared errors (scaled). "cross_validation", which is "auto", chooses it by samples

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import doctest
 import math
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from cases import ACTIVATIONS, CORNERED, OUTPUTS, Case
 
 import mlpcore
-from mlpcore import checking
+from mlpcore import _core, checking
 from mlpcore.datasets import load_concrete
 from mlpcore.regularizers import ARD, L1, LayerDecay, Regularizer
 
@@ -287,6 +289,40 @@ def test_targets_that_sum_to_one_in_float32():
 def test_a_nan_does_not_agree():
     check = mlpcore.check_gradient(lambda w: w.sum(), lambda w: np.full(3, np.nan), np.ones(3))
     assert not check.passed
+
+
+def test_what_does_not_fit_in_memory_is_refused_first():
+    """Not after minutes of differences: the Hessian, or that of the outputs."""
+    words = r"the working memory of check_derivatives would take \S+ GiB, more than the \S+ GiB of"
+    for layers in ((100, 3000, 10), (20_000, 1, 100)):
+        net = mlpcore.Network(layers)
+        w, X, T = np.zeros(net.n_weights), np.zeros((5, layers[0])), np.zeros((5, layers[-1]))
+        start = time.monotonic()
+        with pytest.raises(MemoryError, match=words):
+            mlpcore.check_derivatives(net, w, X, T)
+        assert time.monotonic() - start < 2
+
+
+def test_the_memory_of_it_is_what_was_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_core, "check_memory", lambda what, n_bytes: asked.append(n_bytes))
+    monkeypatch.setattr(checking, "_TILE", 1 << 8)
+    for layers in ((20, 6, 1), (1, 1, 40), (20, 1, 3)):
+        net, (w, X, T, _) = mlpcore.Network(layers), Case(layers, n=7).problem()
+        tracemalloc.start()
+        try:
+            assert mlpcore.check_derivatives(net, w, X, T).passed
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert 0.7 * asked[-1] < peak < 1.2 * asked[-1] + 1e6
+
+
+def test_many_numbers_are_worked_on_in_parts(monkeypatch):
+    w, X, T, _ = Case((2, 3, 2), n=7).problem()
+    whole = mlpcore.check_derivatives(mlpcore.Network((2, 3, 2)), w, X, T)
+    monkeypatch.setattr(checking, "_TILE", 20)
+    assert mlpcore.check_derivatives(mlpcore.Network((2, 3, 2)), w, X, T) == whole
 
 
 def test_html():

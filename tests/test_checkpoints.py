@@ -146,6 +146,91 @@ def test_what_a_raising_callback_ended_goes_on(tmp_path):
     assert_same(run("float64", 60, **options, **state), run("float64", 60, **options))
 
 
+ENDINGS = {
+    "patience": {"patience": 3, "min_delta": 0.02, "epochs": 60},
+    "converged": {"X_val": None, "T_val": None, "weight_decay": 0.1, "epochs": 10**4},
+    "epochs": {"epochs": 7},
+}
+
+
+def broken_off_at(epochs, how):
+    """A callback that raises at these epochs, the one after the other."""
+    left = list(epochs)
+
+    def callback(epoch, *_):
+        if left and epoch == left[0]:
+            left.pop(0)
+            raise how
+
+    return callback
+
+
+@pytest.mark.parametrize("name", ["callback", "on_best"])
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Stop])
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        pytest.param(options, ending, id=f"{options['optimizer']}-{ending}")
+        for options in OPTIMIZERS
+        for ending in ENDINGS
+        if ending != "converged" or options in OPTIMIZERS[4:]  # none of first order says so
+    ],
+)
+def test_a_run_that_is_broken_off_wherever_it_may_be(options, ending, how, name, tmp_path):
+    """Also in the epoch that ends it by a rule of its own: it does not run past its end."""
+    net = mlpcore.Network((2, 1) if ending == "converged" else (2, 3, 1))
+    arguments = {"net": net, "w": net.init(0), "X": X[:30], "T": T[:30], "seed": 9, **options}
+    arguments |= {"X_val": X[30:], "T_val": T[30:], **ENDINGS[ending]}
+    best = []
+    expected = mlpcore.train(**arguments, on_best=lambda epoch, w: best.append(epoch))
+    assert expected.stopped == ending
+    last = expected.n_epochs
+    where = best if name == "on_best" else range(last + 1)
+    drawn = np.sort(np.random.default_rng(last).choice(where, min(3, len(where)), replace=False))
+    for breaks in ([where[-1]], drawn.tolist()):
+        state = {"checkpoint": tmp_path / f"{len(breaks)}", "resume": True, **arguments}
+        state[name] = broken_off_at(breaks, how)
+        for epoch in breaks:
+            if how is Stop:
+                with pytest.raises(Stop):
+                    mlpcore.train(**state)
+            else:
+                result = mlpcore.train(**state)
+                assert (result.stopped, result.n_epochs) == ("interrupted", epoch)
+        result = mlpcore.train(**state)
+        assert_same(result, expected)
+        assert result.message == expected.message
+
+
+@pytest.mark.parametrize("ending", ["patience", "epochs"])
+def test_what_a_callback_says_in_the_last_epoch_counts(ending, tmp_path):
+    options = {"optimizer": "adam", **ENDINGS[ending]}
+    whole = run("float64", **options)
+    assert whole.stopped == ending
+    state = {"checkpoint": tmp_path / "a", "resume": True, **options}
+    said = run("float64", callback=lambda epoch, *_: epoch == whole.n_epochs, **state)
+    assert (said.stopped, said.n_epochs) == ("callback", whole.n_epochs)
+    assert_same(run("float64", **state), said)
+
+
+def test_ctrl_c_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    """It is tried once more, so that the epochs since the last one are not lost."""
+    calls = []
+
+    def write(*arguments):
+        calls.append(arguments)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return written(*arguments)
+
+    written = mlpcore.training.write_checkpoint
+    monkeypatch.setattr(mlpcore.training, "write_checkpoint", write)
+    state = {"checkpoint": tmp_path / "a", "checkpoint_seconds": 0, "resume": True}
+    assert run("float64", **state).stopped == "interrupted"
+    assert mlpcore.load(tmp_path / "a").extras["number_training_error"].size == 5
+    assert_same(run("float64", **state), run("float64"))
+
+
 SCRIPT = """
 import sys, time
 sys.path[:0] = {path!r}

@@ -475,9 +475,18 @@ def test_parquet_has_neither_delimiter_nor_header(run, parquet):
     ("arguments", "words"),
     [
         (["--hidden", "y"], "--hidden: expected an integer of at least 1, got 'y'"),
-        (["--hidden", "5x4,3"], "--hidden: expected an integer of at least 1, got '4,3'"),
-        (["--hidden", "5x"], "--hidden: expected an integer of at least 1, got ''"),
-        (["--hidden", "5,-1"], "--hidden: expected an integer of at least 1, got '-1'"),
+        (
+            ["--hidden", "5x4,3"],
+            "--hidden: expected an integer of at least 1, got '4,3' in '5x4,3'",
+        ),
+        (["--hidden", "5x"], "--hidden: expected an integer of at least 1, got '' in '5x'"),
+        (["--hidden", "2xx3"], "--hidden: expected an integer of at least 1, got '' in '2xx3'"),
+        (["--hidden", "5,-1"], "--hidden: expected an integer of at least 1, got '-1' in '5,-1'"),
+        (
+            ["train", "t.csv", "--hidden", "99999999999"],
+            "--hidden: expected an integer of at least 1 and at most 2147483647, got '99999999999'",
+        ),
+        (["--seed", "9" * 5000], "--seed: expected an integer of at least 0 and at most 2147483"),
         (["--hidden", ""], "--hidden"),
         (["--activation", "tanch"], "tanch"),
         (["--activation", "tanh,relu"], "2 names for 1 hidden layers"),

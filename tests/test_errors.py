@@ -144,6 +144,79 @@ def test_too_big_for_float32(argument, value):
     refuses(case, bad, ValueError, rf"^{argument}\b.*\[2\b")
 
 
+LONG = np.finfo(np.longdouble).max  # where it is no longer than a float64, nothing is too large
+has_long_doubles = pytest.mark.skipif(
+    np.finfo(np.float64).max >= LONG, reason="a long double is a float64 here"
+)
+
+
+@has_long_doubles
+@pytest.mark.parametrize("state", ["raise", "warn", "ignore"])
+@pytest.mark.parametrize("argument", ["w", "X", "T", "sample_weight"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_too_big_for_float64(dtype, argument, state):
+    """NumPy has no say in it, by an error or a warning of its own."""
+    case = Case((8, 3, 1), n=N, dtype=dtype)
+    values = dict(zip(("w", "X", "T", "sample_weight"), case.problem(), strict=True))
+    values["sample_weight"] = np.ones(N)
+    value = values[argument].astype(np.longdouble)
+    value.flat[-1] = np.longdouble("1e4000")
+    place = ", ".join(str(n - 1) for n in value.shape)
+    for layout in (value, np.asfortranarray(value), value.astype(value.dtype.newbyteorder())):
+        with np.errstate(all=state):
+            message = rf"^{argument}\[{place}\] is 1e\+4000, which is too large for {dtype}$"
+            refuses(case, {argument: layout}, ValueError, message)
+
+
+@has_long_doubles
+def test_long_doubles_too_small_for_float64_are_zero():
+    w, X, *_ = NET.problem()
+    with np.errstate(all="raise"):
+        tiny = NET.network().forward(w, np.full(X.shape, np.longdouble("1e-4000")))
+    np.testing.assert_array_equal(tiny, NET.network().forward(w, np.zeros(X.shape)))
+
+
+def test_signaling_nans():
+    """Which are invalid values to a cast of NumPy's."""
+    X = np.full((N, 8), 0x7FA00000, np.uint32).view(np.float32)
+    with np.errstate(all="raise"):
+        refuses(NET, {"X": X}, ValueError, r"^X is not finite: X\[0, 0\] is nan$")
+
+
+def minimized(weight_decay, dtype="float64", **options):
+    case = Case((8, 3, 1), n=N, dtype=dtype)
+    w, X, T, _ = case.problem()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return mlpcore.minimize(
+            case.network(), w, X, T, weight_decay=weight_decay, iterations=1, **options
+        )
+
+
+@has_long_doubles
+@pytest.mark.parametrize("state", ["raise", "warn"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_weight_decay_too_large_for_float64(dtype, state):
+    large = np.longdouble("1e4000")
+    message = r" is 1e\+4000, which is too large for float64$"
+    with np.errstate(all=state):
+        with pytest.raises(ValueError, match="^weight_decay" + message):
+            minimized(large, dtype)
+        with pytest.raises(ValueError, match=r"^weight_decay\[0\]" + message):
+            minimized(np.full(31, large), dtype)
+
+
+@pytest.mark.parametrize("regularizer", [None, mlpcore.regularizers.L1(0.1)])
+def test_a_weight_decay_that_is_a_bool(regularizer):
+    for true in (True, np.True_):
+        with pytest.raises(TypeError, match=r"^weight_decay is .*True_?, expected a number$"):
+            minimized(true, regularizer=regularizer)
+    # As an array of the weights it may be of any real type.
+    ones = minimized(np.ones(31), regularizer=regularizer)
+    np.testing.assert_array_equal(minimized(np.ones(31, bool), regularizer=regularizer).w, ones.w)
+    np.testing.assert_array_equal(minimized(np.float32(1), regularizer=regularizer).w, ones.w)
+
+
 def test_targets_of_several_outputs():
     refuses(TWO, {"T": np.zeros(N)}, ValueError, r"T has shape \(10,\), expected \(10, 2\)$")
     refuses(TWO, {"T": np.zeros((N, 1))}, ValueError, r"T has shape \(10, 1\), expected \(10, 2\)$")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import pickle
 import re
+import tracemalloc
 
 import mpmath
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from cases import Case, assert_close, assert_same_bits
 
 import mlpcore
-from mlpcore import inverse, reference
+from mlpcore import _core, inverse, reference
 from mlpcore.regularizers import LayerDecay
 
 
@@ -313,6 +314,32 @@ NAN = [[1.0, 2.0], [np.nan, 3.0]]
 def test_errors_in_words(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_does_not_fit_in_memory():
+    """Said in words, and never tried."""
+    words = r"outer_product_inverse of shape \(300000, 300000\) would take 671 GiB, more than the "
+    with pytest.raises(MemoryError, match=words):
+        mlpcore.outer_product_inverse(np.zeros((1, 300_000)), 1.0)
+
+
+def test_the_memory_of_it_is_what_was_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_core, "check_memory", lambda what, n_bytes: asked.append(n_bytes))
+    for N in (0, 1, 200, 399, 400, 800, 3000):
+        rows = np.random.default_rng(0).normal(size=(N, 400))
+        A = np.eye(400)
+        for call in (
+            lambda rows=rows: mlpcore.outer_product_inverse(rows, 1.0),
+            lambda rows=rows, A=A: mlpcore.add_outer_products(A, rows),
+        ):
+            tracemalloc.start()
+            try:
+                call()
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert 0.6 * peak < asked[-1] < 1.01 * peak
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,84 @@ def test_tolerances_have_no_units(method):
     assert_close(one.w, other.w, 1e-4)
 
 
+#: Powers of ten, for float32 as far as squares of the targets are in its range.
+SIZES = {
+    "float64": [-60, -30, -20, -10, -5, -2, 2, 5, 8, 10, 15, 20, 30, 60],
+    "float32": [-30, -20, -15, -12, -8, -4, -2, 2, 5, 6, 7, 8, 12, 15],
+}
+
+
+def of_size(dtype, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    t = X @ [1, 2, 3] + np.sin(X[:, 0]) + 0.3 * rng.normal(size=100)
+    return X.astype(dtype), (t * size).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@EVERY
+def test_targets_of_any_size(method, dtype):
+    """No first step is in the units of the weights, and no stop before F has fallen."""
+    options = [{}, {"acceleration": True}] if method == "lm" else [{}]
+    for (layers, sizes), given in itertools.product(
+        (((3, 1), SIZES[dtype]), ((3, 5, 1), [e for e in SIZES[dtype] if e > 0])), options
+    ):
+        net = mlpcore.Network(layers, dtype=dtype)
+        w, X, fits = net.init(seed=0), of_size(dtype, 1)[0], {}
+        for e in (0, *sizes):
+            T = of_size(dtype, 10.0**e)[1]
+            result = mlpcore.minimize(net, w, X, T, method=method, iterations=300, **given)
+            fits[e] = result.objective / (0.5 * np.square(T, dtype=float).sum())
+        limit = 1.01 * fits[0] if len(layers) == 2 else 1.1 * max(fits[0], 0.008)
+        assert {e: fit for e, fit in fits.items() if not fit <= limit} == {}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", ["lm", "bfgs", "lbfgs"])
+def test_a_network_for_tiny_targets(method, dtype):
+    net = mlpcore.Network((3, 5, 1), dtype=dtype)
+    for e in (-30, -20, -12):
+        X, T = of_size(dtype, 10.0**e)
+        result = mlpcore.minimize(net, net.init(seed=0), X, T, method=method)
+        assert result.objective < 0.05 * 0.5 * np.square(T, dtype=float).sum()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@EVERY
+def test_targets_of_any_size_in_training(method, dtype):
+    for layers, size in itertools.product(((3, 1), (3, 5, 1)), (1e6, 1e10)):
+        net = mlpcore.Network(layers, dtype=dtype)
+        X, T = of_size(dtype, size)
+        result = mlpcore.train(net, net.init(seed=0), X, T, optimizer=method, epochs=200)
+        error = min(result.history["training_error"]) * len(T)
+        assert error < 0.02 * 0.5 * np.square(T, dtype=float).sum()
+
+
+@pytest.mark.parametrize(("dtype", "far"), [("float64", 1e18), ("float32", 1e8)])
+@EVERY
+def test_a_first_step_below_the_rounding(method, dtype, far):
+    """From weights so large a step of length 1 does not change F by more than its rounding."""
+    net = mlpcore.Network((3, 1), dtype=dtype)
+    X, T = of_size(dtype, 1)
+    result = mlpcore.minimize(net, far * net.init(seed=0), X, T, method=method)
+    assert result.objective < 0.02 * 0.5 * np.square(T, dtype=float).sum()
+
+
+def test_lbfgs_taken_up_again_with_large_targets():
+    """The pairs of a state are steps and gradients of the weights, however the method scales."""
+    net, weights = mlpcore.Network((3, 5, 1)), []
+    X, T = of_size("float64", 1e6)
+    settings = {"method": "lbfgs", "memory": 5, **OFF}
+    keep = {"callback": lambda i, F, w: weights.append(w) and False}
+    whole = mlpcore.minimize(net, net.init(seed=0), X, T, iterations=20, **settings, **keep)
+    part = mlpcore.minimize(net, net.init(seed=0), X, T, iterations=12, **settings)
+    rest = mlpcore.minimize(net, part.w, X, T, iterations=8, state=part.state, **settings)
+    assert_same_bits(rest.w, whole.w)
+    assert_close(whole.state.s, np.diff(weights, axis=0)[-5:], 1e-12)
+    gradients = [net.gradient(w, X, T) for w in weights[-6:]]
+    assert_close(whole.state.y, np.diff(gradients, axis=0), 1e-9)
+
+
 @EVERY
 def test_at_the_optimum_already(method):
     problem = REGRESSION.problem()

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mlpcore
-from mlpcore import persistence
+from mlpcore import checkpoints, persistence
 from mlpcore.persistence import ModelFileError, load, save
 
 NETWORKS = [
@@ -404,6 +404,41 @@ def test_a_missing_folder_is_named(tmp_path):
     assert caught.value.filename == os.path.realpath(tmp_path / "nowhere")
     assert "tmp" not in Path(caught.value.filename).name
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["save", "load", "train", "resume"])
+def test_what_is_no_path(call):
+    net, w = model()
+    X, T = np.zeros((4, 3)), np.zeros((4, 1))
+    calls = {
+        "save": lambda path: save(path, net, w),
+        "load": load,
+        "train": lambda path: mlpcore.train(net, w, X, T, epochs=1, checkpoint=path),
+        "resume": lambda path: checkpoints.read_checkpoint(path, net, {}),
+    }
+    name = "path" if call in ("save", "load") else "checkpoint"
+    for path in (5, 1.5, [], net):
+        with pytest.raises(
+            TypeError, match=rf"^{name} is .*, expected a path \(str or os.PathLike"
+        ):
+            calls[call](path)
+    with pytest.raises(ValueError, match=rf"^{name} is 'a\\x00b', expected a path without a null"):
+        calls[call]("a\0b")
+
+
+def test_a_path_of_bytes(tmp_path):
+    """As open takes it, and everywhere."""
+    path = os.fsencode(tmp_path / "größe.npz")
+    net, w = model()
+    save(path, net, w)
+    np.testing.assert_array_equal(load(path).w, w)
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    options = {"checkpoint": path, "seed": 0}
+    mlpcore.train(net, w, X, X[:, :1], epochs=1, **options)
+    again = mlpcore.train(net, w, X, X[:, :1], epochs=2, resume=True, **options)
+    np.testing.assert_array_equal(again.w, mlpcore.train(net, w, X, X[:, :1], epochs=2, seed=0).w)
+    with pytest.raises(ValueError, match=r"^checkpoint /.*größe.npz is of a training on other"):
+        mlpcore.train(net, w, X + 1, X[:, :1], epochs=2, resume=True, **options)
 
 
 # What load refuses

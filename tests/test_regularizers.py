@@ -388,6 +388,62 @@ def test_improper_priors_have_no_samples(prior, message):
 
 
 @pytest.mark.parametrize(
+    ("seed", "exception", "message"),
+    [
+        (-1, ValueError, "seed is -1, expected a whole number of at least 0"),
+        ("a", TypeError, "seed is 'a', expected a whole number"),
+        (1.5, TypeError, "seed is 1.5, expected a whole number"),
+    ],
+)
+def test_a_wrong_seed(seed, exception, message):
+    with pytest.raises(exception, match=message):
+        WeightDecay(1.0).sample(NET, seed=seed)
+
+
+def test_samples_of_a_generator():
+    """As the weights of init."""
+    prior = WeightDecay(1.0)
+    assert_same_bits(prior.sample(NET, seed=np.random.default_rng(3)), prior.sample(NET, seed=3))
+
+
+@pytest.mark.parametrize("R", [WeightDecay(1), WeightDecay(1) + L1(1), Own(WeightDecay(1))])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_wrong_directions(R, ensemble):
+    """In the words of the network."""
+    if ensemble and isinstance(R, Own):
+        return  # it is for one network at a time
+    w, X, T = weights(), *data()
+    w = np.stack([w, w]) if ensemble else w
+    for v in (w[..., :3], w[None, None], 1.0, "ab", None, w + 0j, np.zeros((3, 2, 53))):
+        with pytest.raises((TypeError, ValueError), match=r"^v has") as found:
+            R.hessian_vector_product(NET, w, v)
+        with pytest.raises(found.type) as of_the_network:
+            NET.hessian_vector_product(w, v, X, T)
+        assert str(found.value) == str(of_the_network.value)
+
+
+def test_scales_that_no_prior_can_take():
+    prior = ConsistentPrior([1, 2])
+    for scale in ("a", None, [1], 1j, True):
+        for name in ("input_scale", "target_scale"):
+            with pytest.raises(TypeError, match=rf"^{name} is .*, expected a number$"):
+                prior.transformed(**{name: scale})
+    for scale in (0, np.nan, -np.inf, 10**400):
+        with pytest.raises(ValueError, match=r"^input_scale is .*, expected a number above 0"):
+            prior.transformed(scale)
+    for scales, became in (((1e200, 1), "inf"), ((1, -1e200), "inf"), ((1, 1e-200), "0.0")):
+        with pytest.raises(
+            ValueError,
+            match=rf"^input_scale is .* and target_scale .*, with which alphas\[0\], 1.0, would "
+            rf"become {became}, expected scales that leave it finite and above 0$",
+        ):
+            prior.transformed(*scales)
+    assert prior.transformed(-1e200, 1e-200) == prior
+    assert ConsistentPrior([0, 2]).transformed(1e200).alphas == (0, 2)
+    assert ConsistentPrior([3]).transformed(2, 7).alphas == (12,)
+
+
+@pytest.mark.parametrize(
     ("make", "exception", "message"),
     [
         (lambda: WeightDecay(-1), ValueError, "alpha is -1.0, expected a number at least 0"),

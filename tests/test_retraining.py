@@ -646,6 +646,98 @@ def test_a_saddle_is_no_minimum(kind):
         mlpcore.leave_one_out(old)
 
 
+def test_the_last_steps_need_no_digits_of_the_error():
+    """Residuals of 1e-6 beside targets of 1: F is known to about 1e-12 of itself."""
+    rng = np.random.default_rng(4)
+    net, X = mlpcore.Network((3, 4, 1)), rng.normal(size=(20000, 3))
+    teacher = net.init(seed=4)
+    t = net.forward(teacher, X)[:, 0] + 1e-6 * rng.normal(size=20000)
+    start = teacher + 1e-3 * rng.normal(size=net.n_weights)
+    old = mlpcore.Optimum(net, start, X, t)
+    assert old.converged
+    assert old.steps < 20
+    assert old.gradient_norm < 1e-10
+
+
+class Around(Regularizer):
+    """A prior whose mean is not 0."""
+
+    def __init__(self, mean, alpha):
+        self.mean, self.alpha = mean, alpha
+
+    def value(self, net, w):
+        return self.alpha / 2 * ((w - self.mean) ** 2).sum()
+
+    def gradient(self, net, w):
+        return self.alpha * (w - self.mean)
+
+    def hessian_diagonal(self, net, w):
+        return np.full(w.size, self.alpha)
+
+    def hessian_vector_product(self, net, w, v):
+        return self.alpha * v
+
+
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+def test_saturated_units_are_held_by_the_regularizer(kind):
+    """Theirs is all the curvature, far below what the size of X and T lets one expect."""
+    rng = np.random.default_rng(37)
+    X, t = 1e3 * rng.normal(size=(12, 3)), 1e4 * rng.normal(size=12)
+    net = mlpcore.Network((3, 3, 1))
+    mean = np.round(net.init(seed=0) * 4) + 0.5  # x.w is some hundreds in size
+    start = mean + 0.1 * rng.normal(size=net.n_weights)
+    old = mlpcore.Optimum(net, start, X, t, regularizer=Around(mean, 0.1), kind=kind)
+    assert old.converged
+    assert old.steps < 5
+    assert_close(old.w[:9], mean[:9], 1e-12)
+    signs = np.tanh(X @ mean[:9].reshape(3, 3).T + mean[9:12])
+    assert (np.abs(signs) == 1).all()
+    Z = np.c_[signs, np.ones(12)]  # what is left is ridge regression
+    H = Z.T @ Z + 0.1 * np.eye(4)
+    assert_close(old.w[12:], np.linalg.solve(H, Z.T @ t + 0.1 * mean[12:]), 1e-9)
+    hat = Z @ np.linalg.solve(H, Z.T)
+    left_out = mlpcore.leave_one_out(old)
+    assert_close(left_out.leverage, np.diag(hat), 1e-9)
+    assert_close(mlpcore.k_fold_predictions(old, np.arange(12)), left_out.y, 1e-9)
+
+
+@pytest.mark.parametrize("seed", [3, 5, 16, 37])
+def test_saturated_units_are_no_minimum(seed):
+    """Their weights decay, though F hardly says so, until the data hold them."""
+    rng = np.random.default_rng(seed)
+    X, t = 1e3 * rng.normal(size=(12, 3)), 1e4 * rng.normal(size=12)
+    net = mlpcore.Network((3, 3, 1))
+    old = mlpcore.Optimum(net, net.init(seed=seed), X, t, weight_decay=0.1)
+    H = net.hessian(old.w, X, t) + 0.1 * np.eye(net.n_weights)
+    g = net.gradient(old.w, X, t) + 0.1 * old.w
+    decrement = g @ np.linalg.solve(H, g)
+    assert old.converged == (0 <= decrement < 1e-20 * net.error(old.w, X, t))
+    assert old.converged == (seed == 3)
+    if old.converged:
+        assert np.isfinite(mlpcore.leave_one_out(old).y).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gauss_newton_goes_on_to_rounding(seed):
+    """Its steps shrink slowly, and now and then one grows."""
+    rng = np.random.default_rng(seed)
+    X = np.linspace(-1, 1, 30)[:, None]
+    t = np.sin(3 * X[:, 0]) + 0.3 * rng.normal(size=30)
+    net = mlpcore.Network((1, 3, 1))
+    start = mlpcore.minimize(net, net.init(seed=0), X, t, method="lm", weight_decay=0.1).w
+    exact = mlpcore.Optimum(net, start, X, t, weight_decay=0.1)
+    start = exact.w + 1e-2 * rng.normal(size=net.n_weights)
+    options = {"weight_decay": 0.1, "kind": "gauss_newton"}
+    old = mlpcore.Optimum(net, start, X, t, **options)
+    assert old.converged
+    assert_close(old.w, exact.w, 1e-10)
+    new = mlpcore.retrain(old, remove=[3])
+    assert new.converged
+    assert_close(new.w, mlpcore.Optimum(net, new.w, new.X, new.T, weight_decay=0.1).w, 1e-10)
+    few = mlpcore.Optimum(net, start, X, t, **options, max_steps=20)
+    assert few.converged == (np.abs(few.w - exact.w).max() < 1e-10)
+
+
 def test_a_saddle_that_no_step_leaves_is_no_minimum(monkeypatch):
     monkeypatch.setattr(mlpcore.retraining, "_search_aside", lambda *_: None)
     for kind in ("exact", "gauss_newton"):
@@ -866,6 +958,11 @@ def test_the_regularizer_is_named_where_the_hessian_is_refused():
         ({"remove": [80]}, ValueError, "remove has 80, expected rows from 0 to 79"),
         ({"remove": [-1]}, ValueError, "remove has -1, expected rows from 0 to 79"),
         ({"remove": [0.5]}, TypeError, "remove has dtype float64, expected integers or bools"),
+        (
+            {"remove": [[1], [1, 2]]},
+            ValueError,
+            r"^remove has parts .* expected \(m,\) integers or",
+        ),
         ({"remove": 3}, ValueError, r"remove has shape \(\), expected \(m,\)"),
         ({"remove": [True]}, ValueError, r"remove has shape \(1,\), expected \(80,\) for bools"),
         ({"remove": np.arange(80)}, ValueError, "no sample has a positive weight"),
@@ -890,6 +987,8 @@ def test_other_refusals():
         mlpcore.k_fold_predictions(old, 1)
     with pytest.raises(ValueError, match=r"folds has shape \(3,\), expected \(80,\)"):
         mlpcore.k_fold_predictions(old, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"^folds has parts of .* number or \(80,\) integers"):
+        mlpcore.k_fold_predictions(old, [[0], [1, 2]])
     with pytest.raises(TypeError, match="folds has dtype float64, expected integers"):
         mlpcore.k_fold_predictions(old, np.zeros(80))
     with pytest.raises(ValueError, match="folds has 0 alone, expected at least two folds"):

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
-#include <new>
 #include <span>
 #include <sstream>
 #include <unistd.h>
@@ -55,14 +54,14 @@ std::string gibibytes(double bytes) {
 
 std::string number(double x) { return py::str(py::float_(x)); }
 
-// As in name[3, 1].
+// As in name[3, 1]; the name alone where there are no axes.
 std::string element(const char* name, const py::array& a, index i) {
     std::string place;
     for (py::ssize_t axis = a.ndim() - 1; axis >= 0; --axis) {
         place.insert(0, std::to_string(i % a.shape(axis)) + (place.empty() ? "" : ", "));
         i /= a.shape(axis);
     }
-    return std::string(name) + "[" + place + "]";
+    return a.ndim() == 0 ? name : std::string(name) + "[" + place + "]";
 }
 
 bool has_shape(const py::array& a, std::span<const index> shape) {
@@ -246,11 +245,33 @@ void check_probabilities(const char* name, const py::array_t<T>& t, index k, boo
 template <class T> py::array_t<T> contiguous(const char* name, const py::array& a) {
     check_memory(std::string(name) + " as a contiguous array",
                  static_cast<double>(a.size()) * static_cast<double>(sizeof(T)));
-    auto converted = py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(a);
-    if (!converted) {
-        throw std::bad_alloc();
+    return py::array_t<T, py::array::c_style | py::array::forcecast>(py::object(a));
+}
+
+// The numbers as T, by way of From, which holds them all. ValueError for a finite one that is too
+// large for T.
+template <class T, class From> py::array_t<T> by_way_of(const char* name, const py::array& a) {
+    py::array_t<From> given = contiguous<From>(name, a);
+    if constexpr (std::is_same_v<T, From>) {
+        return given;
+    } else {
+        const std::vector<py::ssize_t> shape(given.shape(), given.shape() + given.ndim());
+        check_memory(name, static_cast<double>(given.size()) * static_cast<double>(sizeof(T)));
+        py::array_t<T> result(shape);
+        for (index i = 0; i < given.size(); ++i) {
+            const From value = given.data()[i];
+            if constexpr (sizeof(From) > sizeof(T)) {
+                if (std::abs(value) > From(std::numeric_limits<T>::max()) && std::isfinite(value)) {
+                    throw py::value_error(element(name, given, i) + " is " +
+                                          std::string(py::str(given.attr("flat")[py::int_(i)])) +
+                                          ", which is too large for " +
+                                          std::string(py::str(py::dtype::of<T>())));
+                }
+            }
+            result.mutable_data()[i] = static_cast<T>(value);
+        }
+        return result;
     }
-    return converted;
 }
 
 py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index classes) {
@@ -304,23 +325,15 @@ template <class T> py::array_t<T> as_array(const char* name, py::handle object) 
         return py::reinterpret_borrow<py::array_t<T>>(object);
     }
     const py::array real = as_real(name, object);
-    // By way of double, so that what overflows T is found here, with its name.
-    py::array_t<double> wide = contiguous<double>(name, real);
-    if constexpr (std::is_same_v<T, double>) {
-        return wide;
-    } else {
-        constexpr double largest = std::numeric_limits<T>::max();
-        py::array_t<T> narrow(std::vector<py::ssize_t>(wide.shape(), wide.shape() + wide.ndim()));
-        for (index i = 0; i < wide.size(); ++i) {
-            const double value = wide.data()[i];
-            if (std::abs(value) > largest && std::isfinite(value)) {
-                throw py::value_error(element(name, wide, i) + " is " + number(value) +
-                                      ", which is too large for float32");
-            }
-            narrow.mutable_data()[i] = static_cast<T>(value);
-        }
-        return narrow;
+    // NumPy casts what nothing can go wrong with. It would warn, or raise as its errstate says, of
+    // a long double that is too large or of a signaling NaN.
+    if (real.dtype().kind() == 'f' && real.itemsize() == sizeof(float)) {
+        return by_way_of<T, float>(name, real);
     }
+    if (real.dtype().kind() == 'f' && real.itemsize() > static_cast<py::ssize_t>(sizeof(double))) {
+        return by_way_of<T, long double>(name, real);
+    }
+    return by_way_of<T, double>(name, real);
 }
 
 template <class T> Weights<T> as_weights(const Network& net, py::handle w) {

@@ -30,6 +30,7 @@ void bind_network(py::module_& m) {
                              : py::array(as_array<float>(name.c_str(), object));
         },
         py::arg("name"), py::arg("object"), py::arg("is_double"));
+    m.def("check_memory", &check_memory, py::arg("what"), py::arg("n_bytes"));
     py::class_<Network>(m, "Network")
         .def(py::init(&make_network), py::arg("layers"), py::arg("hidden"), py::arg("output"),
              py::arg("is_double"))

@@ -1,4 +1,5 @@
-// Gradient descent (PRML 5.41; Cauchy, 1847), d = -g, with a line search.
+// Gradient descent (PRML 5.41; Cauchy, 1847), d = -g in the weights v of Typical, with a line
+// search.
 #include "optim/line_search.hpp"
 #include "optim/methods.hpp"
 
@@ -14,8 +15,10 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
     });
     while (!ended) {
         assign(-1, at.g, d);
-        const double slope = dot(at.g, d);
-        step = search(at, d, slope, similar_step(step, slope_before, slope));
+        objective.typical.shorten(d);
+        objective.typical.shorten(d);
+        const double slope = dot(at.g, d), reach = objective.typical.reach;
+        step = search(at, d, slope, similar_step(step, slope_before, slope, reach));
         if (step == 0) {
             return course.exhausted();
         }

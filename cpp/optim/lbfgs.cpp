@@ -1,4 +1,5 @@
-// L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 7.4 and 7.5).
+// L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 7.4 and 7.5), in the weights
+// v of Typical.
 #include "optim/lbfgs.hpp"
 
 #include <cmath>
@@ -48,14 +49,68 @@ template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::
 }
 
 template <class T>
+template <class Change, class Gradient>
+void LbfgsMemory<T>::convert(const Change& change, const Gradient& gradient) {
+    const auto apply = [&](const auto& conversion, T* to) {
+        std::vector<T> x(to, to + n_);
+        conversion(x);
+        std::copy(x.begin(), x.end(), to);
+    };
+    for (index i = 0; i < ring_.count; ++i) {
+        const index at = ring_.place(i);
+        T *const s = s_.data() + at * step_, *const y = y_.data() + at * step_;
+        apply(change, s);
+        apply(gradient, y);
+        gamma_[static_cast<std::size_t>(at)] = dot(n_, s, y) / dot(n_, y, y);
+    }
+}
+template <class T> void LbfgsMemory<T>::enter(const Typical<T>& typical) {
+    if (!typical.share.empty()) {
+        convert([&](std::vector<T>& s) { typical.lengthen(s); },
+                [&](std::vector<T>& y) { typical.shorten(y); });
+    }
+}
+template <class T> void LbfgsMemory<T>::leave(const Typical<T>& typical) {
+    if (!typical.share.empty()) {
+        convert([&](std::vector<T>& s) { typical.shorten(s); },
+                [&](std::vector<T>& y) { typical.lengthen(y); });
+    }
+}
+
+namespace {
+
+// What the caller gave and gets is in w, also where the run is broken off.
+template <class T> class InUnits {
+  public:
+    InUnits(LbfgsMemory<T>& memory, const Typical<T>& typical)
+        : memory_(memory), typical_(typical) {
+        memory_.enter(typical_);
+    }
+    ~InUnits() { memory_.leave(typical_); }
+    InUnits(const InUnits&) = delete;
+    InUnits& operator=(const InUnits&) = delete;
+
+  private:
+    LbfgsMemory<T>& memory_;
+    const Typical<T>& typical_;
+};
+
+} // namespace
+
+template <class T>
 void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Course<T>& course) {
     LineSearch<T> search(objective, 0.9);
-    std::vector<T> d(at.w.size()), s(d), y(d);
+    const Typical<T>& typical = objective.typical;
+    const InUnits<T> in_units(memory, typical);
+    std::vector<T> d(at.w.size()), s(d), y(d), g(d); // g, s, y in v
     bool ended = course.begun(at, [&](Archive& a) { memory.visit(a); });
     while (!ended) {
-        memory.direction(at.g, d);
+        g = at.g;
+        typical.shorten(g);
+        memory.direction(g, d);
+        typical.shorten(d);
         const double slope = dot(at.g, d);
-        const double first = memory.pairs() == 0 ? cautious_step(slope) : 1.0;
+        const double first = memory.pairs() == 0 ? cautious_step(slope, typical.reach) : 1.0;
         if (!(slope < 0) || search(at, d, slope, first) == 0) {
             if (memory.pairs() == 0) {
                 return course.exhausted();
@@ -68,6 +123,8 @@ void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Co
         std::copy(at.g.begin(), at.g.end(), y.begin());
         axpy(-1, before.w, s);
         axpy(-1, before.g, y);
+        typical.lengthen(s);
+        typical.shorten(y);
         memory.remember(s.data(), y.data());
         ended = course.ended(at);
     }

@@ -7,6 +7,7 @@
 
 #include "mlpcore/kernels.hpp"
 #include "optim/archive.hpp"
+#include "optim/typical.hpp"
 
 namespace mlpcore {
 
@@ -34,10 +35,18 @@ template <class T> class LbfgsMemory {
 
     void visit(Archive& a);
 
+    // From the pairs in w to those in the weights v of Typical, and back.
+    void enter(const Typical<T>& typical);
+    void leave(const Typical<T>& typical);
+
     // d = -H g by the two-loop recursion (kernels/two_loop.hpp), -g where there are no pairs.
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
+    // Each s by what `change` does with a step, each y by what `gradient` does.
+    template <class Change, class Gradient>
+    void convert(const Change& change, const Gradient& gradient);
+
     static constexpr index padded(index n) {
         constexpr index unit = 32; // numbers, two of the longest vectors
         return (n + unit - 1) / unit * unit;

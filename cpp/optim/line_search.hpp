@@ -4,10 +4,13 @@
 //     F(w + step d) <= F(w) + sufficient_decrease step g.d            (3.7a)
 //     |dF(w + step d)/dstep| <= curvature |g.d|                       (3.7b)
 //
-// by extrapolation until the interval holds a minimum and cubic interpolation within it (3.59).
+// by extrapolation until the interval holds a minimum and cubic interpolation within it (3.59). A
+// first step may also be so short that F changes by less than its rounding; where the slope is then
+// still what it was, the way on is further out, not back.
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "optim/objective.hpp"
@@ -15,14 +18,16 @@
 
 namespace mlpcore {
 
-// The first step along d = -g of which nothing is known: no longer than 1.
-inline double cautious_step(double slope) { return std::min(1.0, 1 / std::sqrt(-slope)); }
+// The first step along d = -g of which nothing is known: no longer than `reach` (Typical).
+inline double cautious_step(double slope, double reach) {
+    return std::min(1.0, reach / std::sqrt(-slope));
+}
 
 // The first step for the change of first order that the step before had (the first choice of
 // section 3.5 for one), if there was one.
-inline double similar_step(double step_before, double slope_before, double slope) {
+inline double similar_step(double step_before, double slope_before, double slope, double reach) {
     const double step = step_before * slope_before / slope;
-    return step > 0 && std::isfinite(step) ? step : cautious_step(slope);
+    return step > 0 && std::isfinite(step) ? step : cautious_step(slope, reach);
 }
 
 template <class T> class LineSearch {
@@ -74,13 +79,22 @@ template <class T> class LineSearch {
     bool is_flat_enough(const Sample& s) const {
         return std::abs(s.slope) <= -curvature_ * start_.slope;
     }
+    bool is_hardly_away(const Sample& s) const {
+        constexpr double eps = std::numeric_limits<T>::epsilon();
+        return std::abs(s.value - start_.value) <= eps * std::abs(start_.value) &&
+               s.slope <= 0.9 * start_.slope;
+    }
 
     // Leaves the point found in low_.
     double search(const Point<T>& at, const std::vector<T>& d, double step) {
         Sample low = start_;
         for (int i = 0; i < most_trials; ++i) {
             const Sample s = sample(at, d, step);
-            if (!decreases_enough(s) || (i > 0 && s.value >= low.value)) {
+            if (low.step == 0 && is_hardly_away(s)) {
+                step = extrapolate(low, s);
+                continue;
+            }
+            if (!decreases_enough(s) || (low.step != 0 && s.value >= low.value)) {
                 return zoom(at, d, low, s, most_trials - i);
             }
             if (is_flat_enough(s)) {

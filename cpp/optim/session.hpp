@@ -105,10 +105,24 @@ template <class T> class TrainingSession {
                       w, false);
     }
     bool record(double training_error, double objective, const T* w, bool converged) {
-        const bool over = note(training_error, objective, w, converged);
+        // A run that is taken up does not look again at an epoch that is done. So a checkpoint says
+        // what the run's own rules make of it, also where the caller breaks the run off just then.
+        std::optional<Stop> reason = note(training_error, objective, w, converged);
         std::copy_n(w, net.n_weights, now_.begin());
-        keep(over);
-        return over;
+        std::optional<Stop> asked;
+        if (reason != Stop::diverged) {
+            asked = observer_.epoch_ended(history, w);
+        }
+        if (!reason && !asked && interrupt()->requested()) {
+            asked = Stop::interrupted;
+        }
+        if (!reason || asked == Stop::callback) {
+            reason = asked;
+        }
+        history.stop = reason.value_or(history.stop);
+        keep(reason.has_value());
+        history.stop = asked.value_or(history.stop);
+        return reason.has_value();
     }
     // Ends a run between two epochs.
     void end(Stop reason) {
@@ -145,20 +159,19 @@ template <class T> class TrainingSession {
         if (!wanted && now - remembered_at_ < std::chrono::seconds(1)) {
             return;
         }
-        Archive state;
+        Archive& state = remembered_.emplace();
         visit(state);
         state_(state);
         remembered_at_ = now;
         if (wanted) {
-            remembered_.reset();
             observer_.checkpoint(state, best_.data());
-        } else {
-            remembered_ = std::move(state);
+            remembered_.reset(); // not before: an interrupt may come while it is written
         }
     }
 
-    // The reasons for which a longer run would end as well come before `epochs`.
-    bool note(double training_error, double objective, const T* w, bool converged) {
+    // Takes note of an epoch, and says why it is the last one if it is by the run's own rules.
+    // Those by which a longer run would end as well come before `epochs`.
+    std::optional<Stop> note(double training_error, double objective, const T* w, bool converged) {
         // First what may be interrupted, then the notes: all curves are of one length.
         double watched = objective;
         if (validation_.n > 0) {
@@ -181,7 +194,7 @@ template <class T> class TrainingSession {
             history.learning_rate.push_back(learning_rate(0));
         }
         if (!finite) {
-            return stop(Stop::diverged);
+            return Stop::diverged;
         }
         if (watched < lowest_) {
             lowest_ = watched;
@@ -199,22 +212,16 @@ template <class T> class TrainingSession {
                 history.learning_rate.back() = learning_rate(0);
             }
         }
-        if (const auto reason = observer_.epoch_ended(history, w)) {
-            return stop(*reason);
-        }
         if (settings.patience > 0 && epoch() - last_improvement_ >= settings.patience) {
-            return stop(Stop::patience);
+            return Stop::patience;
         }
         if (converged) {
-            return stop(Stop::converged);
+            return Stop::converged;
         }
         if (epoch() >= settings.epochs) {
-            return stop(Stop::epochs);
+            return Stop::epochs;
         }
-        if (interrupt()->requested()) {
-            return stop(Stop::interrupted);
-        }
-        return false;
+        return {};
     }
 
     void visit(Archive& a) {

@@ -61,7 +61,7 @@ class Observer {
   public:
     virtual ~Observer() = default;
     virtual Interrupt& interrupt() = 0;
-    // Why the training should stop, if it should.
+    // Stop::callback or Stop::interrupted if the training should stop.
     virtual std::optional<Stop> epoch_ended(const History& history, const void* w) = 0;
 
     // What is to be lowered in place of the validation error.

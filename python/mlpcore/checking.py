@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,8 @@ _CONTROL = 2.0**20  #: how much smaller than an element the step is that control
 _LARGEST = 256  #: of the size of an element, where larger steps end
 _STEPS = 24  #: the most steps that are tried for one element
 _ORDERS = 3  #: even powers of the step that are taken out
+_TILE = 1 << 16  #: numbers that are worked on at once where there are many
+_HELD = 18  #: copies of a quantity that there are at most while its noise is found
 _LEVEL = 8  #: roundings of the largest terms that are in a derivative
 _CERTAIN = 6  #: estimated errors within which all differences are
 
@@ -118,7 +120,14 @@ class _Difference(NamedTuple):
 
 
 def _values(f: Callable[[Array], Any], x: Array) -> Array:
-    return np.array(f(x.copy()), dtype=np.float64)
+    """f(x), and never the array that f may give back again."""
+    given = np.asarray(f(x.copy()))
+    if given.size <= _TILE:
+        return np.array(given, dtype=np.float64)
+    values = np.empty(given.shape)
+    for tile in _tiles(given):
+        values[tile] = given[tile]
+    return values
 
 
 def _central_difference(
@@ -141,13 +150,19 @@ def _central_difference(
     with np.errstate(all="ignore"):  # a step may lead to where f overflows or has no value
         noise = np.maximum(noise, _noise(f, x, sizes, EPS))
         place = _Place(f, x, sizes, _values(f, x), noise)
-        found = [_quotients(place, i, goal, cornered) for i in np.ndindex(x.shape)]
+        derivatives, errors = np.empty((2, x.size, *noise.shape))
+        for k, i in enumerate(np.ndindex(x.shape)):
+            derivatives[k], errors[k] = _quotients(place, i, goal, cornered)
     shape = (*noise.shape, *x.shape)
-    if not found:
-        return _Difference(np.zeros(shape), np.zeros(shape))
-    derivatives = np.stack([one.derivative for one in found], axis=-1)
-    errors = np.stack([one.error for one in found], axis=-1)
-    return _Difference(derivatives.reshape(shape), errors.reshape(shape))
+    return _Difference(
+        np.moveaxis(derivatives, 0, -1).reshape(shape), np.moveaxis(errors, 0, -1).reshape(shape)
+    )
+
+
+def _tiles(array: Array) -> Iterator[slice]:
+    """Parts of the rows: small ones, so that Ctrl-C comes between them."""
+    step = max(1, _TILE * len(array) // max(array.size, 1))
+    return (slice(first, first + step) for first in range(0, len(array), step))
 
 
 def _sizes(x: Array) -> Array:
@@ -172,35 +187,50 @@ def _noise(f: Callable[[Array], Any], x: Array, sizes: Array, eps: float) -> Arr
         """The noise, and whether f moves at all, to points eps ** part apart."""
         spacing = signs * sizes * 2.0 ** np.floor(np.log2(eps) * part)
         differences: list[Array] = []  # of orders 0 to 7, that end at the point before
-        noise = farthest = np.array(0.0)
+        noise, farthest = np.zeros(at_x.size), np.zeros(at_x.size)
+        moves = np.zeros(at_x.size, dtype=bool)
         for m in range(_PROBES):
-            latest = [_values(f, x + m * spacing)]
-            for before in differences:
-                latest.append(latest[-1] - before)
-            differences = latest[:8]
-            if len(latest) > 8:
-                noise = np.fmax(noise, np.abs(latest[8]) / np.sqrt(12870))
-            farthest = np.fmax(farthest, np.abs(latest[0] - at_x))
-        noise = np.fmax(noise, eps * np.abs(at_x))  # that much is certain
-        return noise, farthest > 8 * noise
+            values = _values(f, x + m * spacing).reshape(-1)
+            for tile in _tiles(at_x):
+                latest = values[tile]
+                farthest[tile] = np.fmax(farthest[tile], np.abs(latest - at_x[tile]))
+                for before in differences:
+                    before[tile], latest = latest, latest - before[tile]
+                if m < 8:
+                    values[tile] = latest
+                else:
+                    noise[tile] = np.fmax(noise[tile], np.abs(latest) / np.sqrt(12870))
+            if m < 8:
+                differences.append(values)
+            del values  # before the next ones come
+        for tile in _tiles(at_x):  # that much is certain
+            noise[tile] = np.fmax(noise[tile], eps * np.abs(at_x[tile]))
+            moves[tile] = farthest[tile] > 8 * noise[tile]
+        return noise, moves
 
-    at_x = _values(f, x)
+    value = _values(f, x)
+    at_x = value.reshape(-1)
     # In float64 2^-41, 2^-29 and 2^-20 apart. Where f does not move, what is rounded inside of it
     # may be the same number at each point, and a longer line shows more. Where it does, it may
     # move in ways of its own on the longer line, and not all of that is believed.
     noise, moves = along(0.77)
     for part in (0.55, 0.38):
         longer, moves_then = along(part)
-        noise = np.fmax(noise, np.where(moves, np.fmin(longer, 100 * noise), longer))
+        for tile in _tiles(at_x):
+            more, known = longer[tile], noise[tile]
+            more = np.where(moves[tile], np.fmin(more, 100 * known), more)
+            noise[tile] = np.fmax(known, more)
         moves |= moves_then
-    return np.where(np.isfinite(at_x), noise, np.nan)
+    noise[~np.isfinite(at_x)] = np.nan
+    return noise.reshape(value.shape)
 
 
 def _rounding(compute: Callable[[Array], Any], w: Array, eps: float) -> Array:
     """The noise of a computed derivative."""
     with np.errstate(all="ignore"):
         noise = _noise(compute, w, _sizes(w), eps)
-    return np.where(np.isfinite(noise), noise, 0)
+    noise[~np.isfinite(noise)] = 0
+    return noise
 
 
 class _Place(NamedTuple):
@@ -339,13 +369,18 @@ def _compare(
     expected, error = difference
     if not value.size:
         return CheckedQuantity(quantity, compared_with, 0.0, (), 0.0, tolerance)
-    scales = np.maximum(np.abs(expected), _CERTAIN * error / tolerance)
-    scales = np.maximum(scales, np.finfo(float).tiny)
-    differences = np.abs(value - expected) / scales
+
+    def scale(part: Any) -> Array:
+        scales = np.maximum(np.abs(expected[part]), _CERTAIN * error[part] / tolerance)
+        return np.asarray(np.maximum(scales, np.finfo(float).tiny))
+
+    differences = np.empty(value.shape)
+    for tile in _tiles(value):
+        differences[tile] = np.abs(value[tile] - expected[tile]) / scale(tile)
     place = np.unravel_index(int(np.argmax(differences)), value.shape)
     at = tuple(int(i) for i in place)
     return CheckedQuantity(
-        quantity, compared_with, float(differences[place]), at, float(scales[place]), tolerance
+        quantity, compared_with, float(differences[place]), at, float(scale(place)), tolerance
     )
 
 
@@ -465,15 +500,18 @@ def check_derivatives(
     ------
     ValueError, TypeError
         If an argument is unusable, or if w is that of an ensemble; the message names it.
+    MemoryError
+        If the working memory is larger than the memory available; the message states its size.
 
     Notes
     -----
     The step is chosen for each weight and each element of what is differentiated, by trial, so
     that neither data nor weights need be scaled; see `check_gradient`. The cost is that of 8 W
     errors and 8 W gradients at least and on average of some 10 W, O(N W^2) in all, against O(N W)
-    of backpropagation (PRML 5.3.3); the difference quotients of the gradient are held, and what
-    they are made of, some W^2 numbers. So take a small network, or few samples. Differences are of
-    the network in float64, whatever its dtype.
+    of backpropagation (PRML 5.3.3), and beside them that of 60 Hessians, which tell its rounding;
+    18 W^2 numbers are held. So take a small network, or few samples: 1500 weights take most of a
+    minute, 6000 a quarter of an hour and 5 GiB. Differences are of the network in float64, whatever
+    its dtype.
 
     What differences can't resolve is not found, and passes: elements that rounding hides, as of
     weights so small, or so many layers deep, that the outputs hardly depend on them; and what
@@ -501,6 +539,10 @@ def check_derivatives(
             T_ = (T_ / T_.sum(axis=1, keepdims=True, dtype=np.float64)).astype(net.dtype)
     wide = Network(net.layers, net.hidden, net.output)
     few, few_T = X_[:_ROWS], T_[:_ROWS]
+    # Here, as the differences take long before the first array of such a size is asked for.
+    largest = max(net.n_weights, net.n_inputs**2) * len(few) * net.n_outputs
+    largest = max(largest, net.n_weights**2)
+    _core.check_memory("the working memory of check_derivatives", 8.0 * _HELD * largest)
     eps = float(np.finfo(net.dtype).eps)
     cornered = not _CORNERED.isdisjoint(net.hidden)
     rows: list[CheckedQuantity] = []
@@ -522,8 +564,10 @@ def check_derivatives(
     ) -> None:
         value = _values(compute, at)
         _same_shape(quantity, value, derivative.shape)
-        error = error + _rounding(compute, at, eps)
-        row = _compare(quantity, compared_with, value, _Difference(derivative, error), tolerance)
+        allowed = _rounding(compute, at, eps)
+        for tile in _tiles(allowed):
+            allowed[tile] += error[tile]
+        row = _compare(quantity, compared_with, value, _Difference(derivative, allowed), tolerance)
         rows.append(row)
 
     R = regularizer
@@ -537,9 +581,8 @@ def check_derivatives(
     levels = level * weights.reach
     curve = differences(lambda w: wide.gradient(w, X_, T_, s, regularizer=R), at, level=levels)
     curve, _ = weights.rounded(curve, eps, levels)
-    # H_ij is the difference of g_i along w_j and of g_j along w_i: the better one.
-    hessian = np.where(curve.error <= curve.error.T, curve.derivative, curve.derivative.T)
-    unsure = np.minimum(curve.error, curve.error.T)
+    hessian, unsure = _better_half(curve)
+    del curve  # two (W, W)
     if R is not None:
         # Of a regularizer of a user the second derivatives may be differences themselves.
         with_R, without = (
@@ -601,6 +644,17 @@ def check_derivatives(
     return DerivativeCheck(tuple(rows))
 
 
+def _better_half(curve: _Difference) -> _Difference:
+    """H_ij is the difference of g_i along w_j and of g_j along w_i: the better one."""
+    derivative, error = curve
+    best = _Difference(np.empty(error.shape), np.empty(error.shape))
+    for tile in _tiles(error):
+        one, other = error[tile], error[:, tile].T
+        best.derivative[tile] = np.where(one <= other, derivative[tile], derivative[:, tile].T)
+        best.error[tile] = np.minimum(one, other)
+    return best
+
+
 def _contract(axes: str, difference: _Difference, v: Array) -> _Difference:
     derivative, error = difference
     return _Difference(np.einsum(axes, derivative, v), np.einsum(axes, error, np.abs(v)))
@@ -615,17 +669,24 @@ class _Scale(NamedTuple):
     def rounded(
         self, difference: _Difference, eps: float, level: Array | float = 0.0
     ) -> tuple[_Difference, Array]:
-        """With what rounding may make of a computed derivative added to its error; and a level.
+        """With what rounding may make of a derivative added to its error, in place; and a level.
 
         The slope of a saturated unit is a small difference of large numbers, and most of it may be
         rounding. So that is measured by the largest change of f, of its shape, to which a large
         change of one element leads: the level. It is at least that of what f is a derivative of.
         """
         derivative, error = difference
-        changes = np.fmax.reduce(np.abs(derivative) * self.size, axis=-1, initial=0)
+        # Along the last axis first, which in memory is the first.
+        slopes, errors = np.moveaxis(derivative, -1, 0), np.moveaxis(error, -1, 0)
+        changes = np.zeros(derivative.shape[:-1])
+        for tile in _tiles(slopes):
+            sizes = self.size[tile].reshape(-1, *(1,) * changes.ndim)
+            changes = np.fmax(changes, np.fmax.reduce(np.abs(slopes[tile]) * sizes, axis=0))
         levels: Array = np.maximum(level, changes)
-        floor = _LEVEL * eps * levels[..., np.newaxis] * self.reach
-        return _Difference(derivative, error + floor), levels
+        for tile in _tiles(errors):
+            reach = self.reach[tile].reshape(-1, *(1,) * changes.ndim)
+            errors[tile] += _LEVEL * eps * levels * reach
+        return difference, levels
 
 
 def _scales(net: Network, w: Array, X: Array) -> tuple[_Scale, _Scale]:

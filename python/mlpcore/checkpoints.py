@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpcore.checks import file_path
 from mlpcore.network import Network
 from mlpcore.optimizer_settings import used_by
 from mlpcore.persistence import load, save
@@ -70,7 +71,7 @@ def write_checkpoint(
     """Replace the file by this checkpoint."""
     arrays = {f"number_{name}": values for name, values in checkpoint.numbers.items()}
     arrays |= {f"word_{name}": values for name, values in checkpoint.words.items()}
-    save(path, net, best, checkpoint=checkpoint.settings, **arrays)
+    save(file_path("checkpoint", path), net, best, checkpoint=checkpoint.settings, **arrays)
 
 
 def read_checkpoint(
@@ -85,12 +86,13 @@ def read_checkpoint(
     OSError
         If it can't be read.
     """
+    path = file_path("checkpoint", path)
     saved = load(path)
     before = saved.extras.get("checkpoint")
     if not isinstance(before, dict):
-        raise ValueError(f"checkpoint {os.fspath(path)} is a model, but not of a training")
+        raise ValueError(f"checkpoint {path} is a model, but not of a training")
     if saved.net != net:
-        raise ValueError(f"checkpoint {os.fspath(path)} is of {saved.net}, expected {net}")
+        raise ValueError(f"checkpoint {path} is of {saved.net}, expected {net}")
     used = used_by(settings["optimizer"], {name: settings[name] for name in SAME})
     compared = [name for name, value in used.items() if (name, value) != ("seed", None)]
     if settings["schedule"]["kind"] in SPREAD:
@@ -102,7 +104,7 @@ def read_checkpoint(
                 if name in DIGESTS
                 else f"has {name} {before.get(name)!r}, expected {settings[name]!r}"
             )
-            raise ValueError(f"checkpoint {os.fspath(path)} {what}")
+            raise ValueError(f"checkpoint {path} {what}")
     numbers, words = (
         {
             name.removeprefix(prefix): np.asarray(values)
@@ -114,7 +116,7 @@ def read_checkpoint(
     done = numbers["training_error"].size - 1 if "training_error" in numbers else 0
     if settings["epochs"] < done:
         raise ValueError(
-            f"checkpoint {os.fspath(path)} has done {done} epochs, expected no more than the "
+            f"checkpoint {path} has done {done} epochs, expected no more than the "
             f"{settings['epochs']} of epochs"
         )
     return Checkpoint(before, numbers, words)

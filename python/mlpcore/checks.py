@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["choice", "either", "expect_user", "flag", "real_number", "whole_number"]
+__all__ = [
+    "choice",
+    "either",
+    "expect_user",
+    "file_path",
+    "flag",
+    "real_number",
+    "whole_number",
+]
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -36,6 +45,18 @@ def expect_user(name: str, kind: str, chosen: str, users: Sequence[str]) -> None
     if chosen not in users:
         expected = either(map(repr, users))
         raise ValueError(f"{name} came with {kind} {chosen!r}, expected it with {expected}")
+
+
+def file_path(name: str, value: Any) -> str:
+    """`value` as a text, if it is a path."""
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        # Not a number either: it would be taken for that of an open file.
+        raise TypeError(f"{name} is {value!r}, expected a path (str or os.PathLike)") from None
+    if "\0" in path:
+        raise ValueError(f"{name} is {path!r}, expected a path without a null character")
+    return path
 
 
 def flag(name: str, value: object) -> bool:

@@ -178,6 +178,9 @@ def outer_product_inverse(
         If an argument is no array of finite real numbers of its shape, alpha is not above 0 or a
         row_weight is negative; if alpha is so far below J that rounding leaves nothing of the
         inverse, or the inverse or the b b^T are out of the range of floating point.
+    MemoryError
+        If the result, or what it is made of, is larger than the memory available; the message
+        states its size.
 
     Notes
     -----
@@ -194,6 +197,7 @@ def outer_product_inverse(
     """
     b, dtype = _rows(J, row_weight, None)
     start = _precisions(alpha, b.shape[1])
+    _expect_memory("outer_product_inverse", b, 3)
     inverse = _from_few(start, b) if len(b) < len(start) else None
     if inverse is None:
         inverse = _inverse_by_root(np.diag(np.sqrt(start)), b)
@@ -206,6 +210,16 @@ def outer_product_inverse(
             "of the inverse"
         )
     return _in_range(inverse, dtype, f"alpha is {_least(alpha, start)}", b)
+
+
+def _expect_memory(what: str, rows: Array, least: int) -> None:
+    """A MemoryError if what is made of these rows, of no row `least` (W, W), is not to be had."""
+    N, W = rows.shape
+    _core.check_memory(f"{what} of shape ({W}, {W})", 8 * W**2)
+    few, many = 3 * N * W, W**2 + 2 * min(N, 2 * W) * W  # by a step, by QR decompositions
+    _core.check_memory(
+        f"the working memory of {what}", 8 * (least * W**2 + (few if N < W else many))
+    )
 
 
 def _least(alpha: ArrayLike, precisions: Array) -> str:
@@ -268,6 +282,9 @@ def add_outer_products(
         a row_weight is negative; if rounding leaves nothing of the result.
     NotPositiveDefiniteError
         If inverse turns out not to be positive definite. Few rows need not bring that to light.
+    MemoryError
+        If the result, or what it is made of, is larger than the memory available; the message
+        states its size.
 
     Notes
     -----
@@ -279,6 +296,7 @@ def add_outer_products(
     """
     given = _matrix("inverse", inverse)
     b, dtype = _rows(J, row_weight, len(given))
+    _expect_memory("add_outer_products", b, 2)
     if not (np.diagonal(given) > 0).all():
         raise _not_positive_definite("inverse", given)
     result = _add(given.astype(np.float64, copy=False), b)

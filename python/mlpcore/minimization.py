@@ -300,8 +300,9 @@ def minimize(
     *Stopping.* All methods have the same rules, looked at after each iteration in this order;
     `stopped` of the result says which it was. No tolerance depends on the units of the error, of
     the inputs or of the targets, nor on the number of samples. (The way there does: from the
-    weights of `Network.init`, which are meant for data of about unit size, data of another size
-    lead to saturated units. Standardize them.)
+    weights of `Network.init`, which are meant for data of about unit size, inputs of another size
+    lead to saturated units. Standardize them. Targets whose root mean square is above 16 are
+    allowed for: the methods take their steps in weights scaled by it.)
 
     - diverged: the objective is not finite at the start.
     - callback: the callback said so.
@@ -356,6 +357,8 @@ def minimize(
         name: real_number(name, (f32 if single else f64) if given is None else given)
         for name, (given, f64, f32) in tolerances.items()
     }
+    if isinstance(weight_decay, (bool, np.bool_)):
+        raise TypeError(f"weight_decay is {weight_decay!r}, expected a number")
     weight_decay = _core.as_array("weight_decay", weight_decay, True)
     expect_in_range(net, "weight_decay", weight_decay)
     weight_decay, penalty = as_penalty(net, weight_decay, regularizer, np.ndim(w) == 2)

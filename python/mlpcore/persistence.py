@@ -45,6 +45,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
+from mlpcore.checks import file_path
 from mlpcore.network import Network
 from mlpcore.scaling import check_finite
 
@@ -102,8 +103,8 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     Raises
     ------
     TypeError
-        If ``net`` is no Network, ``w`` not real, or an extra of another type; the message names
-        the extra.  Nothing has been written then.
+        If ``path`` is no path, ``net`` no Network, ``w`` not real, or an extra of another type;
+        the message names it.  Nothing has been written then.
     ValueError
         If ``w`` has the wrong shape or is not finite, or ``path`` is no regular file.
     OSError
@@ -124,6 +125,7 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     >>> model.net.layers, model.extras
     ((2, 3, 1), {'names': ['length', 'mass']})
     """
+    path = file_path("path", path)
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, got {type(net).__name__}")
     members = {"w.npy": _npy(_checked_weights(net, w))}
@@ -176,6 +178,8 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
 
     Raises
     ------
+    TypeError
+        If ``path`` is no path.
     FileNotFoundError, OSError
         If there is no such file or it can't be opened.
     ModelFileError
@@ -186,12 +190,12 @@ def load(path: str | os.PathLike[str]) -> SavedModel:
     --------
     save
     """
-    name = os.fsdecode(path)
-    mode = os.stat(path).st_mode
+    name = file_path("path", path)
+    mode = os.stat(name).st_mode
     # Before it is opened: a pipe would block, a device might never end.  A folder is left to open.
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ModelFileError(f"{name}: not a regular file")
-    with open(path, "rb") as file:
+    with open(name, "rb") as file:
         try:
             return _read(file)
         except ModelFileError as error:

@@ -7,6 +7,9 @@ and ends when it finds nothing lower. When to stop is the caller's business:
     f = Objective(net, X, T, alpha=0.1)
     *_, w = itertools.islice(bfgs(f, w), 100)
 
+They take their steps in the weights themselves, as the native ones do for targets of about unit
+size; those scale the weights of the hidden layers by the size of larger targets.
+
 Equation numbers are of Nocedal and Wright, *Numerical Optimization*, 2006, unless said otherwise.
 """
 
@@ -106,7 +109,7 @@ def line_search(f: Objective, w: Array, d: Array, first: float, curvature: float
     """A step along d that satisfies the strong Wolfe conditions 3.7, or the best found, or 0.
 
     Algorithm 3.5 (extrapolation) and 3.6 (interpolation by the cubic 3.59). F infinite is F too
-    high.
+    high. A step too short to change F by more than its rounding leads further out.
     """
     trials = iter(range(30))
 
@@ -119,22 +122,28 @@ def line_search(f: Objective, w: Array, d: Array, first: float, curvature: float
     def flat(s: tuple[float, float, float]) -> bool:  # 3.7b
         return abs(s[2]) <= -curvature * start[2]
 
+    def hardly_away(s: tuple[float, float, float]) -> bool:
+        return abs(s[1] - start[1]) <= eps * abs(start[1]) and s[2] <= 0.9 * start[2]
+
+    eps = np.finfo(w.dtype).eps
     low = start = sample(0.0)
     step, high = first, None
     for _ in trials:
         s = sample(step)
-        if not decreases(s) or s[1] >= low[1]:
-            high = s
-            break
-        if flat(s):
-            return s[0]
-        if s[2] >= 0:
-            low, high = s, low
-            break
+        too_near = low[0] == 0 and hardly_away(s)
+        if not too_near:
+            if not decreases(s) or (low[0] != 0 and s[1] >= low[1]):
+                high = s
+                break
+            if flat(s):
+                return s[0]
+            if s[2] >= 0:
+                low, high = s, low
+                break
         step *= 10.0
         if low[2] < s[2]:
             step = float(np.clip(s[0] + (s[0] - low[0]) * s[2] / (low[2] - s[2]), 2 * s[0], step))
-        low = s
+        low = low if too_near else s
     for _ in trials:
         assert high is not None
         width = high[0] - low[0]
@@ -366,9 +375,11 @@ def lm(f: Objective, w: Array, acceleration: bool = False) -> Iterator[Array]:
     -1/2 J^T B z'', with the second derivative z'' of the outputs along the step.
     """
     yield w
-    H, lam, growth = f.gauss_newton(w), 0.0, 2.0
-    floor = np.finfo(w.dtype).eps * (np.abs(f.gradient(w)) / np.maximum(np.abs(w), 1)).max()
-    lam = 1e-3 * max(H.diagonal().max(), floor)  # H = 0 where all outputs are saturated
+    H, growth = f.gauss_newton(w), 2.0
+    lam = 1e-3 * H.diagonal().max()
+    if lam == 0:  # all outputs saturated
+        lam = 1e-3 * np.finfo(w.dtype).eps
+        lam *= (np.abs(f.gradient(w)) / np.maximum(np.abs(w), 1)).max()
     while True:
         P = np.diagonal(f.regularizer(w)[2])
         A, g = H + np.diag(P + lam), f.gradient(w)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +88,8 @@ class Regularizer(ABC):
 
     def hessian_vector_product(self, net: Network, w: Array, v: Array) -> Array:
         """(d2R/dw2) v, for v (W,) or (m, W)."""
+        w = _weights(net, w)
+        v = _directions(net, w, v)
         if v.ndim == 2:
             rows = [_derivative(self, "hessian_vector_product", net, w, one) for one in v]
             return np.array(rows, w.dtype).reshape(v.shape)  # (0, W) without a row
@@ -159,7 +162,8 @@ class SeparableRegularizer(Regularizer):
 
     def hessian_vector_product(self, net: Network, w: ArrayLike, v: ArrayLike) -> Array:
         """(d2R/dw2) v, for v (W,) or (m, W); with an ensemble (S, W) or (S, m, W)."""
-        second, v = self._second(net, w), np.asarray(v)
+        w = _weights(net, w)
+        v, second = _directions(net, w, v), self._second(net, w)
         if second.ndim == 2 and v.ndim == 3:
             second = second[:, np.newaxis]
         with _quietly():
@@ -179,13 +183,18 @@ class SeparableRegularizer(Regularizer):
         """The weights, as float64 as the coefficients are, and these, both checked."""
         return _weights(net, w).astype(np.float64), _Sum((self,)).coefficients(net)
 
-    def sample(self, net: Network, n: int = 1, seed: int | None = None) -> Array:
+    def sample(
+        self, net: Network, n: int = 1, seed: int | np.random.Generator | None = None
+    ) -> Array:
         """Weights (n, W) drawn from the prior.
 
         Raises
         ------
         ValueError
-            If the prior is improper, that is, leaves some weights free, or is not normal.
+            If the prior is improper, that is, leaves some weights free, or is not normal; if n or
+            seed is below 0.
+        TypeError
+            If n is not an integer, or seed neither that nor a NumPy Generator nor None.
         """
         alpha, absolutes = self.coefficients(net)
         if absolutes:
@@ -198,6 +207,8 @@ class SeparableRegularizer(Regularizer):
                 f"precision above 0 for each, as LayerDecay can give to the biases"
             )
         n = whole_number("n", n, least=0)
+        if not (seed is None or isinstance(seed, np.random.Generator)):
+            seed = whole_number("seed", seed, least=0)
         normal = np.random.default_rng(seed).standard_normal((n, net.n_weights))
         return (normal / np.sqrt(alpha)).astype(net.dtype)
 
@@ -298,12 +309,28 @@ class ConsistentPrior(SeparableRegularizer):
         to 5.120), and its error is c^2 times as large, so that
         ``alpha_1 -> a^2 c^2 alpha_1``, ``alpha_L -> alpha_L`` and ``alpha_l -> c^2 alpha_l`` for
         the layers between. `mlpcore.scaling.rescale_weights` gives that network.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a scale is no finite number other than 0, or so large or small that a precision
+            would overflow or vanish.
         """
-        a = real_number("input_scale", abs(input_scale), positive=True)
-        c = real_number("target_scale", abs(target_scale), positive=True)
-        alphas = [c**2 * alpha for alpha in self.alphas]
-        alphas[0] *= a**2
-        alphas[-1] /= c**2
+        a = _magnitude("input_scale", input_scale)
+        c = _magnitude("target_scale", target_scale)
+        roots = [c] * (len(self.alphas) - 1) + [1.0]
+        roots[0] *= a
+        # In this order what comes out in range is in range all along.
+        alphas = [
+            alpha and root * alpha * root for alpha, root in zip(self.alphas, roots, strict=True)
+        ]
+        for i, (alpha, became) in enumerate(zip(self.alphas, alphas, strict=True)):
+            if alpha > 0 and not 0 < became < np.inf:
+                raise ValueError(
+                    f"input_scale is {input_scale} and target_scale {target_scale}, with which "
+                    f"alphas[{i}], {alpha}, would become {became}, expected scales that leave it "
+                    f"finite and above 0"
+                )
         return ConsistentPrior(tuple(alphas))
 
 
@@ -423,7 +450,8 @@ class _Sum(SeparableRegularizer):
         return self._total("hessian_diagonal", net, w)
 
     def hessian_vector_product(self, net: Network, w: ArrayLike, v: ArrayLike) -> Array:
-        return self._total("hessian_vector_product", net, w, np.asarray(v))
+        w = _weights(net, w)
+        return self._total("hessian_vector_product", net, w, _directions(net, w, v))
 
     def _total(self, method: str, net: Network, w: ArrayLike, v: Array | None = None) -> Array:
         w = _weights(net, w)
@@ -711,6 +739,23 @@ def _weights(net: Network, w: ArrayLike) -> Array:
     return array
 
 
+def _directions(net: Network, w: Array, v: ArrayLike) -> Array:
+    """v, checked as the network checks it, but that it is finite, which w need not be either."""
+    array: Array = _core.as_array("v", v, net.dtype == np.float64)
+    width, front = net.n_weights, w.shape[:-1]
+    if (
+        array.ndim not in (w.ndim, w.ndim + 1)
+        or array.shape[-1] != width
+        or array.shape[: len(front)] != front
+    ):
+        networks = "".join(f"{n}, " for n in front)
+        raise ValueError(
+            f"v has shape {array.shape}, expected {w.shape} or, for m vectors, "
+            f"({networks}m, {width})"
+        )
+    return array
+
+
 def _by_layer(net: Network, weights: Sequence[float], biases: Sequence[float]) -> Array:
     """(W,) numbers from one for the weights and one for the biases of each layer."""
     pairs = zip(net.layers[:-1], net.layers[1:], weights, biases, strict=True)
@@ -724,6 +769,12 @@ def _numbers(name: str, values: object) -> tuple[float, ...]:
     if len(values) == 0:
         raise ValueError(f"{name} is empty, expected at least one number")
     return tuple(real_number(f"{name}[{i}]", value) for i, value in enumerate(values))
+
+
+def _magnitude(name: str, value: Any) -> float:
+    """|value|, above 0; what is no real number has none."""
+    negative = isinstance(value, Real) and value < 0
+    return real_number(name, -value if negative else value, positive=True)
 
 
 def _expect(name: str, n: int, expected: int, why: str) -> None:

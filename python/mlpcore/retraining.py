@@ -36,7 +36,10 @@ Kind = Literal["exact", "gauss_newton"]
 KINDS = ("exact", "gauss_newton")
 
 _CONVERGED = 1e-26  # twice the decrease that the Newton step promises, relative to F
-_ROUNDING = 1e-13  # below this a step that helps no more is rounding
+_ROUNDING = 1e-13  # relative to F or to a curvature one expects, below which rounding may lead
+_NEAR = 1e-6  # relative to F, whose rounding where residuals are small beside T is above 1e-13
+_FEW = 30  # times what rounding moves is still rounding
+_NOTICEABLE = 1e-3  # share of the curvature of the data, that R must have to hold a weight
 _FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
 _OUT_OF_REACH = 1 - 1e-8  # a leverage of 1, less what rounding may have made of it
 _SIZES = (1e-100, 1e100)  # so that no square of one overflows
@@ -46,16 +49,19 @@ _TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
 # The matrix H, its inverse, and changes of it --------------------------------------------------
 
 
-def _units(H: Array, start: Array) -> Array:
+def _units(H: Array, start: Array, held: Any = False) -> Array:
     """d (W,), powers of 2, such that H / (d d^T) has rows whose largest elements are about 1.
 
     What is singular, or flat, must not depend on the units of inputs and targets, and in these it
     does not. Rows and columns take turns (Ruiz, A scaling algorithm to equilibrate both rows and
     columns norms in matrices, 2001), for where H is indefinite its diagonal may be 0. A row of
     zeros, or of what is rounding in the units ``start`` (W,), beside 1 or the largest, keeps those.
+    On the diagonal of the weights ``held`` (W,) bools, that of `_Objective.held`, nothing is.
     """
     size = np.abs(H) / start[:, None] / start
-    size[size < _ROUNDING * min(size.max(), 1)] = 0
+    rounding = size < _ROUNDING * min(size.max(), 1)
+    rounding[np.diag_indices_from(H)] &= ~np.asarray(held)
+    size[rounding] = 0
     d = start.copy()
     for _ in range(20):  # each halves the logarithm of what is left
         largest = size.max(axis=1)
@@ -190,6 +196,18 @@ class _Objective:
             )
         return H
 
+    def held(self, w: Array, H: Array) -> Array:
+        """Whether R has a real part in the curvature H_ii of each weight, (W,) bools.
+
+        That of R is exact. However small it is beside `units`, it is no rounding: saturated hidden
+        units leave nothing else, and the minimum is where R says.
+        """
+        if self.R is None:
+            return np.zeros(w.size, dtype=bool)
+        of_R = np.asarray(self.R.hessian_diagonal(self.net, w))
+        held: Array = (of_R > 0) & (of_R >= _NOTICEABLE * np.abs(H.diagonal() - of_R))
+        return held
+
     def step_factor(
         self, w: Array, kind: Kind, units: Array | None = None
     ) -> tuple[_Factor, Array | None]:
@@ -197,15 +215,17 @@ class _Objective:
 
         Where H / (d d^T) = Q diag(e) Q^T is not positive definite, the step has |e| in place of e
         and so leaves saddles (Dauphin et al., 2014), with 1e-8 of the largest as the least. The
-        units d are those of H, at least ``units`` (W,); in them no curvature is more negative.
+        units d are those of H, at least ``units`` (W,) but for weights that R holds; in them no
+        curvature is more negative.
         """
         H = self.hessian(w, kind)
-        units = self.units if units is None else units
-        d = _units(H, units)
+        units, held = self.units if units is None else units, self.held(w, H)
+        d = _units(H, units, held)
         try:
             return _Factor(_inverse_factor(H, d)), None
         except np.linalg.LinAlgError:
-            d = np.maximum(d, units)  # what is nearly flat, and hardly known, must not lead
+            # What is nearly flat, and hardly known, must not lead.
+            d = np.where(held, d, np.maximum(d, units))
             e, Q = np.linalg.eigh(H / d[:, None] / d)
         largest = float(np.abs(e).max()) or 1.0
         factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T / d)
@@ -262,7 +282,7 @@ def _descend(
         )
     floor = objective.floor
     steps = factorizations = 0
-    before, converged, came_by_newton = np.inf, False, False
+    before, converged = np.inf, False
     while True:
         fresh = kept is None
         if kept is None:
@@ -277,15 +297,17 @@ def _descend(
             kept = None
             continue
         stalled = decrement > 0.01 * before
-        of_rounding = fresh and decrement <= _ROUNDING * abs(F) + floor
-        at_rest = decrement <= _CONVERGED * abs(F) + floor or (
-            came_by_newton and stalled and of_rounding
-        )
+        at_rest = decrement <= _CONVERGED * abs(F) + floor
+        if not at_rest and fresh and decrement <= _ROUNDING * abs(F):
+            # A saddle is left sooner by a move aside than by steps that double a rounding.
+            at_rest = (stalled and downward is not None) or decrement <= _decrement_of_rounding(
+                objective, w, g, factor
+            )
         trial = None
         if not at_rest and steps < max_steps and (fresh or not stalled):
             trial = _search(objective, w, F, d, decrement)
-            at_rest = trial is None and of_rounding
-        before = decrement
+            # Between steps of rounding, as saturated units have, the slope jumps.
+            at_rest = trial is None and fresh and decrement <= _ROUNDING * abs(F)
         if at_rest:
             if look_for_saddle:
                 _, downward = objective.step_factor(w, "exact")
@@ -300,11 +322,11 @@ def _descend(
                 trial = _search_aside(objective, w, F, downward)
             converged = downward is None
             if trial is not None:
-                kept, before, look_for_saddle = None, np.inf, kind != "exact"
+                kept, decrement, look_for_saddle = None, np.inf, kind != "exact"
         if trial is not None:
             w, F, g = trial
+            before = decrement
             steps += 1
-            came_by_newton = fresh
         elif at_rest or fresh or steps == max_steps:
             break
         else:
@@ -312,17 +334,39 @@ def _descend(
     return _Descent(w, factor, float(np.abs(g).max()), steps, factorizations, converged)
 
 
+def _decrement_of_rounding(objective: _Objective, w: Array, g: Array, factor: _Factor) -> float:
+    """What the decrement is where g is rounding: that of what a last bit of w does to g.
+
+    The steps of Gauss-Newton shrink slowly, and now and then one grows, long before that.
+    """
+    last_bits = np.finfo(float).eps * np.random.default_rng(0).choice((-1, 1), w.size)
+    _, g_beside = objective.value_and_gradient(w + last_bits * w)
+    rounding = g_beside - g
+    return _FEW**2 * float(rounding @ factor.solve(rounding))
+
+
 def _search(
     objective: _Objective, w: Array, F: float, d: Array, decrement: float
 ) -> tuple[Array, float, Array] | None:
-    """The first of w + d, w + d/2, w + d/4, ... with a decrease (Armijo), None without one."""
+    """The first of w + d, w + d/2, w + d/4, ... with a decrease (Armijo), None without one.
+
+    Where the decrease is lost in the rounding of F the slope along d tells it: a parabola is lower
+    for as long as that is below the decrement (Hager and Zhang, A new conjugate gradient method
+    with guaranteed descent and an efficient line search, 2005). Half of that is allowed, so that
+    steps of Gauss-Newton that go too far do not come and go forever.
+    """
     for halvings in range(30):
         t = 0.5**halvings
         there = w + t * d
         if np.isfinite(there).all():
             F_there, g_there = objective.value_and_gradient(there)
-            enough = F - 1e-4 * t * decrement + 4 * np.finfo(float).eps * abs(F)
-            if F_there <= enough and np.isfinite(g_there).all():
+            if decrement <= _ROUNDING * abs(F):
+                near = F_there <= F + _NEAR * abs(F)
+                lower = near and bool(g_there @ d <= 0.5 * decrement)
+            else:
+                slack = 4 * float(np.finfo(float).eps) * abs(F)
+                lower = F_there <= F - 1e-4 * t * decrement + slack
+            if lower and np.isfinite(g_there).all():
                 return there, F_there, g_there
     return None
 
@@ -367,9 +411,10 @@ class Optimum:
         The Hessian of the steps, to which that of R is added, exact in both. Where it is not
         positive definite on the way, a step takes its eigenvalues by their size (Dauphin et al.,
         Identifying and attacking the saddle point problem, 2014), and where the gradient is gone
-        it goes aside, along the most negative curvature of the exact one.
-    max_steps : int
-        The most Newton steps.
+        it goes aside, along the most negative curvature of the exact one. Gauss-Newton often needs
+        hundreds of steps: each leaves a share of the way, the larger the larger the residuals.
+    max_steps : int, optional
+        The most Newton steps; None stands for 100, and for 1000 of Gauss-Newton.
 
     Attributes
     ----------
@@ -414,13 +459,13 @@ class Optimum:
         weight_decay: float = 0.0,
         regularizer: Regularizer | None = None,
         kind: Kind = "exact",
-        max_steps: int = 100,
+        max_steps: int | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
         R = with_weight_decay(weight_decay, regularizer)
         choice("kind", kind, KINDS)
-        max_steps = whole_number("max_steps", max_steps, least=0)
+        max_steps = _most_steps(max_steps, kind)
         w = _core.as_array("w", w, True)
         if w.ndim != 1:
             raise ValueError(f"w has shape {w.shape}, expected ({net.n_weights},)")
@@ -457,7 +502,8 @@ class Optimum:
         if self._at_w is None:
             H = self._objective.hessian(self.w, self.kind)
             try:
-                self._at_w = _inverse_factor(H, _units(H, self._objective.units))
+                held = self._objective.held(self.w, H)
+                self._at_w = _inverse_factor(H, _units(H, self._objective.units, held))
             except np.linalg.LinAlgError:
                 lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
                 remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
@@ -499,6 +545,12 @@ def _samples(
     return X, t.reshape(-1, K), s
 
 
+def _most_steps(max_steps: int | None, kind: Kind) -> int:
+    if max_steps is None:
+        return 100 if kind == "exact" else 1000
+    return whole_number("max_steps", max_steps, least=0)
+
+
 def _check_determined(objective: _Objective) -> None:
     n, K = np.count_nonzero(objective.s), objective.net.n_outputs
     if n == 0:
@@ -518,7 +570,7 @@ def retrain(
     remove: ArrayLike | None = None,
     add: tuple[ArrayLike, ...] | None = None,
     sample_weight: ArrayLike | None = None,
-    max_steps: int = 100,
+    max_steps: int | None = None,
 ) -> Optimum:
     """The optimum after a change of the data.
 
@@ -539,8 +591,8 @@ def retrain(
         ``(X, T)`` or ``(X, T, sample_weight)`` of samples to add after those that stay.
     sample_weight : (N,) array-like, optional
         New weights of the samples of `optimum`.
-    max_steps : int
-        The most Newton steps.
+    max_steps : int, optional
+        The most Newton steps; None as in `Optimum`.
 
     Returns
     -------
@@ -552,7 +604,7 @@ def retrain(
         If an argument is unusable, no sample is left, or too few without weight decay.
     """
     _check_optimum(optimum)
-    max_steps = whole_number("max_steps", max_steps, least=0)
+    max_steps = _most_steps(max_steps, optimum.kind)
     old, w = optimum._objective, optimum.w
     gone = np.zeros(len(old.X), dtype=bool)
     if remove is not None:
@@ -609,8 +661,15 @@ def _changed_factor(factor: _Factor, changed: _Objective, w: Array) -> _Factor |
         return None
 
 
+def _as_array(name: str, value: ArrayLike, expected: str) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError:  # of lists of lists, and NumPy does not know their name
+        raise ValueError(f"{name} has parts of different lengths, expected {expected}") from None
+
+
 def _row_numbers(name: str, rows: ArrayLike, N: int) -> Array:
-    array = np.asarray(rows)
+    array = _as_array(name, rows, "(m,) integers or bools")
     if array.dtype == bool:
         if array.shape != (N,):
             raise ValueError(f"{name} has shape {array.shape}, expected ({N},) for bools")
@@ -753,7 +812,7 @@ def _step_without(optimum: Optimum, rows: Array, H: Array) -> Array:
     f, w = optimum._objective, optimum.w
     part = f.rows(rows)
     gradient = f.net.gradient(w, part.X, part.T, part.s)
-    d = _units(H, f.units)  # also those of the rest, whose rounding is that of the whole
+    d = _units(H, f.units, f.held(w, H))  # also of the rest, whose rounding is that of the whole
     try:
         rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind), d))
     except np.linalg.LinAlgError:
@@ -785,13 +844,13 @@ def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | Non
     _check_optimum(optimum)
     f = optimum._objective
     N = len(f.X)
-    if np.ndim(folds) == 0:
+    fold = _as_array("folds", folds, f"a whole number or ({N},) integers")
+    if fold.ndim == 0:
         k = whole_number("folds", folds, least=2, below=N + 1)
         if seed is not None:
             seed = whole_number("seed", seed, least=0)
         fold = np.random.default_rng(seed).permutation(np.arange(N) % k)
     else:
-        fold = np.asarray(folds)
         if fold.shape != (N,):
             raise ValueError(f"folds has shape {fold.shape}, expected ({N},)")
         if not np.issubdtype(fold.dtype, np.integer):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
 from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_checkpoint
-from mlpcore.checks import choice, flag, real_number, whole_number
+from mlpcore.checks import choice, file_path, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.one_by_one import train_one_by_one
 from mlpcore.optimizer_settings import refuse_unused
@@ -339,6 +339,7 @@ def train(
     )
     decay = real_number("weight_decay", weight_decay)
     expect_in_range(net, "weight_decay", decay)
+    checkpoint = None if checkpoint is None else file_path("checkpoint", checkpoint)
     resumes = flag("resume", resume) and checkpoint is not None and os.path.exists(checkpoint)
     if not resumes:
         w = _core.as_array("w", w, net.dtype == np.float64)

@@ -380,19 +380,22 @@ def _at_least_1(text: str) -> int:
 
 
 def _starts(text: str) -> int:
-    value = _integer(text, 1)
-    if value > _MOST_STARTS:
-        raise argparse.ArgumentTypeError(f"expected at most {_MOST_STARTS}, got {text!r}")
-    return value
+    return _integer(text, 1, most=_MOST_STARTS)
 
 
-def _integer(text: str, least: int) -> int:
+def _integer(text: str, least: int, most: int = 2**31 - 1, within: str = "") -> int:
+    """`text` as an integer; `within` is what was typed, if `text` is a part of it."""
     try:
         value = int(text)
     except ValueError:
-        value = -1
-    if not least <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
+        # int refuses thousands of digits too.
+        value = most + 1 if text.strip().isdecimal() else least - 1
+    if not least <= value <= most:
+        limit = f" and at most {most}" if value > most else ""
+        place = f" in {within!r}" if within.strip() not in ("", text.strip()) else ""
+        raise argparse.ArgumentTypeError(
+            f"expected an integer of at least {least}{limit}, got {text!r}{place}"
+        )
     return value
 
 
@@ -400,7 +403,8 @@ def _layers(text: str) -> tuple[int, ...]:
     """``20,10`` or, as sweep and its report write it, ``20x10`` as ``(20, 10)``."""
     if text.strip() == "0":
         return ()
-    return tuple(_integer(size.strip(), 1) for size in text.split("x" if "x" in text else ","))
+    sizes = text.split("x" if "x" in text else ",")
+    return tuple(_integer(size.strip(), 1, within=text) for size in sizes)
 
 
 def _sizes(text: str) -> tuple[tuple[int, ...], ...]:
@@ -409,12 +413,13 @@ def _sizes(text: str) -> tuple[tuple[int, ...], ...]:
     for part in text.split(","):
         ends = re.fullmatch(r"(\d+)-(\d+)", part.strip())
         if ends:
-            first, last = (_integer(end, 1) for end in ends.groups())
+            first, last = (_integer(end, 1, within=text) for end in ends.groups())
             if first > last:
                 raise argparse.ArgumentTypeError(f"expected a range upwards, got {part.strip()!r}")
             sizes.update({(m,): None for m in range(first, last + 1)[: _MOST_SIZES + 1]})
         else:
-            sizes[tuple(_integer(units.strip(), 1) for units in part.split("x"))] = None
+            units = (_integer(size.strip(), 1, within=text) for size in part.split("x"))
+            sizes[tuple(units)] = None
         if len(sizes) > _MOST_SIZES:
             raise argparse.ArgumentTypeError(f"expected at most {_MOST_SIZES} sizes, got {text!r}")
     return tuple(sizes)

@@ -3,11 +3,10 @@
 //
 //     d = -H g,    H <- (I - rho s y^T) H (I - rho y s^T) + rho s s^T         (6.17)
 //
-// H begins as 10 times the multiple of I of 6.20, in the weights v of Typical; in w it is diagonal,
-// with share^2. That multiple fits the steepest directions, and a network has flat ones by the
-// dozen, where so short a step would need many iterations to grow; the steep ones are learned in a
-// few. On the problems of bench/problems.py the objective after 150 iterations is up to a third of
-// what it is without, for 3 % more evaluations.
+// H begins as 10 times the multiple of I of 6.20. That one fits the steepest directions, and a
+// network has flat ones by the dozen, where so short a step would need many iterations to grow; the
+// steep ones are learned in a few. On the problems of bench/problems.py the objective after 150
+// iterations is up to a third of what it is without, for 3 % more evaluations.
 #include <algorithm>
 #include <memory>
 
@@ -19,14 +18,14 @@ namespace mlpcore {
 
 namespace {
 
-// I in v until the first update, and only then a matrix in memory: to touch that much for the first
-// time may take seconds, in which somebody may want to stop.
+// I until the first update, and only then a matrix in memory: to touch that much for the first time
+// may take seconds, in which somebody may want to stop.
 template <class T> class InverseHessian {
   public:
-    InverseHessian(const Typical<T>& typical, Interrupt* interrupt)
-        : typical_(typical), n_(static_cast<index>(typical.w.size())), interrupt_(interrupt),
-          h_(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n_ * n_))),
-          hy_(static_cast<std::size_t>(n_)) {}
+    InverseHessian(index n, Interrupt* interrupt)
+        : n_(n), interrupt_(interrupt),
+          h_(std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(n * n))),
+          hy_(static_cast<std::size_t>(n)) {}
 
     void visit(Archive& a) {
         a("is_identity", is_identity_);
@@ -41,8 +40,6 @@ template <class T> class InverseHessian {
     void multiply(const std::vector<T>& v, std::vector<T>& r) {
         if (is_identity_) {
             r = v;
-            typical_.shorten(r);
-            typical_.shorten(r);
             return;
         }
         for_each_row([&](index i) {
@@ -56,9 +53,7 @@ template <class T> class InverseHessian {
             return;
         }
         if (is_identity_) {
-            hy_ = y;
-            typical_.shorten(hy_);
-            become_multiple(enlargement * sy / dot(hy_, hy_));
+            become_multiple(enlargement * sy / dot(y, y));
         }
         multiply(y, hy_);
         // The product of 6.17 multiplied out: a symmetric change of rank two.
@@ -79,10 +74,6 @@ template <class T> class InverseHessian {
         for_each_row([&](index i) {
             std::fill_n(row(i), n_, T(0));
             row(i)[i] = static_cast<T>(scale);
-            if (!typical_.share.empty()) {
-                const T share = typical_.share[static_cast<std::size_t>(i)];
-                row(i)[i] *= share * share;
-            }
         });
         is_identity_ = false;
     }
@@ -98,7 +89,6 @@ template <class T> class InverseHessian {
         });
     }
 
-    const Typical<T>& typical_;
     index n_;
     Interrupt* interrupt_;
     std::unique_ptr<T[]> h_;
@@ -110,15 +100,15 @@ template <class T> class InverseHessian {
 
 template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T>& course) {
     LineSearch<T> search(objective, 0.9);
-    InverseHessian<T> inverse(objective.typical, objective.interrupt);
-    std::vector<T> d(at.w.size()), s(d), y(d);
-    const double reach = objective.typical.reach;
+    InverseHessian<T> inverse(objective.size(), objective.interrupt);
+    std::vector<T> d(at.v.size()), s(d), y(d);
     bool ended = course.begun(at, [&](Archive& a) { inverse.visit(a); });
     while (!ended) {
         inverse.multiply(at.g, d);
         assign(-1, d, d);
         const double slope = dot(at.g, d);
-        const double first = inverse.is_identity() ? cautious_step(slope, reach) : 1.0;
+        const double first =
+            inverse.is_identity() ? cautious_step(slope, objective.shares.reach) : 1.0;
         if (!(slope < 0) || search(at, d, slope, first) == 0) {
             if (inverse.is_identity()) {
                 return course.exhausted();
@@ -127,9 +117,9 @@ template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T
             continue;
         }
         const Point<T>& before = search.previous();
-        s = at.w;
+        s = at.v;
         y = at.g;
-        axpy(-1, before.w, s);
+        axpy(-1, before.v, s);
         axpy(-1, before.g, y);
         inverse.update(s, y);
         ended = course.ended(at);

@@ -3,8 +3,6 @@
 //     d_{k+1} = -g_{k+1} + beta_{k+1} d_k,    y_k = g_{k+1} - g_k,
 //     beta^PR+ = max(0, g_{k+1}.y_k / g_k.g_k)        (Polak and Ribiere, 1969; 5.44, 5.45)
 //     beta^HS+ = max(0, g_{k+1}.y_k / d_k.y_k)        (Hestenes and Stiefel, 1952; 5.46)
-//
-// in the weights v of Typical: in w the first g of each product is share^2 g.
 #include "optim/line_search.hpp"
 #include "optim/methods.hpp"
 
@@ -13,8 +11,7 @@ namespace mlpcore {
 template <class T>
 void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T>& course) {
     LineSearch<T> search(objective, 0.1);
-    std::vector<T> d(at.w.size()), scaled(d); // share^2 g
-    const double reach = objective.typical.reach;
+    std::vector<T> d(at.v.size());
     double beta = 0, step = 0, slope_before = 0;
     bool ended = course.begun(at, [&](Archive& a) {
         a.fixed("d", d);
@@ -22,24 +19,20 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
         a("step", step);
         a("slope", slope_before);
     });
-    const auto scale = [&] {
-        scaled = at.g;
-        objective.typical.shorten(scaled);
-        objective.typical.shorten(scaled);
-    };
-    scale();
     while (!ended) {
         double slope = 0;
         do {
             if (beta == 0) {
-                assign(-1, scaled, d);
+                assign(-1, at.g, d);
             } else {
                 assign(beta, d, d);
-                axpy(-1, scaled, d);
+                axpy(-1, at.g, d);
             }
             slope = dot(at.g, d);
-            const double first = similar_step(step, slope_before, slope, reach);
-            step = slope < 0 ? search(at, d, slope, first) : 0;
+            step = slope < 0
+                       ? search(at, d, slope,
+                                similar_step(step, slope_before, slope, objective.shares.reach))
+                       : 0;
             if (step == 0 && beta == 0) {
                 return course.exhausted();
             }
@@ -48,9 +41,7 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
         slope_before = slope;
 
         const std::vector<T>& before = search.previous().g;
-        const double gg = dot(before, scaled), gg_between = dot(at.g, scaled);
-        scale();
-        const double gy = dot(at.g, scaled) - gg_between;
+        const double gg = dot(before, before), gy = dot(at.g, at.g) - dot(at.g, before);
         const double dy = dot(at.g, d) - slope;
         const bool polak_ribiere = conjugacy == Conjugacy::polak_ribiere;
         beta = std::max(0.0, gy / (polak_ribiere ? gg : dy));

@@ -1,5 +1,4 @@
-// Gradient descent (PRML 5.41; Cauchy, 1847), d = -g in the weights v of Typical, with a line
-// search.
+// Gradient descent (PRML 5.41; Cauchy, 1847), d = -g, with a line search.
 #include "optim/line_search.hpp"
 #include "optim/methods.hpp"
 
@@ -7,7 +6,7 @@ namespace mlpcore {
 
 template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>& course) {
     LineSearch<T> search(objective, 0.9);
-    std::vector<T> d(at.w.size());
+    std::vector<T> d(at.v.size());
     double step = 0, slope_before = 0;
     bool ended = course.begun(at, [&](Archive& a) {
         a("step", step);
@@ -15,10 +14,9 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
     });
     while (!ended) {
         assign(-1, at.g, d);
-        objective.typical.shorten(d);
-        objective.typical.shorten(d);
-        const double slope = dot(at.g, d), reach = objective.typical.reach;
-        step = search(at, d, slope, similar_step(step, slope_before, slope, reach));
+        const double slope = dot(at.g, d);
+        step =
+            search(at, d, slope, similar_step(step, slope_before, slope, objective.shares.reach));
         if (step == 0) {
             return course.exhausted();
         }

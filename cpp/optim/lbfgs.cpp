@@ -1,5 +1,4 @@
-// L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 7.4 and 7.5), in the weights
-// v of Typical.
+// L-BFGS (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 7.4 and 7.5).
 #include "optim/lbfgs.hpp"
 
 #include <cmath>
@@ -49,68 +48,45 @@ template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::
 }
 
 template <class T>
-template <class Change, class Gradient>
-void LbfgsMemory<T>::convert(const Change& change, const Gradient& gradient) {
-    const auto apply = [&](const auto& conversion, T* to) {
-        std::vector<T> x(to, to + n_);
-        conversion(x);
-        std::copy(x.begin(), x.end(), to);
+template <class OfStep, class OfGradient>
+void LbfgsMemory<T>::convert(const OfStep& of_step, const OfGradient& of_gradient) {
+    std::vector<T> x(static_cast<std::size_t>(n_));
+    const auto apply = [&](const auto& change, T* numbers) {
+        std::copy_n(numbers, n_, x.begin());
+        change(x);
+        std::copy_n(x.begin(), n_, numbers);
     };
     for (index i = 0; i < ring_.count; ++i) {
         const index at = ring_.place(i);
         T *const s = s_.data() + at * step_, *const y = y_.data() + at * step_;
-        apply(change, s);
-        apply(gradient, y);
+        apply(of_step, s);
+        apply(of_gradient, y);
         gamma_[static_cast<std::size_t>(at)] = dot(n_, s, y) / dot(n_, y, y);
     }
 }
-template <class T> void LbfgsMemory<T>::enter(const Typical<T>& typical) {
-    if (!typical.share.empty()) {
-        convert([&](std::vector<T>& s) { typical.lengthen(s); },
-                [&](std::vector<T>& y) { typical.shorten(y); });
+template <class T> void LbfgsMemory<T>::enter(const Shares<T>& shares) {
+    if (!shares.are_one()) {
+        convert([&](std::vector<T>& s) { shares.divide(s); },
+                [&](std::vector<T>& y) { shares.multiply(y); });
     }
 }
-template <class T> void LbfgsMemory<T>::leave(const Typical<T>& typical) {
-    if (!typical.share.empty()) {
-        convert([&](std::vector<T>& s) { typical.shorten(s); },
-                [&](std::vector<T>& y) { typical.lengthen(y); });
+template <class T> void LbfgsMemory<T>::leave(const Shares<T>& shares) {
+    if (!shares.are_one()) {
+        convert([&](std::vector<T>& s) { shares.multiply(s); },
+                [&](std::vector<T>& y) { shares.divide(y); });
     }
 }
-
-namespace {
-
-// What the caller gave and gets is in w, also where the run is broken off.
-template <class T> class InUnits {
-  public:
-    InUnits(LbfgsMemory<T>& memory, const Typical<T>& typical)
-        : memory_(memory), typical_(typical) {
-        memory_.enter(typical_);
-    }
-    ~InUnits() { memory_.leave(typical_); }
-    InUnits(const InUnits&) = delete;
-    InUnits& operator=(const InUnits&) = delete;
-
-  private:
-    LbfgsMemory<T>& memory_;
-    const Typical<T>& typical_;
-};
-
-} // namespace
 
 template <class T>
 void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Course<T>& course) {
     LineSearch<T> search(objective, 0.9);
-    const Typical<T>& typical = objective.typical;
-    const InUnits<T> in_units(memory, typical);
-    std::vector<T> d(at.w.size()), s(d), y(d), g(d); // g, s, y in v
+    std::vector<T> d(at.v.size()), s(d), y(d);
     bool ended = course.begun(at, [&](Archive& a) { memory.visit(a); });
     while (!ended) {
-        g = at.g;
-        typical.shorten(g);
-        memory.direction(g, d);
-        typical.shorten(d);
+        memory.direction(at.g, d);
         const double slope = dot(at.g, d);
-        const double first = memory.pairs() == 0 ? cautious_step(slope, typical.reach) : 1.0;
+        const double first =
+            memory.pairs() == 0 ? cautious_step(slope, objective.shares.reach) : 1.0;
         if (!(slope < 0) || search(at, d, slope, first) == 0) {
             if (memory.pairs() == 0) {
                 return course.exhausted();
@@ -119,12 +95,10 @@ void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Co
             continue;
         }
         const Point<T>& before = search.previous();
-        std::copy(at.w.begin(), at.w.end(), s.begin());
+        std::copy(at.v.begin(), at.v.end(), s.begin());
         std::copy(at.g.begin(), at.g.end(), y.begin());
-        axpy(-1, before.w, s);
+        axpy(-1, before.v, s);
         axpy(-1, before.g, y);
-        typical.lengthen(s);
-        typical.shorten(y);
         memory.remember(s.data(), y.data());
         ended = course.ended(at);
     }

@@ -7,7 +7,7 @@
 
 #include "mlpcore/kernels.hpp"
 #include "optim/archive.hpp"
-#include "optim/typical.hpp"
+#include "optim/shares.hpp"
 
 namespace mlpcore {
 
@@ -35,17 +35,17 @@ template <class T> class LbfgsMemory {
 
     void visit(Archive& a);
 
-    // From the pairs in w to those in the weights v of Typical, and back.
-    void enter(const Typical<T>& typical);
-    void leave(const Typical<T>& typical);
+    // From the pairs in w to those in the weights v in which the steps are taken, and back.
+    void enter(const Shares<T>& shares);
+    void leave(const Shares<T>& shares);
 
     // d = -H g by the two-loop recursion (kernels/two_loop.hpp), -g where there are no pairs.
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
-    // Each s by what `change` does with a step, each y by what `gradient` does.
-    template <class Change, class Gradient>
-    void convert(const Change& change, const Gradient& gradient);
+    // Changes each s and each y.
+    template <class OfStep, class OfGradient>
+    void convert(const OfStep& of_step, const OfGradient& of_gradient);
 
     static constexpr index padded(index n) {
         constexpr index unit = 32; // numbers, two of the longest vectors

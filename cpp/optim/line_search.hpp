@@ -18,7 +18,7 @@
 
 namespace mlpcore {
 
-// The first step along d = -g of which nothing is known: no longer than `reach` (Typical).
+// The first step along d = -g of which nothing is known: no longer than `reach` (Shares).
 inline double cautious_step(double slope, double reach) {
     return std::min(1.0, reach / std::sqrt(-slope));
 }
@@ -61,8 +61,8 @@ template <class T> class LineSearch {
     };
 
     Sample sample(const Point<T>& at, const std::vector<T>& d, double step) {
-        std::copy(at.w.begin(), at.w.end(), trial_.w.begin());
-        axpy(step, d, trial_.w);
+        std::copy(at.v.begin(), at.v.end(), trial_.v.begin());
+        axpy(step, d, trial_.v);
         objective_.evaluate(trial_);
         return {.step = step, .value = trial_.value, .slope = dot(trial_.g, d)};
     }

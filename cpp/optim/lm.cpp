@@ -2,15 +2,14 @@
 // its generalization for the cross-entropies: H = sum_n J_n^T B_n J_n with J = dz^L/dw and the
 // curvature B = d2E_n/dz^L dz^L of the output),
 //
-//     (H + diag(R'') + lambda D) step = -g                     (Levenberg, 1944; Marquardt, 1963)
+//     (H + diag(R'') + lambda I) step = -g                     (Levenberg, 1944; Marquardt, 1963)
 //
-// with D = diag(1 / share^2), I in the weights v of Typical, with lambda by the ratio of the
-// decrease to the promised one (Nielsen, Damping parameter in Marquardt's method, 1999, equation
-// 2.13), and, on demand, the geodesic acceleration of Transtrum and Sethna (Improvements to the
-// Levenberg-Marquardt algorithm, 2012, section 3), whose second step is, with the second derivative
-// z'' of the outputs along the first,
+// with lambda by the ratio of the decrease to the promised one (Nielsen, Damping parameter in
+// Marquardt's method, 1999, equation 2.13), and, on demand, the geodesic acceleration of Transtrum
+// and Sethna (Improvements to the Levenberg-Marquardt algorithm, 2012, section 3), whose second
+// step is, with the second derivative z'' of the outputs along the first,
 //
-//     (H + diag(R'') + lambda D) bend = -1/2 J^T B z''.
+//     (H + diag(R'') + lambda I) bend = -1/2 J^T B z''.
 #include <memory>
 #include <optional>
 
@@ -90,19 +89,12 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
     const auto size = static_cast<std::size_t>(n);
     // Not cleared: to touch so much memory for the first time may take seconds.
     const auto h = std::make_unique_for_overwrite<T[]>(size * size);
-    std::vector<T> shift(size), step(size), bend(size), in_v(size), d(size, T(1)); // D
+    std::vector<T> shift(size), step(size), bend(size);
     Cholesky<T> factor(n);
     std::optional<GeodesicAcceleration<T>> geodesic;
     if (acceleration) {
         geodesic.emplace(objective);
     }
-    objective.typical.lengthen(d);
-    objective.typical.lengthen(d);
-    const auto square = [&](const std::vector<T>& of) { // x.D x
-        in_v = of;
-        objective.typical.lengthen(in_v);
-        return dot(in_v, in_v);
-    };
     Point<T> trial(n);
     double most = -1, lambda = 0, growth = 2;
     if (course.begun(at, [&](Archive& a) {
@@ -112,15 +104,14 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         })) {
         return;
     }
-    objective.gauss_newton(at.w, h.get());
+    objective.gauss_newton(at.v, h.get());
     if (most < 0) {
         most = 0;
         for (index i = 0; i < n; ++i) {
-            const auto k = static_cast<std::size_t>(i);
-            most = std::max(most, static_cast<double>(h[k * size + k]) / static_cast<double>(d[k]));
+            most = std::max(most, static_cast<double>(h[static_cast<std::size_t>(i * n + i)]));
         }
         if (most == 0) { // all outputs saturated; the damping must grow from something
-            most = eps * relative_size(at.g, at.w, objective.typical.w);
+            most = eps * relative_size(at.g, at.v, objective.typical.w);
         }
         lambda = 1e-3 * most;
     }
@@ -129,8 +120,8 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         growth *= 2;
     };
     while (true) {
-        assign(lambda, d, shift);
-        objective.add_penalty_diagonal(at.w, shift);
+        std::fill(shift.begin(), shift.end(), static_cast<T>(lambda));
+        objective.add_penalty_diagonal(at.v, shift);
         ++objective.counts.factorizations;
         if (!factor.factor(h.get(), shift.data(), objective.interrupt)) {
             if (!std::isfinite(lambda)) {
@@ -142,21 +133,21 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         assign(-1, at.g, step);
         factor.solve(step.data());
         // The decrease of g.s + 1/2 s.(H + R'') s, by the equation of the step.
-        const double length = square(step), promised = 0.5 * (lambda * length - dot(at.g, step));
+        const double promised = 0.5 * (lambda * dot(step, step) - dot(at.g, step));
         if (!(promised > eps * std::abs(at.value)) ||
-            relative_size(step, at.w, objective.typical.w) <= eps) {
+            relative_size(step, at.v, objective.typical.w) <= eps) {
             return course.exhausted();
         }
         if (geodesic) {
-            geodesic->compute(objective, at.w, step, factor, bend);
-            if (!(4 * square(bend) <= longest_bend * longest_bend * length)) {
+            geodesic->compute(objective, at.v, step, factor, bend);
+            if (!(4 * dot(bend, bend) <= longest_bend * longest_bend * dot(step, step))) {
                 reject(); // the model does not hold so far out
                 continue;
             }
             axpy(1, bend, step);
         }
-        std::copy(at.w.begin(), at.w.end(), trial.w.begin());
-        axpy(1, step, trial.w);
+        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
+        axpy(1, step, trial.v);
         objective.evaluate(trial);
         const double ratio = (at.value - trial.value) / promised;
         if (!(ratio > 0)) {
@@ -170,7 +161,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
         if (course.ended(at)) {
             return;
         }
-        objective.gauss_newton(at.w, h.get());
+        objective.gauss_newton(at.v, h.get());
     }
 }
 

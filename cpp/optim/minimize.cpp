@@ -38,34 +38,41 @@ class TimedInterrupt : public Interrupt {
 // The watch over a minimization: its history, the best weights, and all rules for stopping.
 template <class T> class Watch : public Course<T> {
   public:
-    Watch(const StoppingRules& rules, const Typical<T>& typical, Clock::time_point start,
+    Watch(const StoppingRules& rules, const Objective<T>& objective, Clock::time_point start,
           IterationObserver& observer, T* best)
-        : rules_(rules), typical_(typical), start_(start), observer_(observer), best_(best),
-          step_(typical.w.size()) {}
+        : rules_(rules), objective_(objective), start_(start), observer_(observer), best_(best),
+          room_(static_cast<std::size_t>(objective.size())) {}
 
     Minimization report;
 
     bool begun(const Point<T>& point, State /*state*/) override { return ended(point); }
     bool ended(const Point<T>& point) override {
+        const std::vector<T>& typical = objective_.typical.w;
         double step = std::numeric_limits<double>::infinity(), decrease = step;
         if (!report.objective.empty()) {
-            std::transform(point.w.begin(), point.w.end(), best_, step_.begin(), std::minus<T>());
-            step = relative_size(step_, point.w, typical_.w);
+            std::copy_n(best_, room_.size(), room_.begin());
+            objective_.shares.divide(room_);
+            std::transform(point.v.begin(), point.v.end(), room_.begin(), room_.begin(),
+                           std::minus<T>());
+            step = relative_size(room_, point.v, typical);
             decrease = report.objective.back() - point.value;
         }
         report.objective.push_back(point.value);
         report.error.push_back(point.error);
-        report.gradient_norm.push_back(largest(point.g));
+        room_ = point.g;
+        objective_.shares.divide(room_);
+        report.gradient_norm.push_back(largest(room_));
         report.seconds.push_back(seconds_since(start_));
         if (!std::isfinite(point.value)) {
             return end(Ending::diverged);
         }
-        std::copy(point.w.begin(), point.w.end(), best_);
+        const std::vector<T>& w = objective_.shares.in_w(point.v, room_);
+        std::copy(w.begin(), w.end(), best_);
         if (observer_.iteration_ended(report, best_)) {
             return end(Ending::callback);
         }
         const double size = std::abs(point.value);
-        if (relative_gradient(point.g, point.w, typical_.w) <= rules_.gradient * size) {
+        if (relative_gradient(point.g, point.v, typical) <= rules_.gradient * size) {
             return end(Ending::gradient);
         }
         if (step <= rules_.step) {
@@ -95,11 +102,26 @@ template <class T> class Watch : public Course<T> {
 
   private:
     const StoppingRules& rules_;
-    const Typical<T>& typical_;
+    const Objective<T>& objective_;
     Clock::time_point start_;
     IterationObserver& observer_;
-    T* best_;
-    std::vector<T> step_;
+    T* best_; // in w
+    std::vector<T> room_;
+};
+
+// What the caller gave and gets is in w, also where the run is broken off.
+template <class T> class InSteps {
+  public:
+    InSteps(LbfgsMemory<T>& memory, const Shares<T>& shares) : memory_(memory), shares_(shares) {
+        memory_.enter(shares_);
+    }
+    ~InSteps() { memory_.leave(shares_); }
+    InSteps(const InSteps&) = delete;
+    InSteps& operator=(const InSteps&) = delete;
+
+  private:
+    LbfgsMemory<T>& memory_;
+    const Shares<T>& shares_;
 };
 
 template <class T>
@@ -109,10 +131,12 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const P
                            Clock::time_point start) {
     TimedInterrupt interrupt(observer.interrupt(), start, rules.seconds);
     Objective<T> objective(net, data, 1, penalty, &interrupt);
-    Watch<T> watch(rules, objective.typical, start, observer, w);
+    Watch<T> watch(rules, objective, start, observer, w);
     try {
+        const InSteps<T> in_steps(memory, objective.shares);
         Point<T> at(net.n_weights);
-        std::copy_n(w, net.n_weights, at.w.begin());
+        std::copy_n(w, net.n_weights, at.v.begin());
+        objective.shares.divide(at.v);
         objective.evaluate(at);
         run(method, options, objective, at, memory, watch);
     } catch (const Interrupted&) {

@@ -1,6 +1,6 @@
 // Newton's method in a trust region (Nocedal and Wright, Numerical Optimization, 2006, Algorithm
 // 4.1), the steps by conjugate gradients until the border, a direction of negative curvature, or
-// enough precision (Steihaug, 1983; their Algorithm 7.2), all in the weights v of Typical.
+// enough precision (Steihaug, 1983; their Algorithm 7.2).
 #include "optim/methods.hpp"
 #include "optim/vectors.hpp"
 
@@ -8,38 +8,26 @@ namespace mlpcore {
 
 namespace {
 
-// Minimizes m(p) = g.p + 1/2 p.H p within |p| <= radius, to a residual of `tolerance`. Inside, p, g
-// and H are those in v.
+// Minimizes m(p) = g.p + 1/2 p.H p within |p| <= radius, to a residual of `tolerance`.
 template <class T> class Steihaug {
   public:
-    explicit Steihaug(std::size_t n) : step(n), g(n), d_(n), r_(n), hd_(n), h_step_(n), in_w_(n) {}
+    explicit Steihaug(std::size_t n) : step(n), d_(n), r_(n), hd_(n), h_step_(n) {}
 
-    std::vector<T> step, g; // in w, in v
-    double length = 0;      // of the step, in v
+    std::vector<T> step;
     bool at_border = false;
-
-    // Takes the gradient there, and returns its length.
-    double begin(Objective<T>& objective, const Point<T>& at) {
-        g = at.g;
-        objective.typical.shorten(g);
-        return std::sqrt(dot(g, g));
-    }
 
     // Returns -m(step), the decrease that the model promises.
     double solve(Objective<T>& objective, const Point<T>& at, ProductKind kind, double radius,
                  double tolerance) {
         std::fill(step.begin(), step.end(), T(0));
         h_step_ = step;
-        r_ = g;
+        r_ = at.g;
         assign(-1, r_, d_);
         at_border = false;
         double rr = dot(r_, r_);
         const double small = tolerance * tolerance * rr;
         for (index i = 0; i < objective.size() && rr > small && !at_border; ++i) {
-            in_w_ = d_;
-            objective.typical.shorten(in_w_);
-            objective.product(at.w, in_w_, kind, hd_);
-            objective.typical.shorten(hd_);
+            objective.product(at.v, d_, kind, hd_);
             const double curvature = dot(d_, hd_), dd = dot(d_, d_);
             const double far = to_border(radius, dd);
             const double length = curvature > 0 ? std::min(rr / curvature, far) : far;
@@ -52,10 +40,7 @@ template <class T> class Steihaug {
             assign(rr / rr_before, d_, d_);
             axpy(-1, r_, d_);
         }
-        const double promised = -dot(g, step) - 0.5 * dot(step, h_step_);
-        length = std::sqrt(dot(step, step));
-        objective.typical.shorten(step);
-        return promised;
+        return -dot(at.g, step) - 0.5 * dot(step, h_step_);
     }
 
   private:
@@ -66,7 +51,7 @@ template <class T> class Steihaug {
         return room / (sd + std::sqrt(sd * sd + dd * room)); // no cancellation: s.d >= 0
     }
 
-    std::vector<T> d_, r_, hd_, h_step_, in_w_;
+    std::vector<T> d_, r_, hd_, h_step_;
 };
 
 } // namespace
@@ -74,7 +59,7 @@ template <class T> class Steihaug {
 template <class T>
 void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>& course) {
     constexpr double eps = std::numeric_limits<T>::epsilon();
-    Steihaug<T> model(at.w.size());
+    Steihaug<T> model(at.v.size());
     Point<T> trial(objective.size());
     double radius = 0, first_gradient = 0;
     bool is_refused = false; // a step from here
@@ -83,11 +68,9 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
         a("first_gradient", first_gradient);
     });
     while (!ended) {
-        const double gradient_norm = model.begin(objective, at);
+        const double gradient_norm = std::sqrt(dot(at.g, at.g));
         if (first_gradient == 0) { // not the radius: that of a tiny step may underflow
-            trial.w = at.w;
-            objective.typical.lengthen(trial.w);
-            const double size = std::sqrt(dot(trial.w, trial.w)), reach = objective.typical.reach;
+            const double size = std::sqrt(dot(at.v, at.v)), reach = objective.shares.reach;
             radius = size > 0 && reach == 1 ? size : std::max(size, reach);
             first_gradient = gradient_norm;
         }
@@ -95,7 +78,7 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
         const double tolerance = std::min(0.5, std::sqrt(gradient_norm / first_gradient));
         const double promised = model.solve(objective, at, kind, radius, tolerance);
         if (!(promised > eps * std::abs(at.value)) ||
-            relative_size(model.step, at.w, objective.typical.w) <= eps) {
+            relative_size(model.step, at.v, objective.typical.w) <= eps) {
             // A border that nothing has shown to be too far may be far too near.
             if (model.at_border && !is_refused && std::isfinite(radius)) {
                 radius *= 10;
@@ -103,13 +86,13 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
             }
             return course.exhausted();
         }
-        std::copy(at.w.begin(), at.w.end(), trial.w.begin());
-        axpy(1, model.step, trial.w);
+        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
+        axpy(1, model.step, trial.v);
         objective.evaluate(trial);
         const double ratio = (at.value - trial.value) / promised; // 4.4
         if (!(ratio >= 0.25)) {
             // Where squares underflow a step may be beyond the border.
-            radius = 0.25 * std::min(model.length, 2 * radius);
+            radius = 0.25 * std::min(std::sqrt(dot(model.step, model.step)), 2 * radius);
             is_refused = true;
             if (radius == 0) {
                 return course.exhausted();

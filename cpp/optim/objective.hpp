@@ -1,5 +1,6 @@
 // What the deterministic methods minimize, F(w) = scale (E(w) + R(w)) with a penalty R, on all
-// samples at once, with its derivatives, each evaluation counted.
+// samples at once, with its derivatives, each evaluation counted. All places and steps, here and in
+// the methods, are in the weights v (shares.hpp), and so are the derivatives.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 
 #include "mlpcore/derivatives.hpp"
 #include "optim/penalty.hpp"
-#include "optim/typical.hpp"
+#include "optim/shares.hpp"
 
 namespace mlpcore {
 
@@ -18,13 +19,13 @@ struct Counts {
     index forwards = 0, gradients = 0, products = 0, hessians = 0, factorizations = 0;
 };
 
-// Weights, and the objective there; `value` is infinite where anything is not finite.
+// A place, and the objective there; `value` is infinite where anything is not finite.
 template <class T> struct Point {
     explicit Point(index n)
-        : w(static_cast<std::size_t>(n)), g(static_cast<std::size_t>(n)),
+        : v(static_cast<std::size_t>(n)), g(static_cast<std::size_t>(n)),
           value(std::numeric_limits<double>::infinity()), error(value) {}
 
-    std::vector<T> w, g; // g = dF/dw
+    std::vector<T> v, g; // g = dF/dv
     double value;        // F
     double error;        // scale E
 };
@@ -35,72 +36,89 @@ template <class T> class Objective {
     Objective(const NetworkView& net, const Batch<T>& data, double scale, const Penalty<T>* penalty,
               Interrupt* interrupt)
         : net(net), data(data), scale(scale), interrupt(interrupt), typical(net, data),
-          penalty_(penalty) {}
+          shares(net, typical), penalty_(penalty) {
+        shares.divide(typical.w);
+    }
 
     const NetworkView& net;
     const Batch<T>& data;
     const double scale;
     Interrupt* const interrupt;
-    const Typical<T> typical;
+    Typical<T> typical; // in v
+    const Shares<T> shares;
     Counts counts;
 
     index size() const { return net.n_weights; }
 
-    // Fills in the objective and its gradient at point.w.
+    // Fills in the objective and its gradient at point.v.
     void evaluate(Point<T>& point) {
         const index n = size();
-        point.error = error_gradient(point.w, data, point.g);
+        const std::vector<T>& w = shares.in_w(point.v, w_);
+        point.error = error_gradient_in_w(w, data, point.g);
         point.value = point.error;
         if (penalty_ != nullptr) {
-            point.value += scale * penalty_->add_gradient(point.w.data(), scale, point.g.data());
+            point.value += scale * penalty_->add_gradient(w.data(), scale, point.g.data());
         }
+        shares.multiply(point.g);
         const Kernels<T>& k = kernels<T>();
         if (!std::isfinite(point.value) || k.first_nonfinite(n, point.g.data()) < n ||
-            k.first_nonfinite(n, point.w.data()) < n) {
+            k.first_nonfinite(n, point.v.data()) < n) {
             point.value = std::numeric_limits<double>::infinity();
         }
     }
 
     // scale E of some samples, and its gradient.
-    double error_gradient(const std::vector<T>& w, const Batch<T>& samples, std::vector<T>& g) {
-        count(counts.gradients);
-        const double error = gradient(net, w.data(), samples, g.data(), interrupt);
-        multiply_by_scale(size(), g.data());
-        return scale * error;
+    double error_gradient(const std::vector<T>& v, const Batch<T>& samples, std::vector<T>& g) {
+        const double error = error_gradient_in_w(shares.in_w(v, w_), samples, g);
+        shares.multiply(g);
+        return error;
     }
 
     // The outputs y, or z^L before the output function, (N, K).
-    void outputs(const std::vector<T>& w, bool logits, std::vector<T>& y) {
+    void outputs(const std::vector<T>& v, bool logits, std::vector<T>& y) {
         count(counts.forwards);
-        forward(net, w.data(), data, logits, y.data(), interrupt);
+        forward(net, shares.in_w(v, w_).data(), data, logits, y.data(), interrupt);
     }
 
-    // product = (d2F/dw2) v, or that with the Gauss-Newton approximation of d2E/dw2.
-    void product(const std::vector<T>& w, const std::vector<T>& v, ProductKind kind,
+    // product = (d2F/dv2) step, or that with the Gauss-Newton approximation of d2E/dv2.
+    void product(const std::vector<T>& v, const std::vector<T>& step, ProductKind kind,
                  std::vector<T>& product) {
         count(counts.products);
-        hessian_vector_product(net, w.data(), v.data(), 1, data, kind, product.data(), interrupt);
+        const T *const w = shares.in_w(v, w_).data(), *const s = shares.in_w(step, step_).data();
+        hessian_vector_product(net, w, s, 1, data, kind, product.data(), interrupt);
         multiply_by_scale(size(), product.data());
         if (penalty_ != nullptr) {
-            penalty_->add_product(w.data(), v.data(), scale, product.data());
+            penalty_->add_product(w, s, scale, product.data());
         }
+        shares.multiply(product);
     }
 
-    // The Gauss-Newton approximation of d2E/dw2 (W, W), times the scale; without the penalty.
-    void gauss_newton(const std::vector<T>& w, T* h) {
+    // The Gauss-Newton approximation of d2E/dv2 (W, W), times the scale; without the penalty.
+    void gauss_newton(const std::vector<T>& v, T* h) {
         count(counts.hessians);
-        hessian(net, w.data(), data, HessianKind::gauss_newton, h, interrupt);
-        for (index i = 0; scale != 1 && i < size(); ++i) {
+        hessian(net, shares.in_w(v, w_).data(), data, HessianKind::gauss_newton, h, interrupt);
+        for (index i = 0; (scale != 1 || !shares.are_one()) && i < size(); ++i) {
             stop_if_requested(interrupt);
-            multiply_by_scale(size(), h + i * size());
+            T* const row = h + i * size();
+            multiply_by_scale(size(), row);
+            for (index j = 0; !shares.are_one() && j < size(); ++j) {
+                row[j] *= shares[i] * shares[j];
+            }
         }
     }
 
-    // diagonal += scale d2R/dw_i^2
-    void add_penalty_diagonal(const std::vector<T>& w, std::vector<T>& diagonal) const {
-        if (penalty_ != nullptr) {
-            penalty_->add_diagonal(w.data(), scale, diagonal.data());
+    // diagonal += scale d2R/dv_i^2
+    void add_penalty_diagonal(const std::vector<T>& v, std::vector<T>& diagonal) {
+        if (penalty_ == nullptr) {
+            return;
         }
+        step_.assign(v.size(), T(0));
+        penalty_->add_diagonal(shares.in_w(v, w_).data(), scale, step_.data());
+        for (int times = 0; times < 2;
+             ++times) { // a number of a matrix, for its row and its column
+            shares.multiply(step_);
+        }
+        kernels<T>().accumulate(size(), step_.data(), diagonal.data());
     }
 
   private:
@@ -110,6 +128,14 @@ template <class T> class Objective {
         stop_if_requested(interrupt);
     }
 
+    double error_gradient_in_w(const std::vector<T>& w, const Batch<T>& samples,
+                               std::vector<T>& g) {
+        count(counts.gradients);
+        const double error = gradient(net, w.data(), samples, g.data(), interrupt);
+        multiply_by_scale(size(), g.data());
+        return scale * error;
+    }
+
     void multiply_by_scale(index n, T* x) const {
         if (scale != 1) {
             std::transform(x, x + n, x, [this](T v) { return static_cast<T>(scale) * v; });
@@ -117,6 +143,7 @@ template <class T> class Objective {
     }
 
     const Penalty<T>* const penalty_;
+    std::vector<T> w_, step_; // where v is not w
 };
 
 } // namespace mlpcore

@@ -4,8 +4,7 @@
 // lambda, which its author starts with 1e-6, starts as that share of the first curvature, so that
 // it does not depend on the units of the error. Where there is neither curvature nor scale the step
 // is as long as the weights, and one that misses makes the next no shorter than a quarter of it:
-// the author's step 8 may cut it to nothing where the error grows faster than a parabola. All of it
-// in the weights v of Typical.
+// the author's step 8 may cut it to nothing where the error grows faster than a parabola.
 #include "optim/methods.hpp"
 #include "optim/vectors.hpp"
 
@@ -13,28 +12,24 @@ namespace mlpcore {
 
 template <class T>
 void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>& course) {
-    const auto n = at.w.size();
+    const auto n = at.v.size();
     constexpr double smallest = std::numeric_limits<T>::epsilon();
-    std::vector<T> p(n), g(n), g_before(n), in_w(n), hp(n), step(n); // p, g in v; p, H p, step in w
+    std::vector<T> p(n), hp(n), step(n); // the direction, H p
     Point<T> trial(objective.size());
     double lambda = -1, delta = 0; // delta = p.H p + lambda p.p
     bool success = true;
     index since_restart = 0;
-    g = at.g;
-    objective.typical.shorten(g);
-    assign(-1, g, p);
+    assign(-1, at.g, p);
     bool ended = course.begun(at, [&](Archive& a) {
         a.fixed("p", p);
         a("lambda", lambda);
         a("since_restart", since_restart);
     });
     while (!ended) {
-        const double pp = dot(p, p), mu = -dot(p, g);
-        in_w = p;
-        objective.typical.shorten(in_w);
+        const double pp = dot(p, p), mu = -dot(p, at.g);
         if (success) { // step 2
-            objective.product(at.w, in_w, kind, hp);
-            delta = dot(in_w, hp);
+            objective.product(at.v, p, kind, hp);
+            delta = dot(p, hp);
             lambda = lambda < 0 ? 1e-6 * std::abs(delta) / pp : lambda;
             delta += lambda * pp; // step 3
         }
@@ -44,15 +39,15 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
             lambda = raised;
         }
         if (!(delta > 0)) {
-            delta = mu * relative_size(in_w, at.w, objective.typical.w);
+            delta = mu * relative_size(p, at.v, objective.typical.w);
             lambda = delta / pp;
         }
-        assign(mu / delta, in_w, step); // step 5
-        if (!(relative_size(step, at.w, objective.typical.w) > smallest)) {
+        assign(mu / delta, p, step); // step 5
+        if (!(relative_size(step, at.v, objective.typical.w) > smallest)) {
             return course.exhausted();
         }
-        std::copy(at.w.begin(), at.w.end(), trial.w.begin());
-        axpy(1, step, trial.w);
+        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
+        axpy(1, step, trial.v);
         objective.evaluate(trial);
         const double decrease = at.value - trial.value;
         double comparison = 2 * delta * decrease / (mu * mu); // step 6
@@ -63,21 +58,18 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
         const double before = lambda;
         if (success) { // step 7
             std::swap(at, trial);
-            std::swap(g, g_before);
-            g = at.g;
-            objective.typical.shorten(g);
-            const double beta = (dot(g, g) - dot(g, g_before)) / mu;
+            const double beta = (dot(at.g, at.g) - dot(at.g, trial.g)) / mu;
             ++since_restart;
             if (since_restart >= objective.size()) {
                 since_restart = 0;
-                assign(-1, g, p);
+                assign(-1, at.g, p);
             } else {
                 assign(beta, p, p);
-                axpy(-1, g, p);
+                axpy(-1, at.g, p);
             }
-            if (!(dot(p, g) < 0)) {
+            if (!(dot(p, at.g) < 0)) {
                 since_restart = 0;
-                assign(-1, g, p);
+                assign(-1, at.g, p);
             }
             if (comparison >= 0.75) {
                 lambda /= 4;

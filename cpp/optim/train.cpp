@@ -12,23 +12,25 @@ namespace {
 // A method of minimize as an optimizer of train: on the mean objective, an iteration an epoch.
 template <class T> class Epochs : public Course<T> {
   public:
-    Epochs(TrainingSession<T>& session, const Typical<T>& typical)
-        : session_(session), typical_(typical) {}
+    Epochs(TrainingSession<T>& session, const Objective<T>& objective)
+        : session_(session), objective_(objective) {}
 
     bool begun(const Point<T>& point, State state) override {
         return !session_.is_taken_up(std::move(state)) && ended(point);
     }
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
-        return session_.record(point.error, point.value, point.w.data(),
-                               relative_gradient(point.g, point.w, typical_.w) <=
-                                   tolerance * typical_.error);
+        const Typical<T>& typical = objective_.typical;
+        return session_.record(
+            point.error, point.value, objective_.shares.in_w(point.v, room_).data(),
+            relative_gradient(point.g, point.v, typical.w) <= tolerance * typical.error);
     }
     void exhausted() override { session_.end(Stop::converged); }
 
   private:
     TrainingSession<T>& session_;
-    const Typical<T>& typical_;
+    const Objective<T>& objective_;
+    std::vector<T> room_;
 };
 
 template <class T> void run_minimizer(TrainingSession<T>& session) {
@@ -37,10 +39,11 @@ template <class T> void run_minimizer(TrainingSession<T>& session) {
     Objective<T> objective(session.net, session.training, session.scale(), session.penalty,
                            session.interrupt());
     Point<T> at(n);
-    at.w = session.first_weights();
+    at.v = session.first_weights();
+    objective.shares.divide(at.v);
     objective.evaluate(at);
     LbfgsMemory<T> memory(n, settings.method == Method::lbfgs ? pairs_in_training : 1);
-    Epochs<T> course(session, objective.typical);
+    Epochs<T> course(session, objective);
     run(settings.method, settings.options, objective, at, memory, course);
 }
 

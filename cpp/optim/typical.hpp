@@ -2,19 +2,10 @@
 // smaller (Dennis and Schnabel, Numerical Methods for Unconstrained Optimization, 1983, 7.1): 1
 // between hidden units, the inverse of the size of x_i from an input, that of t_k to a linear
 // output. So no rule for stopping depends on the units of the data.
-//
-// Where targets are large, so are the weights to the outputs, and the curvature of all others grows
-// with their square: a step that suits the former is far too long for the latter. The methods then
-// go their way in the weights
-//
-//     v_i = w_i / share_i,    dF/dv_i = share_i dF/dw_i,
-//
-// with a share of 1 in the last layer, and the inverse of the size of the targets in the others.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "mlpcore/counted.hpp"
@@ -54,12 +45,10 @@ template <class T> std::vector<double> column_sizes(const Batch<T>& data, const 
 template <class T> struct Typical {
     std::vector<T> w; // of each weight
     double error;     // of a sample, where nothing has been learned
-    // Of the steps, in powers of two, so that to and fro is exact; empty where all are 1.
-    std::vector<T> share;
-    double reach; // the length of a cautious step, in v
+    double target;    // of the largest linear output, 1 where there is none
 
     Typical(const NetworkView& net, const Batch<T>& all)
-        : w(static_cast<std::size_t>(net.n_weights), T(1)), error(1), reach(1) {
+        : w(static_cast<std::size_t>(net.n_weights), T(1)), error(1), target(1) {
         const Counted<T> counted(all);
         const Batch<T>& data = counted.batch;
         if (data.n == 0) {
@@ -75,8 +64,7 @@ template <class T> struct Typical {
         }
         const Layer& last = net.layers[net.depth - 1];
         const std::vector<double> t = detail::column_sizes(data, data.t, net.n_outputs);
-        error = 0;
-        double largest = 0;
+        error = target = 0;
         for (index k = 0; k < last.n_out; ++k) {
             const double size = t[static_cast<std::size_t>(k)];
             for (index i = 0; i < last.n_in; ++i) {
@@ -84,27 +72,7 @@ template <class T> struct Typical {
             }
             scale(last.biases + k, size);
             error += 0.5 * size * size;
-            largest = std::max(largest, size);
-        }
-        // Data of about unit size, to which standardized data belong, are not worth scaling.
-        reach = largest > 16 ? largest : 1;
-        if (reach > 1 && net.depth > 1) {
-            share.assign(w.size(), static_cast<T>(std::exp2(-std::round(std::log2(reach)))));
-            std::fill_n(share.begin() + last.weights, last.n_in * last.n_out, T(1));
-            std::fill_n(share.begin() + last.biases, last.n_out, T(1));
-        }
-    }
-
-    // A change in w becomes one in v, or a gradient in v one in w.
-    void lengthen(std::vector<T>& x) const {
-        if (!share.empty()) {
-            std::transform(x.begin(), x.end(), share.begin(), x.begin(), std::divides<T>());
-        }
-    }
-    // A change in v becomes one in w, or a gradient in w one in v.
-    void shorten(std::vector<T>& x) const {
-        if (!share.empty()) {
-            std::transform(x.begin(), x.end(), share.begin(), x.begin(), std::multiplies<T>());
+            target = std::max(target, size);
         }
     }
 

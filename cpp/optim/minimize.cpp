@@ -66,8 +66,7 @@ template <class T> class Watch : public Course<T> {
         if (!std::isfinite(point.value)) {
             return end(Ending::diverged);
         }
-        const std::vector<T>& w = objective_.shares.in_w(point.v, room_);
-        std::copy(w.begin(), w.end(), best_);
+        std::copy_n(objective_.shares.in_w(point.v, room_), objective_.size(), best_);
         if (observer_.iteration_ended(report, best_)) {
             return end(Ending::callback);
         }

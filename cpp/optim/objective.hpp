@@ -53,11 +53,11 @@ template <class T> class Objective {
     // Fills in the objective and its gradient at point.v.
     void evaluate(Point<T>& point) {
         const index n = size();
-        const std::vector<T>& w = shares.in_w(point.v, w_);
+        const T* const w = shares.in_w(point.v, w_);
         point.error = error_gradient_in_w(w, data, point.g);
         point.value = point.error;
         if (penalty_ != nullptr) {
-            point.value += scale * penalty_->add_gradient(w.data(), scale, point.g.data());
+            point.value += scale * penalty_->add_gradient(w, scale, point.g.data());
         }
         shares.multiply(point.g);
         const Kernels<T>& k = kernels<T>();
@@ -77,14 +77,14 @@ template <class T> class Objective {
     // The outputs y, or z^L before the output function, (N, K).
     void outputs(const std::vector<T>& v, bool logits, std::vector<T>& y) {
         count(counts.forwards);
-        forward(net, shares.in_w(v, w_).data(), data, logits, y.data(), interrupt);
+        forward(net, shares.in_w(v, w_), data, logits, y.data(), interrupt);
     }
 
     // product = (d2F/dv2) step, or that with the Gauss-Newton approximation of d2E/dv2.
     void product(const std::vector<T>& v, const std::vector<T>& step, ProductKind kind,
                  std::vector<T>& product) {
         count(counts.products);
-        const T *const w = shares.in_w(v, w_).data(), *const s = shares.in_w(step, step_).data();
+        const T *const w = shares.in_w(v, w_), *const s = shares.in_w(step, step_);
         hessian_vector_product(net, w, s, 1, data, kind, product.data(), interrupt);
         multiply_by_scale(size(), product.data());
         if (penalty_ != nullptr) {
@@ -96,7 +96,7 @@ template <class T> class Objective {
     // The Gauss-Newton approximation of d2E/dv2 (W, W), times the scale; without the penalty.
     void gauss_newton(const std::vector<T>& v, T* h) {
         count(counts.hessians);
-        hessian(net, shares.in_w(v, w_).data(), data, HessianKind::gauss_newton, h, interrupt);
+        hessian(net, shares.in_w(v, w_), data, HessianKind::gauss_newton, h, interrupt);
         for (index i = 0; (scale != 1 || !shares.are_one()) && i < size(); ++i) {
             stop_if_requested(interrupt);
             T* const row = h + i * size();
@@ -113,7 +113,7 @@ template <class T> class Objective {
             return;
         }
         step_.assign(v.size(), T(0));
-        penalty_->add_diagonal(shares.in_w(v, w_).data(), scale, step_.data());
+        penalty_->add_diagonal(shares.in_w(v, w_), scale, step_.data());
         for (int times = 0; times < 2;
              ++times) { // a number of a matrix, for its row and its column
             shares.multiply(step_);
@@ -128,10 +128,9 @@ template <class T> class Objective {
         stop_if_requested(interrupt);
     }
 
-    double error_gradient_in_w(const std::vector<T>& w, const Batch<T>& samples,
-                               std::vector<T>& g) {
+    double error_gradient_in_w(const T* w, const Batch<T>& samples, std::vector<T>& g) {
         count(counts.gradients);
-        const double error = gradient(net, w.data(), samples, g.data(), interrupt);
+        const double error = gradient(net, w, samples, g.data(), interrupt);
         multiply_by_scale(size(), g.data());
         return scale * error;
     }

@@ -52,13 +52,13 @@ template <class T> class Shares {
     }
 
     // A place or step of v, in w; in `room` where that is not the same.
-    const std::vector<T>& in_w(const std::vector<T>& v, std::vector<T>& room) const {
+    const T* in_w(const std::vector<T>& v, std::vector<T>& room) const {
         if (are_one()) {
-            return v;
+            return v.data();
         }
         room = v;
         multiply(room);
-        return room;
+        return room.data();
     }
 
   private:

@@ -21,9 +21,9 @@ template <class T> class Epochs : public Course<T> {
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
         const Typical<T>& typical = objective_.typical;
-        return session_.record(
-            point.error, point.value, objective_.shares.in_w(point.v, room_).data(),
-            relative_gradient(point.g, point.v, typical.w) <= tolerance * typical.error);
+        return session_.record(point.error, point.value, objective_.shares.in_w(point.v, room_),
+                               relative_gradient(point.g, point.v, typical.w) <=
+                                   tolerance * typical.error);
     }
     void exhausted() override { session_.end(Stop::converged); }
 

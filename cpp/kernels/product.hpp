@@ -141,9 +141,8 @@ template <class T, class Left, class Epilogue>
 inline void product_of_one(index rows, index columns, const Left& a, const T* b,
                            const Epilogue& epilogue) {
     constexpr int together = 4;
-    const Epilogue own = epilogue; // for the compiler to see that no store changes it
     for (index i = 0; i < rows; ++i) {
-        const Vec<T> start = own.start(i), ai = broadcast(a.element(i, 0));
+        const Vec<T> start = epilogue.start(i), ai = broadcast(a.element(i, 0));
         index column = 0;
         for (; column + together * lanes<T> <= columns; column += together * lanes<T>) {
             Vec<T> sum[together];
@@ -153,11 +152,11 @@ inline void product_of_one(index rows, index columns, const Left& a, const T* b,
             }
 #pragma GCC unroll 8
             for (int c = 0; c < together; ++c) {
-                own.finish(i, column + c * lanes<T>, sum[c]);
+                epilogue.finish(i, column + c * lanes<T>, sum[c]);
             }
         }
         for (; column < columns; column += lanes<T>) {
-            own.finish(i, column, start + ai * load(b + column));
+            epilogue.finish(i, column, start + ai * load(b + column));
         }
         if ((i + 1) % product_rows == 0 || i + 1 == rows) {
             const index first = i / product_rows * product_rows;

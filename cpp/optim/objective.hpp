@@ -114,10 +114,8 @@ template <class T> class Objective {
         }
         step_.assign(v.size(), T(0));
         penalty_->add_diagonal(shares.in_w(v, w_), scale, step_.data());
-        for (int times = 0; times < 2;
-             ++times) { // a number of a matrix, for its row and its column
-            shares.multiply(step_);
-        }
+        shares.multiply(step_); // for the row
+        shares.multiply(step_); // for the column
         kernels<T>().accumulate(size(), step_.data(), diagonal.data());
     }
 

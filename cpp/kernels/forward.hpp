@@ -66,6 +66,7 @@ template <class T> struct Activate {
     MLPCORE_INLINE void finish(index i, index column, Vec<T> z) const {
         store(a + i * stride + column, z);
     }
+    T* place(index i, index column) const { return a + i * stride + column; }
     void finish_rows(index first, index count) const {
         if (last) {
             return;

@@ -11,6 +11,9 @@ inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
 inline constexpr int many_rows = 12;
 
+// Longer sums are made in pieces: those down the columns of a matrix, which are copied, and others.
+inline constexpr index longest_copied = 512, longest_sum = 1024;
+
 constexpr int power_of_two_up_to(int n) {
     int p = 1;
     while (2 * p <= n) {
@@ -31,12 +34,14 @@ template <class T> struct Plain {
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[i * stride + k]; }
+    Plain from(index k) const { return {a + k, stride}; }
 };
 template <class T> struct Transposed {
     static constexpr bool down_columns = true;
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[k * stride + i]; }
+    Transposed from(index k) const { return {a + k * stride, stride}; }
 };
 template <class T> struct TransposedSquared {
     static constexpr bool down_columns = true;
@@ -50,8 +55,7 @@ template <class T> struct TransposedSquared {
 namespace detail {
 // Some rows of a matrix, copied so that the operands of a step lie side by side.
 template <int R, class T> struct Packed {
-    static constexpr index longest = 512;
-    T numbers[R * longest];
+    T numbers[R * longest_copied];
     index first;
     template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index inner) {
         first = i0;
@@ -121,8 +125,7 @@ MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const 
     if constexpr (R >= product_rows && Left::down_columns) {
         // Copying pays where several blocks of columns read the copy.
         constexpr index worth_copying = 64;
-        if (inner >= worth_copying && inner <= Packed<R, T>::longest &&
-            columns >= 4 * C * lanes<T>) {
+        if (inner >= worth_copying && inner <= longest_copied && columns >= 4 * C * lanes<T>) {
             Packed<R, T> packed;
             packed.pack(a, i0, inner);
             product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
@@ -164,6 +167,57 @@ inline void product_of_one(index rows, index columns, const Left& a, const T* b,
         }
     }
 }
+
+template <class T, class Left, class Epilogue>
+inline void product_by_rows(index rows, index inner, index columns, const Left& a, const T* b,
+                            index stride, const Epilogue& epilogue) {
+    index i = 0;
+    if (columns <= accumulators / many_rows * lanes<T>) {
+        for (; i + many_rows <= rows; i += many_rows) {
+            product_rows_of<many_rows>(i, inner, columns, a, b, stride, epilogue);
+        }
+    }
+    for (; i + product_rows <= rows; i += product_rows) {
+        product_rows_of<product_rows>(i, inner, columns, a, b, stride, epilogue);
+    }
+    switch (rows - i) {
+    case 5:
+        return product_rows_of<5>(i, inner, columns, a, b, stride, epilogue);
+    case 4:
+        return product_rows_of<4>(i, inner, columns, a, b, stride, epilogue);
+    case 3:
+        return product_rows_of<3>(i, inner, columns, a, b, stride, epilogue);
+    case 2:
+        return product_rows_of<2>(i, inner, columns, a, b, stride, epilogue);
+    case 1:
+        return product_rows_of<1>(i, inner, columns, a, b, stride, epilogue);
+    default:
+        return;
+    }
+}
+
+// A sum in pieces, between which it stands where the result will.
+template <class T, class Epilogue> struct Piece {
+    const Epilogue& whole;
+    bool first, last;
+    MLPCORE_INLINE Vec<T> start(index i) const { return first ? whole.start(i) : Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        T* const place = whole.place(i, column);
+        if (!first) {
+            sum += load(place);
+        }
+        if (last) {
+            whole.finish(i, column, sum);
+        } else {
+            store(place, sum);
+        }
+    }
+    MLPCORE_INLINE void finish_rows(index i, index count) const {
+        if (last) {
+            whole.finish_rows(i, count);
+        }
+    }
+};
 } // namespace detail
 
 // For i < rows and each vector of the columns: epilogue.finish(i, column, start(i) + sum_k a(i, k)
@@ -176,29 +230,23 @@ inline void product(index rows, index inner, index columns, const Left& a, const
     if (inner == 1) {
         return detail::product_of_one(rows, columns, a, b, epilogue);
     }
-    index i = 0;
-    if (columns <= accumulators / many_rows * lanes<T>) {
-        for (; i + many_rows <= rows; i += many_rows) {
-            detail::product_rows_of<many_rows>(i, inner, columns, a, b, stride, epilogue);
+    // Every block of rows reads the whole of b. Long sums are made in pieces, for which a part of b
+    // stays in the nearest cache.
+    if constexpr (requires { epilogue.place(index{}, index{}); }) {
+        constexpr index piece = 256;
+        if (inner > (Left::down_columns ? longest_copied : longest_sum)) {
+            const index pieces = (inner + piece - 1) / piece;
+            const index length = (inner + pieces - 1) / pieces;
+            for (index k = 0; k < inner; k += length) {
+                const bool last = k + length >= inner;
+                detail::product_by_rows(rows, last ? inner - k : length, columns, a.from(k),
+                                        b + k * stride, stride,
+                                        detail::Piece<T, Epilogue>{epilogue, k == 0, last});
+            }
+            return;
         }
     }
-    for (; i + product_rows <= rows; i += product_rows) {
-        detail::product_rows_of<product_rows>(i, inner, columns, a, b, stride, epilogue);
-    }
-    switch (rows - i) {
-    case 5:
-        return detail::product_rows_of<5>(i, inner, columns, a, b, stride, epilogue);
-    case 4:
-        return detail::product_rows_of<4>(i, inner, columns, a, b, stride, epilogue);
-    case 3:
-        return detail::product_rows_of<3>(i, inner, columns, a, b, stride, epilogue);
-    case 2:
-        return detail::product_rows_of<2>(i, inner, columns, a, b, stride, epilogue);
-    case 1:
-        return detail::product_rows_of<1>(i, inner, columns, a, b, stride, epilogue);
-    default:
-        return;
-    }
+    detail::product_by_rows(rows, inner, columns, a, b, stride, epilogue);
 }
 
 // Stores the plain product.
@@ -221,6 +269,7 @@ template <class T> struct StoreScaled {
     MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
         store(c + i * stride + column, sum * load(scale + i * stride + column));
     }
+    T* place(index i, index column) const { return c + i * stride + column; }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 

@@ -57,11 +57,11 @@ const InstructionSet& instruction_set() {
 }
 
 template <> const Kernels<double>& kernels<double>() {
-    static const Kernels<double>& table = instruction_set().f64;
+    static const Kernels<double>& table = *instruction_set().f64;
     return table;
 }
 template <> const Kernels<float>& kernels<float>() {
-    static const Kernels<float>& table = instruction_set().f32;
+    static const Kernels<float>& table = *instruction_set().f32;
     return table;
 }
 

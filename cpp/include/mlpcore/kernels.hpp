@@ -196,8 +196,8 @@ inline constexpr std::array elementary_names{std::string_view{"exp_nonpositive"}
 struct InstructionSet {
     std::string_view name;
     bool (*runs_here)();
-    Kernels<double> f64;
-    Kernels<float> f32;
+    const Kernels<double>* f64;
+    const Kernels<float>* f32;
 };
 
 // The builds that this machine can run, the best one last.

@@ -1,4 +1,6 @@
-// The table of one build of the kernels. Compiled once per instruction set.
+// The table of one build of the kernels for one type of number.
+#pragma once
+
 #include "backward.hpp"
 #include "cholesky.hpp"
 #include "curvature.hpp"
@@ -158,22 +160,6 @@ template <class T> constexpr Kernels<T> table() {
             .ruler = ruler<T>};
 }
 
-bool runs_here() {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return MLPCORE_CPU_CHECK;
-#else
-    return true;
-#endif
-}
-
 } // namespace
-
-// `extern` gives the constant a name that dispatch.cpp can reach.
-extern const InstructionSet build;
-constexpr InstructionSet build{.name = MLPCORE_ISA_NAME,
-                               .runs_here = runs_here,
-                               .f64 = table<double>(),
-                               .f32 = table<float>()};
 
 } // namespace mlpcore::MLPCORE_ISA

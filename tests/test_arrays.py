@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from cases import OUTPUTS, QUANTITIES, Case, Problem, assert_close, assert_same_bits
 
 import mlpcore
+from mlpcore import _core
 
 CASE = Case((4, 7, 3), n=70, weighted=True)
 FLOAT32 = Case((4, 7, 3), n=70, weighted=True, dtype="float32")
@@ -187,3 +192,114 @@ def test_unpack_of_a_strided_vector_is_a_view_too():
     for p in parameters:
         p += 1
     assert (big[::2].tolist(), big[1::2].tolist()) == ([1] * 13, [0] * 13)
+
+
+# How much memory there is ------------------------------------------------------------------------
+
+GIB = 2**30
+MACHINE = {"proc/meminfo": f"MemTotal: {99 * 2**20} kB\nMemAvailable: {50 * 2**20} kB\n"}
+#: The files of a machine below a folder, and the GiB that are left.
+MACHINES = {
+    "no groups": (MACHINE, 50),
+    "unlimited": (
+        {
+            "proc/self/cgroup": "0::/user/me\n",
+            "sys/fs/cgroup/user/me/memory.max": "max\n",
+            "sys/fs/cgroup/user/me/memory.current": f"{9 * GIB}\n",
+        },
+        50,
+    ),
+    "version 2": (
+        {
+            "proc/self/cgroup": "0::/user/me\n",
+            "sys/fs/cgroup/user/me/memory.max": f"{4 * GIB}\n",
+            "sys/fs/cgroup/user/me/memory.current": f"{3 * GIB}\n",
+        },
+        1,
+    ),
+    "a group further out": (
+        {
+            "proc/self/cgroup": "0::/user/me\n",
+            "sys/fs/cgroup/user/me/memory.max": f"{40 * GIB}\n",
+            "sys/fs/cgroup/user/memory.max": f"{7 * GIB}\n",
+            "sys/fs/cgroup/user/memory.current": f"{2 * GIB}\n",
+        },
+        5,
+    ),
+    "files that were read": (
+        {
+            "proc/self/cgroup": "0::/\n",
+            "sys/fs/cgroup/memory.max": f"{4 * GIB}\n",
+            "sys/fs/cgroup/memory.current": f"{3 * GIB}\n",
+            "sys/fs/cgroup/memory.stat": f"anon {GIB}\nfile 7\ninactive_file {2 * GIB}\n",
+        },
+        3,
+    ),
+    "version 1": (
+        {
+            "proc/self/cgroup": "7:cpu,cpuacct:/a\n4:memory:/a\n1:name=systemd:/a\n",
+            "sys/fs/cgroup/memory/a/memory.limit_in_bytes": f"{8 * GIB}\n",
+            "sys/fs/cgroup/memory/a/memory.usage_in_bytes": f"{6 * GIB}\n",
+            "sys/fs/cgroup/memory/a/memory.stat": f"total_inactive_file {GIB}\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+        },
+        3,
+    ),
+    "a container that sees its own folders and the path outside": (
+        {
+            "proc/self/cgroup": "4:cpu,memory:/docker/0123\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": f"{2 * GIB}\n",
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": f"{GIB}\n",
+        },
+        1,
+    ),
+    "more than allowed": (
+        {
+            "proc/self/cgroup": "0::/\n",
+            "sys/fs/cgroup/memory.max": f"{GIB}\n",
+            "sys/fs/cgroup/memory.current": f"{2 * GIB}\n",
+        },
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_memory_that_control_groups_leave(name, tmp_path):
+    files, left = MACHINES[name]
+    for path, text in (MACHINE | files).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert _core.available_memory(str(tmp_path)) == left * GIB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_memory_that_the_address_space_leaves():
+    """What is larger is refused in words, a result or the matrix of a method."""
+    program = """
+import resource
+import numpy as np
+import mlpcore
+
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
+net = mlpcore.Network((8, 900, 1))
+w, X, T = net.init(0), np.ones((1, 8)), np.ones((1, 1))
+for call in (
+    lambda: net.hessian(w, X, T),
+    lambda: mlpcore.minimize(net, w, X, T, method="bfgs"),
+):
+    try:
+        call()
+    except MemoryError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    hessian, bfgs = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"hessian of shape \(9001, 9001\) would take 0.604 GiB, more than the 0.\d+ GiB of memory "
+        r"available",
+        hessian,
+    )
+    assert bfgs.startswith("the working memory of bfgs would take 0.60")

@@ -78,6 +78,23 @@ def test_a_run_that_is_taken_up(options, dtype, tmp_path):
         assert_same_bits(saved.w, expected.w)
 
 
+@pytest.mark.parametrize("optimizer", [o["optimizer"] for o in OPTIMIZERS[4:]])
+def test_steps_in_scaled_weights(optimizer, tmp_path):
+    """For targets this large; a state in other weights than those of today is refused."""
+    net, file = mlpcore.Network((2, 6, 1)), tmp_path / "a"
+    options = {"net": net, "w": net.init(0), "X": X, "T": 1e4 * T, "optimizer": optimizer}
+    state = {"checkpoint": file, "resume": True, **options}
+    mlpcore.train(epochs=7, **state)
+    saved = mlpcore.load(file)
+    assert_same(mlpcore.train(epochs=15, **state), mlpcore.train(epochs=15, **options))
+    assert saved.extras["number_weight_scale"] == 2.0**-13
+    others = dict(saved.extras) | {"number_weight_scale": np.array([2.0**-12])}
+    mlpcore.save(file, saved.net, saved.w, **others)
+    words = "the checkpoint has weight_scale 0.000244141, expected 0.00012207"
+    with pytest.raises(ValueError, match=words):
+        mlpcore.train(epochs=15, **state)
+
+
 def test_more_epochs(tmp_path):
     """Of a run that was finished: those that a longer one would have had."""
     state = {"checkpoint": tmp_path / "a", "resume": True, "optimizer": "adam", "batch_size": 4}

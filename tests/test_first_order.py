@@ -8,6 +8,7 @@ from test_training import Shuffle
 
 import mlpcore
 from mlpcore import reference_training as plain
+from mlpcore.regularizers import L1, LayerDecay, WeightDecay
 from mlpcore.schedules import Constant, Cosine, OneCycle, Plateau, Step
 
 NET = mlpcore.Network((2, 5, 1), "softplus")
@@ -146,6 +147,48 @@ def test_methods_of_minimize(method):
     )
     validation = with_validation.history["validation_error"]
     assert with_validation.best_epoch == np.argmin(validation)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_targets_whose_fourth_power_is_nothing(method):
+    """The objective can be told from 0, its square can't."""
+    net = mlpcore.Network((2, 1))
+    for size in (1, 1e-85):
+        arguments = (net, net.init(0), X, size * T)
+        for result in (
+            mlpcore.train(*arguments, optimizer=method, epochs=1000),
+            mlpcore.minimize(*arguments, method=method),
+        ):
+            fit = np.square(net.forward(result.w, X) / size - T).sum()
+            lowest = np.linalg.lstsq(np.column_stack([X, np.ones(37)]), T, rcond=None)[1][0]
+            assert fit == pytest.approx(lowest, rel=1e-3)
+
+
+def test_slopes_of_a_wide_regularizer():
+    """lambda x / N is beyond the range, dR/dw / N = lambda x / (N eps) = x is not."""
+    net, w, zero = mlpcore.Network((1, 1)), [1e145, 0], np.zeros((1, 1))
+    options = {"regularizer": L1(1e160, epsilon=1e170), "sample_weight": [1e-10], "epochs": 1}
+    for optimizer, share in (("sgd", 0.99), ("lm", 1e-3 / 1.001)):
+        result = mlpcore.train(net, w, zero, zero, optimizer=optimizer, **options)
+        assert result.stopped == "epochs"
+        assert result.w[0] == pytest.approx(share * 1e145)
+
+
+@pytest.mark.parametrize("function", [mlpcore.train, mlpcore.minimize])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_coefficients_whose_sum_is_too_large(dtype, function):
+    """Each of them is in range."""
+    net = mlpcore.Network((2, 5, 1), dtype=dtype)
+    largest = float(np.finfo(dtype).max)
+    twice = {"float64": "inf", "float32": r"6.80564\d*e\+38"}[dtype]
+    for regularizer, i in ((WeightDecay(largest), 0), (LayerDecay((0.0, largest)), 15)):
+        words = (
+            rf"^weight_decay \+ the regularizer's coefficients\[{i}\] is {twice}, which is too "
+            f"large for {dtype}$"
+        )
+        given = {"weight_decay": largest, "regularizer": regularizer}
+        with pytest.raises(ValueError, match=words):
+            function(net, net.init(0), X, T, **given)
 
 
 @pytest.mark.parametrize("output", ["linear", "softmax", "sigmoid"])

@@ -22,6 +22,11 @@ METHODS = {
     "hessian_diagonal": ("w", "X", "T", "sample_weight"),
     "hessian": ("w", "X", "T", "sample_weight"),
     "hessian_vector_product": ("w", "v", "X", "T", "sample_weight"),
+    "output_hessian": ("w", "X"),
+    "jvp": ("w", "X", "dX"),
+    "vjp": ("w", "X", "dY"),
+    "weight_jvp": ("w", "X", "v"),
+    "weight_vjp": ("w", "X", "dY"),
 }
 CASES = [
     Case((4, 7, 3), n=70, weighted=True),
@@ -38,11 +43,14 @@ S = 3
 def arguments(case, ensemble="alone"):
     """All arguments by name; for an ensemble shared ("shared") or one for each network ("own")."""
     w, X, T, s = case.problem()
+    shape = (case.n, case.layers[-1])
+    dY = np.cos(np.arange(np.prod(shape)), dtype=w.dtype).reshape(shape)
     given = {"w": w, "v": np.cos(np.arange(w.size), dtype=w.dtype), "X": X, "T": T}
+    given |= {"dX": X[::-1].copy(), "dY": dY}
     if s is not None:
         given["sample_weight"] = s
     if ensemble != "alone":
-        own = ("w", "v") if ensemble == "shared" else given
+        own = ("w", "v", "dX", "dY") if ensemble == "shared" else given
         given |= {name: np.stack([given[name]] * S) for name in own}
         given["w"] *= np.linspace(0.5, 1, S, dtype=w.dtype)[:, None]
     return given

@@ -14,6 +14,7 @@ import pytest
 from cases import QUANTITIES, SQUARES, Case, assert_same_bits
 
 import mlpcore
+from mlpcore import _core
 
 LARGE = [
     Case((8, 50, 1), n=5000, weighted=True),
@@ -53,6 +54,103 @@ def test_absurd_numbers_of_threads(n, exception):
     with pytest.raises(exception, match=str(n)):
         mlpcore.set_num_threads(n)
     assert mlpcore.get_num_threads() == before
+
+
+# Who else may say how many ------------------------------------------------------------------------
+
+openmp = pytest.mark.skipif(not _core.openmp, reason="built without OpenMP")
+
+
+def run(program, **environment):
+    """What a program prints in a process of its own, with these variables of the environment."""
+    others = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**others, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@openmp
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_the_environment_says_how_many(n):
+    """And so many compute, if there are as many CPUs."""
+    program = """
+import os, sys
+import numpy as np
+import mlpcore
+
+net, X = mlpcore.Network((8, 50, 1)), np.ones((20_000, 8))
+tasks = "/proc/self/task"
+count = lambda: len(os.listdir(tasks)) if os.path.exists(tasks) else 0
+before = count()
+net.gradient(net.init(0), X, X[:, :1])
+print(mlpcore.get_num_threads(), count() - before)
+"""
+    threads, started = map(int, run(program, OMP_NUM_THREADS=str(n)).split())
+    assert threads == n
+    if sys.platform.startswith("linux"):
+        several = n > 1 and len(os.sched_getaffinity(0)) > 1
+        assert started == (n - 1 if several else 0)
+
+
+@openmp
+def test_threadpoolctl_says_how_many():
+    pytest.importorskip("threadpoolctl")
+    program = """
+import mlpcore
+from threadpoolctl import threadpool_limits
+
+print(mlpcore.get_num_threads())
+for n in (1, 2):
+    with threadpool_limits(limits=n):
+        print(mlpcore.get_num_threads())
+print(mlpcore.get_num_threads())
+with threadpool_limits(limits=1):
+    mlpcore.set_num_threads(4)  # the last word
+    print(mlpcore.get_num_threads())
+"""
+    assert run(program, OMP_NUM_THREADS="3").split() == ["3", "1", "2", "3", "4"]
+
+
+@openmp
+def test_joblib_says_how_many():
+    """A limit within its workers; without one they share the CPUs."""
+    pytest.importorskip("joblib")
+    program = """
+import joblib
+import mlpcore
+
+def threads_of_workers():
+    calls = [joblib.delayed(mlpcore.get_num_threads)()] * 2
+    return set(joblib.Parallel(2)(calls))
+
+for n in (1, 3):
+    with joblib.parallel_config("loky", inner_max_num_threads=n):
+        assert threads_of_workers() == {n}, n
+with joblib.parallel_config("loky"):
+    assert threads_of_workers() == {max(joblib.cpu_count() // 2, 1)}
+print("done")
+"""
+    assert run(program) == "done"
+
+
+def test_the_configuration_says_who_says_how_many(capsys):
+    def shown():
+        mlpcore.show_config()
+        lines = capsys.readouterr().out.splitlines()
+        return dict(line.split(maxsplit=1) for line in lines)["threads"]
+
+    n = mlpcore.get_num_threads()
+    source = "OpenMP; OMP_NUM_THREADS, threadpoolctl, joblib"
+    assert shown() == f"{n} ({source if _core.openmp else 'hardware; built without OpenMP'})"
+    mlpcore.set_num_threads(3)
+    built = "with" if _core.openmp else "without"
+    assert shown() == f"3 (set_num_threads; built {built} OpenMP)"
 
 
 def test_many_callers_at_once():

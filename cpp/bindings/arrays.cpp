@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <span>
 #include <sstream>
-#include <unistd.h>
 
+#include "memory.hpp"
 #include "mlpcore/parallel.hpp"
 
 namespace mlpcore::bindings {
@@ -23,27 +22,8 @@ std::string shape_of(const py::array& a) {
 
 namespace {
 
-// Bytes that can still be had without swapping, or a huge number if the system does not say.
-double available_memory() {
-    std::ifstream meminfo("/proc/meminfo");
-    std::string key;
-    double kilobytes = 0;
-    while (meminfo >> key >> kilobytes) {
-        if (key == "MemAvailable:") {
-            return 1024 * kilobytes;
-        }
-        meminfo.ignore(256, '\n');
-    }
-#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
-    return static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
-           static_cast<double>(sysconf(_SC_PAGESIZE));
-#else
-    return 1e18;
-#endif
-}
-
 // Below this many bytes nobody is asked what is available.
-constexpr double worth_asking = 256.0 * 1024 * 1024;
+constexpr double worth_asking = 64.0 * 1024 * 1024;
 
 std::string gibibytes(double bytes) {
     std::ostringstream s;
@@ -248,8 +228,8 @@ template <class T> py::array_t<T> contiguous(const char* name, const py::array& 
     return py::array_t<T, py::array::c_style | py::array::forcecast>(py::object(a));
 }
 
-// The numbers as T, by way of From, which holds them all. ValueError for a finite one that is too
-// large for T.
+// The numbers as T, by way of From, which holds their range. ValueError for a finite one that is
+// too large for T.
 template <class T, class From> py::array_t<T> by_way_of(const char* name, const py::array& a) {
     py::array_t<From> given = contiguous<From>(name, a);
     if constexpr (std::is_same_v<T, From>) {
@@ -311,10 +291,13 @@ py::array_t<std::int64_t> as_labels(const char* name, const py::array& a, index 
 } // namespace
 
 void check_memory(const std::string& what, double bytes) {
-    if (bytes > worth_asking && bytes > available_memory()) {
+    if (bytes <= worth_asking) {
+        return;
+    }
+    if (const double available = available_memory(); bytes > available) {
         PyErr_SetString(PyExc_MemoryError,
                         (what + " would take " + gibibytes(bytes) + ", more than the " +
-                         gibibytes(available_memory()) + " of memory available")
+                         gibibytes(available) + " of memory available")
                             .c_str());
         throw py::error_already_set();
     }

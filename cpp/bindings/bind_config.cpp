@@ -1,4 +1,4 @@
-// What was built, what was chosen, how many threads, how fast the machine is.
+// What was built, what was chosen, how many threads, how much memory, how fast the machine is.
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -8,6 +8,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "memory.hpp"
 #include "mlpcore/parallel.hpp"
 #include "optim/minimize.hpp"
 #include "optim/train.hpp"
@@ -79,7 +80,9 @@ void bind_config(py::module_& m) {
         }
         return py::tuple(names);
     });
+    m.attr("openmp") = has_openmp();
     m.def("max_threads", &max_threads);
+    m.def("chosen_threads", &chosen_threads);
     m.def("set_max_threads", &set_max_threads, py::arg("n"));
     m.def(
         "elementary",
@@ -90,6 +93,7 @@ void bind_config(py::module_& m) {
             return elementary<double>(name, as_array<double>("x", x));
         },
         py::arg("name"), py::arg("x"));
+    m.def("available_memory", &available_memory, py::arg("root") = "");
     m.def(
         "fma_peak",
         [](bool is_double, int n_threads, index rounds) {

@@ -43,13 +43,14 @@ py::array py_hessian_vector_product(py::handle out, const Network& net, py::hand
     });
 }
 
-py::array py_output_hessian(const Network& net, py::handle w, py::handle x) {
+py::array py_output_hessian(py::handle out, const Network& net, py::handle w, py::handle x) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
-        auto h = new_array<T>("output_hessian", weights, {n, k, d, d});
+        auto h =
+            result_array<T>("output_hessian", weights, {n, k, d, d}, out, {{"w", w}, {"X", x}});
         check_memory("the working memory of output_hessian",
                      scratch_bytes<T>(all.net, Quantity::output_hessian, n));
         T* const to = h.mutable_data();
@@ -63,14 +64,14 @@ py::array py_output_hessian(const Network& net, py::handle w, py::handle x) {
     });
 }
 
-py::array py_jvp(const Network& net, py::handle w, py::handle x, py::handle dx) {
+py::array py_jvp(py::handle out, const Network& net, py::handle w, py::handle x, py::handle dx) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, k = all.net.n_outputs;
         const auto tangents = as_extra<T>("dX", weights, dx, {n, all.net.n_inputs});
-        auto dy = new_array<T>("jvp", weights, {n, k});
+        auto dy = result_array<T>("jvp", weights, {n, k}, out, {{"w", w}, {"X", x}, {"dX", dx}});
         T* const to = dy.mutable_data();
         const T* const from = tangents.array.data();
         without_gil([&](Interrupt* interrupt) {
@@ -83,14 +84,16 @@ py::array py_jvp(const Network& net, py::handle w, py::handle x, py::handle dx) 
     });
 }
 
-py::array py_weight_jvp(const Network& net, py::handle w, py::handle x, py::handle v) {
+py::array py_weight_jvp(py::handle out, const Network& net, py::handle w, py::handle x,
+                        py::handle v) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_inputs<T>(net, weights, x);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, k = all.net.n_outputs;
         const auto tangent = as_extra<T>("v", weights, v, {all.net.n_weights});
-        auto dy = new_array<T>("weight_jvp", weights, {n, k});
+        auto dy =
+            result_array<T>("weight_jvp", weights, {n, k}, out, {{"w", w}, {"X", x}, {"v", v}});
         T* const to = dy.mutable_data();
         const T* const from = tangent.array.data();
         without_gil([&](Interrupt* interrupt) {
@@ -115,13 +118,13 @@ Samples<T> as_adjoints(const Network& net, const Weights<T>& w, py::handle x, py
     return samples;
 }
 
-py::array py_vjp(const Network& net, py::handle w, py::handle x, py::handle dy) {
+py::array py_vjp(py::handle out, const Network& net, py::handle w, py::handle x, py::handle dy) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_adjoints<T>(net, weights, x, dy);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         const index n = all.samples.n, d = all.net.n_inputs;
-        auto dx = new_array<T>("vjp", weights, {n, d});
+        auto dx = result_array<T>("vjp", weights, {n, d}, out, {{"w", w}, {"X", x}, {"dY", dy}});
         T* const to = dx.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::vjp, interrupt, [&](index s, Interrupt* i) {
@@ -132,12 +135,14 @@ py::array py_vjp(const Network& net, py::handle w, py::handle x, py::handle dy) 
     });
 }
 
-py::array py_weight_vjp(const Network& net, py::handle w, py::handle x, py::handle dy) {
+py::array py_weight_vjp(py::handle out, const Network& net, py::handle w, py::handle x,
+                        py::handle dy) {
     return with_type(net, [&]<class T>(T) -> py::array {
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_adjoints<T>(net, weights, x, dy);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
-        auto sum = new_array<T>("weight_vjp", weights, {all.net.n_weights});
+        auto sum = result_array<T>("weight_vjp", weights, {all.net.n_weights}, out,
+                                   {{"w", w}, {"X", x}, {"dY", dy}});
         T* const to = sum.mutable_data();
         without_gil([&](Interrupt* interrupt) {
             for_each_network(all, Quantity::weight_vjp, interrupt, [&](index s, Interrupt* i) {
@@ -156,11 +161,11 @@ void bind_products(py::module_& m) {
                weight = py::arg("sample_weight"), v = py::arg("v");
     def_with_out<&py_hessian_vector_product>(m, "hessian_vector_product", net, w, v, x, t, weight,
                                              py::arg("kind"));
-    m.def("output_hessian", &py_output_hessian, net, w, x);
-    m.def("jvp", &py_jvp, net, w, x, py::arg("dX"));
-    m.def("vjp", &py_vjp, net, w, x, py::arg("dY"));
-    m.def("weight_jvp", &py_weight_jvp, net, w, x, v);
-    m.def("weight_vjp", &py_weight_vjp, net, w, x, py::arg("dY"));
+    def_with_out<&py_output_hessian>(m, "output_hessian", net, w, x);
+    def_with_out<&py_jvp>(m, "jvp", net, w, x, py::arg("dX"));
+    def_with_out<&py_vjp>(m, "vjp", net, w, x, py::arg("dY"));
+    def_with_out<&py_weight_jvp>(m, "weight_jvp", net, w, x, v);
+    def_with_out<&py_weight_vjp>(m, "weight_vjp", net, w, x, py::arg("dY"));
 }
 
 } // namespace mlpcore::bindings

@@ -72,7 +72,16 @@ template <class T> void add_weight_decay(py::handle weight_decay, index n, std::
     }
     alpha.resize(static_cast<std::size_t>(n), T(0));
     for (index i = 0; i < n; ++i) {
-        alpha[static_cast<std::size_t>(i)] += given.data()[given.ndim() == 0 ? 0 : i];
+        T& sum = alpha[static_cast<std::size_t>(i)];
+        const T before = sum, more = given.data()[given.ndim() == 0 ? 0 : i];
+        sum += more;
+        if (!std::isfinite(sum)) { // each of the two is in range
+            const double exact = static_cast<double>(before) + static_cast<double>(more);
+            throw py::value_error(
+                "weight_decay + the regularizer's coefficients[" + std::to_string(i) + "] is " +
+                std::string(py::str(py::float_(exact))) + ", which is too large for " +
+                std::string(py::str(py::dtype::of<T>())));
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -70,6 +71,16 @@ class Archive {
         index one = x ? 1 : 0;
         below(name, one, 2);
         x = one == 1;
+    }
+    // What must be as it was.
+    void same(const std::string& name, double expected) {
+        double x = expected;
+        single(name, x);
+        if (x != expected) {
+            std::ostringstream message;
+            message << "the checkpoint has " << name << " " << x << ", expected " << expected;
+            throw std::invalid_argument(message.str());
+        }
     }
     // One of `count` values that are counted from 0.
     template <class Enum> void choice(const std::string& name, Enum& x, std::size_t count) {

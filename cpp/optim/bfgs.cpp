@@ -108,7 +108,7 @@ template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T
         assign(-1, d, d);
         const double slope = dot(at.g, d);
         const double first =
-            inverse.is_identity() ? cautious_step(slope, objective.shares.reach) : 1.0;
+            inverse.is_identity() ? cautious_step(slope, objective.shares.reach()) : 1.0;
         if (!(slope < 0) || search(at, d, slope, first) == 0) {
             if (inverse.is_identity()) {
                 return course.exhausted();

@@ -31,7 +31,7 @@ void run_cg(Objective<T>& objective, Point<T>& at, Conjugacy conjugacy, Course<T
             slope = dot(at.g, d);
             step = slope < 0
                        ? search(at, d, slope,
-                                similar_step(step, slope_before, slope, objective.shares.reach))
+                                similar_step(step, slope_before, slope, objective.shares.reach()))
                        : 0;
             if (step == 0 && beta == 0) {
                 return course.exhausted();

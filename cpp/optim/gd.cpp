@@ -16,7 +16,7 @@ template <class T> void run_gd(Objective<T>& objective, Point<T>& at, Course<T>&
         assign(-1, at.g, d);
         const double slope = dot(at.g, d);
         step =
-            search(at, d, slope, similar_step(step, slope_before, slope, objective.shares.reach));
+            search(at, d, slope, similar_step(step, slope_before, slope, objective.shares.reach()));
         if (step == 0) {
             return course.exhausted();
         }

@@ -47,34 +47,26 @@ template <class T> void LbfgsMemory<T>::direction(const std::vector<T>& g, std::
                           d.data());
 }
 
-template <class T>
-template <class OfStep, class OfGradient>
-void LbfgsMemory<T>::convert(const OfStep& of_step, const OfGradient& of_gradient) {
-    std::vector<T> x(static_cast<std::size_t>(n_));
-    const auto apply = [&](const auto& change, T* numbers) {
-        std::copy_n(numbers, n_, x.begin());
-        change(x);
-        std::copy_n(x.begin(), n_, numbers);
-    };
+template <class T> template <class Change>
+void LbfgsMemory<T>::for_each_pair(const Change& change) {
     for (index i = 0; i < ring_.count; ++i) {
         const index at = ring_.place(i);
         T *const s = s_.data() + at * step_, *const y = y_.data() + at * step_;
-        apply(of_step, s);
-        apply(of_gradient, y);
+        change(s, y);
         gamma_[static_cast<std::size_t>(at)] = dot(n_, s, y) / dot(n_, y, y);
     }
 }
 template <class T> void LbfgsMemory<T>::enter(const Shares<T>& shares) {
-    if (!shares.are_one()) {
-        convert([&](std::vector<T>& s) { shares.divide(s); },
-                [&](std::vector<T>& y) { shares.multiply(y); });
-    }
+    for_each_pair([&](T* s, T* y) {
+        shares.divide(s);
+        shares.multiply(y);
+    });
 }
 template <class T> void LbfgsMemory<T>::leave(const Shares<T>& shares) {
-    if (!shares.are_one()) {
-        convert([&](std::vector<T>& s) { shares.multiply(s); },
-                [&](std::vector<T>& y) { shares.divide(y); });
-    }
+    for_each_pair([&](T* s, T* y) {
+        shares.multiply(s);
+        shares.divide(y);
+    });
 }
 
 template <class T>
@@ -86,7 +78,7 @@ void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Co
         memory.direction(at.g, d);
         const double slope = dot(at.g, d);
         const double first =
-            memory.pairs() == 0 ? cautious_step(slope, objective.shares.reach) : 1.0;
+            memory.pairs() == 0 ? cautious_step(slope, objective.shares.reach()) : 1.0;
         if (!(slope < 0) || search(at, d, slope, first) == 0) {
             if (memory.pairs() == 0) {
                 return course.exhausted();

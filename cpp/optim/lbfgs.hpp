@@ -43,9 +43,8 @@ template <class T> class LbfgsMemory {
     void direction(const std::vector<T>& g, std::vector<T>& d);
 
   private:
-    // Changes each s and each y.
-    template <class OfStep, class OfGradient>
-    void convert(const OfStep& of_step, const OfGradient& of_gradient);
+    // change(s, y), in place.
+    template <class Change> void for_each_pair(const Change& change);
 
     static constexpr index padded(index n) {
         constexpr index unit = 32; // numbers, two of the longest vectors

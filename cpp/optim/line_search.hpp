@@ -1,8 +1,8 @@
 // The line search of all methods that have one: a step along d that satisfies the strong Wolfe
 // conditions (Nocedal and Wright, Numerical Optimization, 2006, Algorithms 3.5 and 3.6)
 //
-//     F(w + step d) <= F(w) + sufficient_decrease step g.d            (3.7a)
-//     |dF(w + step d)/dstep| <= curvature |g.d|                       (3.7b)
+//     F(v + step d) <= F(v) + sufficient_decrease step g.d            (3.7a)
+//     |dF(v + step d)/dstep| <= curvature |g.d|                       (3.7b)
 //
 // by extrapolation until the interval holds a minimum and cubic interpolation within it (3.59). A
 // first step may also be so short that F changes by less than its rounding; where the slope is then
@@ -55,7 +55,7 @@ template <class T> class LineSearch {
     static constexpr double sufficient_decrease = 1e-4;
     static constexpr int most_trials = 30;
 
-    // What was found at w + step d.
+    // What was found at v + step d.
     struct Sample {
         double step = 0, value = 0, slope = 0;
     };

@@ -30,14 +30,14 @@ template <class T> class GeodesicAcceleration {
           z_(static_cast<std::size_t>(objective.data.n * objective.net.n_outputs)), ahead_(z_),
           behind_(z_), y_(z_) {}
 
-    // `bend` for `step` from `w`.
-    void compute(Objective<T>& objective, const std::vector<T>& w, const std::vector<T>& step,
+    // `bend` for `step` from `v`.
+    void compute(Objective<T>& objective, const std::vector<T>& v, const std::vector<T>& step,
                  Cholesky<T>& factor, std::vector<T>& bend) {
         constexpr double h = 0.1; // of the step; what the authors advise
-        outputs(objective, w, step, 0, true, z_);
-        outputs(objective, w, step, h, true, ahead_);
-        outputs(objective, w, step, -h, true, behind_);
-        outputs(objective, w, step, 0, false, y_);
+        outputs(objective, v, step, 0, true, z_);
+        outputs(objective, v, step, h, true, ahead_);
+        outputs(objective, v, step, -h, true, behind_);
+        outputs(objective, v, step, 0, false, y_);
         for (std::size_t i = 0; i < z_.size(); ++i) {
             z_[i] = (ahead_[i] - 2 * z_[i] + behind_[i]) / static_cast<T>(h * h);
         }
@@ -45,15 +45,15 @@ template <class T> class GeodesicAcceleration {
         Batch<T> synthetic = objective.data;
         synthetic.t = z_.data();
         synthetic.labels = nullptr;
-        objective.error_gradient(w, synthetic, bend);
+        objective.error_gradient(v, synthetic, bend);
         factor.solve(bend.data());
         assign(-0.5, bend, bend);
     }
 
   private:
-    void outputs(Objective<T>& objective, const std::vector<T>& w, const std::vector<T>& step,
+    void outputs(Objective<T>& objective, const std::vector<T>& v, const std::vector<T>& step,
                  double share, bool logits, std::vector<T>& to) {
-        std::copy(w.begin(), w.end(), shifted_.begin());
+        std::copy(v.begin(), v.end(), shifted_.begin());
         axpy(share, step, shifted_);
         objective.outputs(shifted_, logits, to);
     }

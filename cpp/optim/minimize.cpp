@@ -51,7 +51,7 @@ template <class T> class Watch : public Course<T> {
         double step = std::numeric_limits<double>::infinity(), decrease = step;
         if (!report.objective.empty()) {
             std::copy_n(best_, room_.size(), room_.begin());
-            objective_.shares.divide(room_);
+            objective_.shares.divide(room_.data());
             std::transform(point.v.begin(), point.v.end(), room_.begin(), room_.begin(),
                            std::minus<T>());
             step = relative_size(room_, point.v, typical);
@@ -60,7 +60,7 @@ template <class T> class Watch : public Course<T> {
         report.objective.push_back(point.value);
         report.error.push_back(point.error);
         room_ = point.g;
-        objective_.shares.divide(room_);
+        objective_.shares.divide(room_.data());
         report.gradient_norm.push_back(largest(room_));
         report.seconds.push_back(seconds_since(start_));
         if (!std::isfinite(point.value)) {
@@ -135,7 +135,7 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const P
         const InSteps<T> in_steps(memory, objective.shares);
         Point<T> at(net.n_weights);
         std::copy_n(w, net.n_weights, at.v.begin());
-        objective.shares.divide(at.v);
+        objective.shares.divide(at.v.data());
         objective.evaluate(at);
         run(method, options, objective, at, memory, watch);
     } catch (const Interrupted&) {
@@ -169,10 +169,11 @@ void run(Method method, const MethodOptions& options, Objective<T>& objective, P
 }
 
 double working_memory(index n, Method method, index pairs) {
+    constexpr double vectors = 17; // BFGS has 15 where the weights are scaled, `train` two more
     const auto weights = static_cast<double>(n);
     const double remembered = method == Method::lbfgs ? LbfgsMemory<double>::size(n, pairs) : 0;
     const double matrices = method == Method::lm ? 2 : method == Method::bfgs ? 1 : 0;
-    return (10 + matrices * weights) * weights + remembered;
+    return (vectors + matrices * weights) * weights + remembered;
 }
 
 template <class T>

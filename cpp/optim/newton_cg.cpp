@@ -70,7 +70,7 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
     while (!ended) {
         const double gradient_norm = std::sqrt(dot(at.g, at.g));
         if (first_gradient == 0) { // not the radius: that of a tiny step may underflow
-            const double size = std::sqrt(dot(at.v, at.v)), reach = objective.shares.reach;
+            const double size = std::sqrt(dot(at.v, at.v)), reach = objective.shares.reach();
             radius = size > 0 && reach == 1 ? size : std::max(size, reach);
             first_gradient = gradient_norm;
         }

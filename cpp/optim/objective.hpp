@@ -37,7 +37,7 @@ template <class T> class Objective {
               Interrupt* interrupt)
         : net(net), data(data), scale(scale), interrupt(interrupt), typical(net, data),
           shares(net, typical), penalty_(penalty) {
-        shares.divide(typical.w);
+        shares.divide(typical.w.data());
     }
 
     const NetworkView& net;
@@ -59,7 +59,7 @@ template <class T> class Objective {
         if (penalty_ != nullptr) {
             point.value += scale * penalty_->add_gradient(w, scale, point.g.data());
         }
-        shares.multiply(point.g);
+        shares.multiply(point.g.data());
         const Kernels<T>& k = kernels<T>();
         if (!std::isfinite(point.value) || k.first_nonfinite(n, point.g.data()) < n ||
             k.first_nonfinite(n, point.v.data()) < n) {
@@ -70,7 +70,7 @@ template <class T> class Objective {
     // scale E of some samples, and its gradient.
     double error_gradient(const std::vector<T>& v, const Batch<T>& samples, std::vector<T>& g) {
         const double error = error_gradient_in_w(shares.in_w(v, w_), samples, g);
-        shares.multiply(g);
+        shares.multiply(g.data());
         return error;
     }
 
@@ -86,24 +86,26 @@ template <class T> class Objective {
         count(counts.products);
         const T *const w = shares.in_w(v, w_), *const s = shares.in_w(step, step_);
         hessian_vector_product(net, w, s, 1, data, kind, product.data(), interrupt);
-        multiply_by_scale(size(), product.data());
+        multiply_by(scale, size(), product.data());
         if (penalty_ != nullptr) {
             penalty_->add_product(w, s, scale, product.data());
         }
-        shares.multiply(product);
+        shares.multiply(product.data());
     }
 
     // The Gauss-Newton approximation of d2E/dv2 (W, W), times the scale; without the penalty.
     void gauss_newton(const std::vector<T>& v, T* h) {
         count(counts.hessians);
         hessian(net, shares.in_w(v, w_), data, HessianKind::gauss_newton, h, interrupt);
-        for (index i = 0; (scale != 1 || !shares.are_one()) && i < size(); ++i) {
+        if (scale == 1 && shares.are_one()) {
+            return;
+        }
+        for (index i = 0; i < size(); ++i) {
             stop_if_requested(interrupt);
             T* const row = h + i * size();
-            multiply_by_scale(size(), row);
-            for (index j = 0; !shares.are_one() && j < size(); ++j) {
-                row[j] *= shares[i] * shares[j];
-            }
+            multiply_by(scale, size(), row);
+            multiply_by(static_cast<double>(shares[i]), size(), row);
+            shares.multiply(row); // for the columns
         }
     }
 
@@ -114,8 +116,8 @@ template <class T> class Objective {
         }
         step_.assign(v.size(), T(0));
         penalty_->add_diagonal(shares.in_w(v, w_), scale, step_.data());
-        shares.multiply(step_); // for the row
-        shares.multiply(step_); // for the column
+        shares.multiply(step_.data()); // for the row
+        shares.multiply(step_.data()); // for the column
         kernels<T>().accumulate(size(), step_.data(), diagonal.data());
     }
 
@@ -129,13 +131,13 @@ template <class T> class Objective {
     double error_gradient_in_w(const T* w, const Batch<T>& samples, std::vector<T>& g) {
         count(counts.gradients);
         const double error = gradient(net, w, samples, g.data(), interrupt);
-        multiply_by_scale(size(), g.data());
+        multiply_by(scale, size(), g.data());
         return scale * error;
     }
 
-    void multiply_by_scale(index n, T* x) const {
-        if (scale != 1) {
-            std::transform(x, x + n, x, [this](T v) { return static_cast<T>(scale) * v; });
+    static void multiply_by(double factor, index n, T* x) {
+        if (factor != 1) {
+            std::transform(x, x + n, x, [factor](T v) { return static_cast<T>(factor) * v; });
         }
     }
 

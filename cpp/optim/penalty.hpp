@@ -60,7 +60,7 @@ template <class T> class SeparablePenalty final : public Penalty<T> {
                 const double root = std::hypot(x, one.epsilon);
                 total += lambda * x * (x / (root + one.epsilon)); // without cancellation
                 if (g != nullptr) {
-                    g[i] += static_cast<T>(factor * lambda * x / root);
+                    g[i] += static_cast<T>(factor * (lambda * (x / root)));
                 }
             }
         }
@@ -86,7 +86,7 @@ template <class T> class SeparablePenalty final : public Penalty<T> {
                 const auto lambda = static_cast<double>(one.lambda[static_cast<std::size_t>(i)]);
                 const double root = std::hypot(static_cast<double>(w[i]), one.epsilon);
                 const double share = one.epsilon / root;
-                add(i, static_cast<T>(factor * lambda * share * share / root));
+                add(i, static_cast<T>(factor * (lambda * share * share / root)));
             }
         }
     }

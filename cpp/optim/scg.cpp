@@ -50,10 +50,8 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
         axpy(1, step, trial.v);
         objective.evaluate(trial);
         const double decrease = at.value - trial.value;
-        double comparison = 2 * delta * decrease / (mu * mu); // step 6
-        if (std::isinf(mu * mu)) { // the products are beyond the range, their ratio is not
-            comparison = 2 * (delta / mu) * (decrease / mu);
-        }
+        // Step 6; the products may be beyond the range where their ratio is not.
+        const double comparison = 2 * (delta / mu) * (decrease / mu);
         success = comparison > 0;
         const double before = lambda;
         if (success) { // step 7

@@ -4,9 +4,9 @@
 //
 // Where targets are large, so are the weights to the outputs, and the curvature of all others grows
 // with their square: a step that suits the former is far too long for the latter, and saturates
-// the hidden units. So the others have as share the inverse of the size of the targets. It is a
-// power of two, so that to and fro is exact; and 1 for targets of about unit size, to which
-// standardized ones belong.
+// the hidden units. So the others have as share the inverse of the size of the targets where that
+// is above 16, and else 1, as the weights to the outputs have. It is a power of two, so that to and
+// fro is exact, but where it leads out of the normal numbers.
 #pragma once
 
 #include <cmath>
@@ -23,32 +23,32 @@ template <class T> class Shares {
         if (typical.target <= worth_scaling) {
             return;
         }
-        reach = typical.target;
+        reach_ = typical.target;
         if (net.depth > 1) {
             const Layer& last = net.layers[net.depth - 1];
-            share_.assign(typical.w.size(),
-                          static_cast<T>(std::exp2(-std::round(std::log2(typical.target)))));
+            of_others_ = std::exp2(-std::round(std::log2(typical.target)));
+            share_.assign(typical.w.size(), static_cast<T>(of_others_));
             std::fill_n(share_.begin() + last.weights, last.n_in * last.n_out, T(1));
             std::fill_n(share_.begin() + last.biases, last.n_out, T(1));
         }
     }
 
-    double reach = 1; // the length, in v, of a step of which nothing is known
+    // The length, in v, of a step of which nothing is known.
+    double reach() const { return reach_; }
 
     bool are_one() const { return share_.empty(); }
-    T operator[](index i) const { return share_[static_cast<std::size_t>(i)]; }
+    // Of all weights but those to the outputs.
+    double of_others() const { return of_others_; }
+    T operator[](index i) const { return are_one() ? T(1) : share_[static_cast<std::size_t>(i)]; }
 
     // A place or step in v becomes one in w; a gradient in w one in v.
-    void multiply(std::vector<T>& x) const {
-        if (!are_one()) {
-            std::transform(x.begin(), x.end(), share_.begin(), x.begin(), std::multiplies<T>());
-        }
+    void multiply(T* x) const {
+        std::transform(share_.begin(), share_.end(), x, x, std::multiplies<T>());
     }
     // A place or step in w becomes one in v; a gradient in v one in w.
-    void divide(std::vector<T>& x) const {
-        if (!are_one()) {
-            std::transform(x.begin(), x.end(), share_.begin(), x.begin(), std::divides<T>());
-        }
+    void divide(T* x) const {
+        std::transform(share_.begin(), share_.end(), x, x,
+                       [](T share, T value) { return value / share; });
     }
 
     // A place or step of v, in w; in `room` where that is not the same.
@@ -57,11 +57,12 @@ template <class T> class Shares {
             return v.data();
         }
         room = v;
-        multiply(room);
+        multiply(room.data());
         return room.data();
     }
 
   private:
+    double reach_ = 1, of_others_ = 1;
     std::vector<T> share_; // empty where all are 1
 };
 

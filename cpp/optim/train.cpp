@@ -16,7 +16,11 @@ template <class T> class Epochs : public Course<T> {
         : session_(session), objective_(objective) {}
 
     bool begun(const Point<T>& point, State state) override {
-        return !session_.is_taken_up(std::move(state)) && ended(point);
+        const double scale = objective_.shares.of_others();
+        return !session_.is_taken_up([scale, state = std::move(state)](Archive& a) {
+            a.same("weight_scale", scale); // the state is in v
+            state(a);
+        }) && ended(point);
     }
     bool ended(const Point<T>& point) override {
         constexpr double tolerance = sizeof(T) == 8 ? 1e-9 : 1e-5;
@@ -40,7 +44,7 @@ template <class T> void run_minimizer(TrainingSession<T>& session) {
                            session.interrupt());
     Point<T> at(n);
     at.v = session.first_weights();
-    objective.shares.divide(at.v);
+    objective.shares.divide(at.v.data());
     objective.evaluate(at);
     LbfgsMemory<T> memory(n, settings.method == Method::lbfgs ? pairs_in_training : 1);
     Epochs<T> course(session, objective);

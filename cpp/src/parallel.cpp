@@ -26,7 +26,7 @@ namespace mlpcore {
 
 namespace {
 
-std::atomic<int> chosen_threads{0};
+std::atomic<int> chosen{0};
 std::atomic<int> forks{0};   // how many forks this process descends from
 std::atomic<int> callers{0}; // threads that are within a parallel_for that may have helpers
 thread_local bool inside_parallel_for = false, is_counted = false;
@@ -254,9 +254,8 @@ std::atomic<Pool*> Pool::current{nullptr};
 } // namespace
 
 int max_threads() {
-    const int chosen = chosen_threads.load(std::memory_order_relaxed);
-    if (chosen > 0) {
-        return chosen;
+    if (const int n = chosen_threads(); n > 0) {
+        return n;
     }
 #ifdef MLPCORE_OPENMP
     return omp_get_max_threads();
@@ -266,7 +265,17 @@ int max_threads() {
 #endif
 }
 
-void set_max_threads(int n) { chosen_threads.store(n); }
+void set_max_threads(int n) { chosen.store(n); }
+
+int chosen_threads() { return chosen.load(std::memory_order_relaxed); }
+
+bool has_openmp() {
+#ifdef MLPCORE_OPENMP
+    return true;
+#else
+    return false;
+#endif
+}
 
 void detail::parallel_for(index count, int threads, Body body, Interrupt* interrupt) {
     if (count <= 0) {

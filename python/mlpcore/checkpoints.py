@@ -65,13 +65,11 @@ class Checkpoint(NamedTuple):
     words: dict[str, Array]
 
 
-def write_checkpoint(
-    path: str | os.PathLike[str], net: Network, best: Array, checkpoint: Checkpoint
-) -> None:
+def write_checkpoint(path: str, net: Network, best: Array, checkpoint: Checkpoint) -> None:
     """Replace the file by this checkpoint."""
     arrays = {f"number_{name}": values for name, values in checkpoint.numbers.items()}
     arrays |= {f"word_{name}": values for name, values in checkpoint.words.items()}
-    save(file_path("checkpoint", path), net, best, checkpoint=checkpoint.settings, **arrays)
+    save(path, net, best, checkpoint=checkpoint.settings, **arrays)
 
 
 def read_checkpoint(

@@ -24,13 +24,14 @@ def get_num_threads() -> int:
     """The most threads that one call uses.
 
     That is what `set_num_threads` said, else what OpenMP would use: ``OMP_NUM_THREADS``, a
-    limit by threadpoolctl or joblib, or the CPUs that the process may run on.
+    limit by threadpoolctl or joblib, or the CPUs that the process may run on. A build without
+    OpenMP (`show_config` says so) takes the CPUs of the machine.
     """
     return _core.max_threads()
 
 
 def set_num_threads(n: int | None) -> None:
-    """Set the most threads that one call uses; None goes back to OpenMP's number.
+    """Set the most threads that one call uses; None goes back to the number without this call.
 
     The results have the same bits for every number of threads.
 
@@ -43,13 +44,13 @@ def set_num_threads(n: int | None) -> None:
 
 
 def show_config() -> None:
-    """Print the version, the kernels in use, the threads and the build."""
+    """Print the version, the kernels in use, the threads and what says how many, and the build."""
     from mlpcore import __version__  # not at the top: it takes long to find out
 
     rows = {
         "mlpcore": __version__,
         "kernels": f"{_core.isa()} (this machine runs {', '.join(available_isas())})",
-        "threads": str(get_num_threads()),
+        "threads": f"{get_num_threads()} ({_source_of_threads()})",
         "compiler": _core.compiler,
         "build": _core.build_type + (f", sanitizers {_core.sanitizers}" * bool(_core.sanitizers)),
         "flags": _core.flags,
@@ -59,3 +60,11 @@ def show_config() -> None:
     }
     for name, value in rows.items():
         print(f"{name:<10}{value}")
+
+
+def _source_of_threads() -> str:
+    if _core.chosen_threads() > 0:
+        return f"set_num_threads; built {'with' if _core.openmp else 'without'} OpenMP"
+    if _core.openmp:
+        return "OpenMP; OMP_NUM_THREADS, threadpoolctl, joblib"
+    return "hardware; built without OpenMP"

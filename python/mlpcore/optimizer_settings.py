@@ -14,7 +14,7 @@ FIRST_ORDER = tuple(_core.first_order_optimizers)
 # They step along the gradient, on batches; rprop looks at the signs of the whole one.
 STEPPING = tuple(name for name in FIRST_ORDER if name != "rprop")
 
-# What is not here all of them use.
+# What is not here is never refused.
 USERS = {
     "batch_size": STEPPING,
     "learning_rate": FIRST_ORDER,
@@ -28,7 +28,9 @@ USERS = {
 def used_by(optimizer: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings that this optimizer uses."""
     return {
-        name: value for name, value in settings.items() if optimizer in USERS.get(name, [optimizer])
+        name: value
+        for name, value in settings.items()
+        if name not in USERS or optimizer in USERS[name]
     }
 
 

@@ -235,7 +235,8 @@ def train(
         ``rate * weight_decay / sum of sample weights`` in each step, beside the gradient); sgd
         with `momentum`; rprop (iRprop-: Igel and Huesken, 2003; on the full batch). Or a method of
         `mlpcore.minimize`: lm, scg, cg, newton-cg, bfgs, lbfgs, gd; on the full batch, an epoch is
-        an iteration. A setting that it does not use, of the next six, is refused.
+        an iteration. batch_size, learning_rate, schedule, momentum, nesterov and clip_norm are
+        refused by those that don't use them.
     epochs : int
         The most epochs.
     batch_size : int, optional

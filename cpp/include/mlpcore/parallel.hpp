@@ -14,10 +14,12 @@ namespace mlpcore {
 using index = std::ptrdiff_t;
 
 // What set_max_threads said, else what OpenMP would use (OMP_NUM_THREADS, threadpoolctl, the CPUs
-// of the process).
+// of the process), or the CPUs of the machine where it was built without OpenMP.
 int max_threads();
-// 0 goes back to OpenMP's number.
+// 0 goes back to that number.
 void set_max_threads(int n);
+int chosen_threads(); // what set_max_threads said
+bool has_openmp();
 
 namespace detail {
 // A reference to something callable with an index; cheaper than std::function.

@@ -256,6 +256,7 @@ def _add_training(
     epochs: int,
 ) -> argparse._ArgumentGroup:
     default, metavar, meaning, shown = sizes
+    optimizers = (*_core.first_order_optimizers, *_core.methods)
     network = parser.add_argument_group("network and training")
     add = network.add_argument
     add(
@@ -275,23 +276,23 @@ def _add_training(
     )
     add(
         "--optimizer",
-        choices=(*_core.first_order_optimizers, *_core.methods),
+        choices=optimizers,
         default=optimizer,
         metavar="NAME",
-        help="adam, adamw, sgd, rprop, lm, scg, cg, newton-cg, bfgs, lbfgs or gd (default: "
-        "%(default)s)",
+        help=f"{either(optimizers)} (default: %(default)s)",
     )
     add(
         "--learning-rate",
         type=_positive,
         metavar="R",
-        help=f"of adam, adamw, sgd and rprop alone (default: {_STEP_SETTINGS['learning_rate']})",
+        help=f"of {either(USERS['learning_rate'])} alone (default: "
+        f"{_STEP_SETTINGS['learning_rate']})",
     )
     add(
         "--batch-size",
         type=_at_least_1,
         metavar="N",
-        help="rows of a step of adam, adamw and sgd alone (default: "
+        help=f"rows of a step of {either(USERS['batch_size'])} alone (default: "
         f"{_STEP_SETTINGS['batch_size']})",
     )
     add(

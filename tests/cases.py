@@ -8,7 +8,7 @@ benchmark all take both from here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ OUTPUTS = tuple(reference.OUTPUTS)
 KINDS = ("exact", "gauss_newton", "becker_lecun")
 HESSIAN_KINDS = ("exact", "gauss_newton", "empirical_fisher")
 PRODUCT_KINDS = ("exact", "gauss_newton")
+central_difference, complex_step = reference.central_difference, reference.complex_step
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 
 #: Activations whose h or h' has a corner at zero: no central differences for these.
@@ -240,29 +241,3 @@ def assert_same_bits(actual: Any, expected: Any) -> None:
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
     assert actual.tobytes() == expected.tobytes()
-
-
-def central_difference(f: Callable[[Any], Any], x: Any, step: float = 1e-5) -> Any:
-    """df/dx by central differences, with the axes of x last."""
-    columns = []
-    for i in np.ndindex(x.shape):
-        up, down = x.copy(), x.copy()
-        up[i] += step
-        down[i] -= step
-        columns.append((np.asarray(f(up)) - np.asarray(f(down))) / (2 * step))
-    return _axes_last(columns, x.shape)
-
-
-def complex_step(f: Callable[[Any], Any], x: Any, step: float = 1e-30) -> Any:
-    """df/dx = imag(f(x + ih)) / h, exact to rounding, with the axes of x last."""
-    columns = []
-    for i in np.ndindex(x.shape):
-        stepped = x.astype(complex)
-        stepped[i] += 1j * step
-        columns.append(np.imag(f(stepped)) / step)
-    return _axes_last(columns, x.shape)
-
-
-def _axes_last(columns: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    stacked = np.stack(columns, axis=-1)
-    return stacked.reshape(stacked.shape[:-1] + shape)

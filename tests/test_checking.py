@@ -31,8 +31,10 @@ def test_all_agree(case):
     w, X, T, s = case.problem()
     check = mlpcore.check_derivatives(case.network(), w, X, T, s)
     assert check.passed, check
-    assert "all agree" in repr(check)
-    assert len(check.quantities) >= 11
+    *_, verdict, cost = repr(check).splitlines()
+    assert verdict == "all agree"
+    assert cost.startswith(f"differences for W = {case.n_weights} weights: O(W) errors and gradie")
+    assert len(check.quantities) == 13
     assert max(q.difference for q in check.quantities) < (1e-3 if case.dtype == "float32" else 1e-7)
 
 
@@ -64,6 +66,20 @@ def test_an_error_in_one_is_found(method):
     assert 5e-5 < check[method].difference < 2e-4
     assert "DIFFERS" in repr(check)
     assert f"1 of {len(check.quantities)} differ" in repr(check)
+
+
+@pytest.mark.parametrize("at", [(0, 3, 8), (1, 0, 0), (1, 7, 2), (2, 5, 5)])
+def test_an_error_in_a_block_is_found(at):
+    class Wrong(mlpcore.Network):
+        def hessian_blocks(self, *args, **kwargs):
+            blocks = super().hessian_blocks(*args, **kwargs)
+            blocks[at[0]][at[1:]] *= 1 + 1e-4
+            return blocks
+
+    w, X, T, _ = Case((2, 3, 2, 2), n=7).problem()
+    check = mlpcore.check_derivatives(Wrong((2, 3, 2, 2)), w, X, T)
+    assert [q.quantity for q in check.quantities if not q.passed] == ["hessian_blocks"]
+    assert check["hessian_blocks"].at == at
 
 
 def test_at_a_minimum_nothing_is_made_of_rounding():
@@ -98,7 +114,7 @@ def test_with_a_regularizer(R, dtype):
     assert check.passed, check
 
 
-SECOND = ["hessian", "hessian_diagonal", "hessian_vector_product"]
+SECOND = ["hessian", "hessian_diagonal", "hessian_vector_product", "hessian_blocks"]
 
 
 def test_a_wrong_regularizer_is_found():
@@ -327,9 +343,14 @@ def test_many_numbers_are_worked_on_in_parts(monkeypatch):
 
 def test_html():
     w, X, T, _ = Case((2, 3, 2), n=7).problem()
-    table = mlpcore.check_derivatives(mlpcore.Network((2, 3, 2)), w, X, T)._repr_html_()
+    check = mlpcore.check_derivatives(mlpcore.Network((2, 3, 2)), w, X, T)
+    table = check._repr_html_()
     assert table.startswith("<table><tr><th>quantity</th>")
     assert "<td>gradient</td>" in table
+    assert table.endswith(f"</table><p>{check.cost}</p>")
+    own = mlpcore.check_gradient(lambda w: w.sum(), np.ones(3), np.ones(3))  # of unknown cost
+    assert repr(own).endswith("all agree")
+    assert own._repr_html_().endswith("</table>")
 
 
 def test_errors_in_words():

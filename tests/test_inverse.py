@@ -318,9 +318,9 @@ def test_errors_in_words(call, message):
 
 def test_what_does_not_fit_in_memory():
     """Said in words, and never tried."""
-    words = r"outer_product_inverse of shape \(300000, 300000\) would take 671 GiB, more than the "
+    words = r"outer_product_inverse of shape \(3000000, 3000000\) would take 6.71e\+04 GiB, more "
     with pytest.raises(MemoryError, match=words):
-        mlpcore.outer_product_inverse(np.zeros((1, 300_000)), 1.0)
+        mlpcore.outer_product_inverse(np.zeros((1, 3_000_000)), 1.0)
 
 
 def test_the_memory_of_it_is_what_was_asked_for(monkeypatch):
@@ -340,6 +340,33 @@ def test_the_memory_of_it_is_what_was_asked_for(monkeypatch):
             finally:
                 tracemalloc.stop()
             assert 0.6 * peak < asked[-1] < 1.01 * peak
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("damping", [0.0, 1.0])
+@pytest.mark.parametrize("asymmetry", [0.0, 1e-6])
+def test_the_memory_of_a_factor(dtype, damping, asymmetry, monkeypatch):
+    """Asked for before anything is made of H, and then to the last copy."""
+    H = np.diag(np.arange(1, 401)).astype(dtype)
+    H[0, 1] = asymmetry
+    asked = []
+    monkeypatch.setattr(_core, "check_memory", lambda what, n_bytes: asked.append((what, n_bytes)))
+    tracemalloc.start()
+    try:
+        mlpcore.cholesky(H, damping)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(what == "the working memory of cholesky" for what, _ in asked)
+    assert asked[0][1] == 3 * H.nbytes
+    assert 0.95 * peak < asked[-1][1] < 1.01 * peak
+
+    def refuse(what, n_bytes):
+        raise MemoryError(what)
+
+    monkeypatch.setattr(_core, "check_memory", refuse)
+    with pytest.raises(MemoryError, match="the working memory of cholesky"):
+        mlpcore.cholesky(H, damping)
 
 
 @pytest.mark.parametrize(

@@ -210,16 +210,6 @@ def test_counts(method):
 # Stopping ----------------------------------------------------------------------------------------
 
 
-def typical_sizes(net, X, T):
-    """1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear output."""
-    x, t = (np.sqrt((np.reshape(a, (len(X), -1)) ** 2).mean(axis=0)) for a in (X, T))
-    parts = [(np.ones_like(W), np.ones_like(b)) for W, b in net.unpack(np.ones(net.n_weights))]
-    parts[0][0][:] /= x
-    parts[-1][0][:] *= t[:, None]
-    parts[-1][1][:] *= t
-    return net.pack(parts)
-
-
 def relative_gradient(f, w, u):
     return (np.abs(f.gradient(w)) * np.maximum(np.abs(w), u)).max() / f.value(w)
 
@@ -229,17 +219,25 @@ def first(condition):
     return int(np.flatnonzero(condition)[0])
 
 
+def uneven():
+    """Columns of any size, none at all, and samples that do not count."""
+    case = Case((3, 6, 2), n=2500, weighted=True)
+    problem = case.problem()
+    X, T = problem.X * [10, 0.1, 0], problem.T * [5, 0.1] * np.linspace(1, 2, 2500)[:, None]
+    X[problem.s == 0] *= 1e3
+    return case, problem._replace(X=X, T=T)
+
+
+@pytest.mark.parametrize("made", [lambda: (REGRESSION, REGRESSION.problem()), uneven])
 @EVERY
-def test_rules(method):
+def test_rules(method, made):
     """Each tolerance stops where its documented measure first falls below it."""
-    problem, weights = REGRESSION.problem(), []
-    f = objective(REGRESSION, problem, 0.1)
+    (case, problem), weights = made(), []
+    f = objective(case, problem, 0.1)
     common = {"method": method, "weight_decay": 0.1, "iterations": 60}
-    full = fit(
-        REGRESSION, problem, callback=lambda i, F, w: weights.append(w) and False, **common, **OFF
-    )
+    full = fit(case, problem, callback=lambda i, F, w: weights.append(w) and False, **common, **OFF)
     w, F = np.array(weights), full.history["objective"]
-    u = typical_sizes(REGRESSION.network(), problem.X, problem.T)
+    u = oracle.typical_sizes(f)
     gradients = np.array([relative_gradient(f, v, u) for v in w])
     steps = (np.abs(np.diff(w, axis=0)) / np.maximum(np.abs(w[1:]), u)).max(axis=1)
     decreases = -np.diff(F) / F[1:]
@@ -250,11 +248,46 @@ def test_rules(method):
     ):
         tolerance = np.sort(measures)[len(measures) // 2] * (1 + 1e-6)
         expected = first(measures <= tolerance) + begin
-        result = fit(REGRESSION, problem, **common, **(OFF | {f"{name}_tolerance": tolerance}))
+        result = fit(case, problem, **common, **(OFF | {f"{name}_tolerance": tolerance}))
         assert (result.stopped, result.n_iterations) == (name, expected)
         assert_same_bits(result.w, w[expected])
         assert name in result.message
         assert_same_bits(result.history["objective"], F[: expected + 1])
+
+
+#: Tolerances that are reached before rounding leads two courses apart.
+RULES = {
+    "gradient": OFF | {"gradient_tolerance": 0.05},
+    "step": OFF | {"step_tolerance": 0.03},
+    "error": OFF | {"error_tolerance": 0.003},
+    "iterations": OFF,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", PROBLEMS, ids=str)
+@pytest.mark.parametrize(("method", "options", "expected", "settings"), VARIANTS, ids=ids)
+def test_it_stops_where_the_reference_does(method, options, expected, settings, case, rule):
+    problem = case.problem()
+    f = objective(case, problem, 0.1)
+    limits = RULES[rule] | {"iterations": 9 if rule == "iterations" else 50}
+    w, n_iterations, stopped = oracle.minimize(f, expected(f, problem.w, **settings), **limits)
+    result = fit(case, problem, method=method, weight_decay=0.1, **limits, **options)
+    assert (result.stopped, result.n_iterations) == (stopped, n_iterations)
+    assert_close(result.w, w, 1e-3)
+    assert stopped == rule or n_iterations == 50
+
+
+@pytest.mark.parametrize("size", [1, 1e200])
+def test_other_ends_of_the_reference(size):
+    problem = Case((3, 2), n=20).problem()
+    problem = problem._replace(w=size * problem.w)
+    f = objective(Case((3, 2), n=20), problem)
+    for method, expected in (("lm", oracle.lm), ("newton-cg", oracle.newton_cg)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, _, stopped = oracle.minimize(f, expected(f, problem.w), **OFF)
+        assert stopped == ("precision" if size == 1 else "diverged")
+        assert fit(Case((3, 2), n=20), problem, method=method, **OFF).stopped == stopped
 
 
 @EVERY
@@ -571,6 +604,45 @@ def test_constant_targets_are_learned(method):
 
 
 @EVERY
+def test_rows_that_occur_often_are_weights(method):
+    rng = np.random.default_rng(0)
+    net, X, T = mlpcore.Network((2, 3, 1)), rng.normal(size=(20, 2)), rng.normal(size=20)
+    times = rng.integers(1, 5, 20)
+    settings = {"method": method, "iterations": 8, **OFF}
+    often = mlpcore.minimize(
+        net, net.init(0), np.repeat(X, times, axis=0), np.repeat(T, times), **settings
+    )
+    weighted = mlpcore.minimize(net, net.init(0), X, T, sample_weight=times, **settings)
+    assert_close(often.w, weighted.w, 1e-9)
+    assert_close(often.history["objective"], weighted.history["objective"], 1e-10)
+
+
+@EVERY
+def test_what_targets_of_the_same_row_differ_by_stays(method):
+    X, T = hostile()["contradicting rows"]
+    net = mlpcore.Network((3, 6, 1))
+    spread = sum(0.5 * ((t - t.mean()) ** 2).sum() for t in (T[:10], T[10:]))
+    result = mlpcore.minimize(net, net.init(seed=0), X, T, method=method)
+    assert_close(result.error, spread, 1e-9)
+
+
+@EVERY
+def test_fewer_targets_than_weights(method):
+    """The error falls to rounding; where, depends on the start. A prior leaves one minimum here."""
+    X, T = hostile()["fewer rows than weights"]
+    net = mlpcore.Network((3, 6, 1))
+    starts = np.stack([net.init(seed=0), net.init(seed=1)])
+    free = mlpcore.minimize(net, starts, X, T, method=method)
+    for result in free:
+        assert result.error < 1e-17
+        assert result.stopped in ("step", "precision", "gradient")
+        assert (result.stopped == "gradient") == (result.error == 0)
+    assert np.linalg.norm(free.w[0] - free.w[1]) > 0.1 * np.linalg.norm(free.w[0])
+    held = mlpcore.minimize(net, starts, X, T, method=method, weight_decay=0.1, iterations=2000)
+    assert_close(held[0].objective, held[1].objective, 1e-6)
+
+
+@EVERY
 @pytest.mark.parametrize("layers", [(1, 1), (1, 1, 1)])
 def test_few_weights(method, layers):
     net = mlpcore.Network(layers)
@@ -604,6 +676,19 @@ def test_a_singular_gauss_newton():
     result = mlpcore.minimize(net, w, X, X[:, 0] * X[:, 1], method="lm")
     assert result.objective < 1e-3 * result.history["objective"][0]
     assert result.stopped in ("gradient", "step", "error", "precision", "iterations")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_factorization_that_fails(dtype):
+    """The same input three times. Of what fails there is no gradient, and the damping grows."""
+    rng, net = np.random.default_rng(0), mlpcore.Network((3, 4, 1), dtype=dtype)
+    x = rng.normal(size=(30, 1))
+    T = x[:, 0] + 0.1 * rng.normal(size=30)
+    result = mlpcore.minimize(
+        net, net.init(0), np.repeat(x, 3, axis=1), T, method="lm", iterations=200, **OFF
+    )
+    assert result.counts["factorization"] > result.counts["gradient"] + 5
+    assert result.error < 0.12  # what a line leaves
 
 
 @EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import numpy as np
@@ -302,6 +303,151 @@ def test_a_gradient_in_the_same_array_each_time():
         results, expected = (arrays_of(call(method, regularizer=one)) for one in (R, Coupled()))
         for one, other in zip(results, expected, strict=True):
             np.testing.assert_allclose(one, other)
+
+
+# Ensembles in minimize ---------------------------------------------------------------------------
+
+MINIMIZERS = [
+    ("lm", {}),
+    ("lm", {"acceleration": True}),
+    ("scg", {"curvature": "gauss_newton"}),
+    ("cg", {"conjugacy": "hestenes_stiefel"}),
+    ("newton-cg", {}),
+    ("bfgs", {}),
+    ("lbfgs", {"memory": 3}),
+    ("gd", {}),
+]
+OFF = {"gradient_tolerance": 0, "step_tolerance": 0, "error_tolerance": 0}
+
+
+def ensemble(own_data=True):
+    """Weights of three networks, and their data: of each, or of all."""
+    rng = np.random.default_rng(1)
+    front = (3,) if own_data else ()
+    x = rng.standard_normal((*front, 20, 2))
+    weight = rng.uniform(0.5, 2, (*front, 20))
+    return np.stack([NET.init(seed) for seed in range(3)]), x, np.sin(x[..., 0]), weight
+
+
+@pytest.mark.parametrize("own_data", [False, True])
+@pytest.mark.parametrize(("method", "options"), MINIMIZERS)
+def test_an_ensemble_is_minimized_one_by_one(method, options, own_data):
+    """Network for network what is found alone."""
+    at, x, t, weight = ensemble(own_data)
+    settings = {"method": method, "regularizer": Coupled(), "weight_decay": 0.1, "iterations": 9}
+    settings |= options | OFF
+    together = mlpcore.minimize(NET, at, x, t, sample_weight=weight, **settings)
+    assert together.w.shape == at.shape
+    for s, member in enumerate(together):
+        data = (x[s], t[s]) if own_data else (x, t)
+        weight_s = weight[s] if own_data else weight
+        alone = mlpcore.minimize(NET, at[s], *data, sample_weight=weight_s, **settings)
+        assert_same_bits(together.w[s], alone.w)
+        assert (member.stopped, member.counts) == (alone.stopped, alone.counts)
+        for name in ("objective", "error", "gradient_norm"):
+            assert_same_bits(member.history[name], alone.history[name])
+        if method == "lbfgs":
+            assert_same_bits(member.state.s, alone.state.s)
+    # "seconds since the call": the networks begin one after the other.
+    starts = [member.history["seconds"][0] for member in together]
+    assert starts[0] < starts[1] < starts[2] < together[0].seconds
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_class_labels_of_an_ensemble(dtype):
+    net = mlpcore.Network((2, 3, 3), output="softmax", dtype=dtype)
+    at = np.stack([net.init(0), net.init(1)])
+    labels = np.random.default_rng(0).integers(0, 3, (2, 9))
+    for t in (labels[0], labels, labels.tolist()):
+        result = mlpcore.minimize(net, at, X, t, regularizer=Coupled(), iterations=5)
+        own = t if np.ndim(t) == 2 else [t, t]
+        for s in range(2):
+            alone = mlpcore.minimize(net, at[s], X, own[s], regularizer=Coupled(), iterations=5)
+            assert_same_bits(result.w[s], alone.w)
+
+
+def test_an_ensemble_taken_up_again():
+    at, x, t, _ = ensemble()
+    settings = {"regularizer": L1(0.1) + Coupled(), **OFF}
+    whole = mlpcore.minimize(NET, at, x, t, iterations=12, **settings)
+    part = mlpcore.minimize(NET, at, x, t, iterations=5, **settings)
+    states = [member.state for member in part]
+    rest = mlpcore.minimize(NET, part.w, x, t, iterations=7, state=states, **settings)
+    assert_same_bits(rest.w, whole.w)
+
+
+def test_an_ensemble_of_none():
+    at, x, t, _ = ensemble()
+    assert len(mlpcore.minimize(NET, at[:0], x[:0], t[:0], regularizer=Coupled())) == 0
+
+
+class Slow(Coupled):
+    """Its value takes a while, or raises what it is told to when it is asked often enough."""
+
+    def __init__(self, seconds=0.0, after=np.inf, exception=None):
+        super().__init__()
+        self.seconds, self.left, self.exception = seconds, after, exception
+
+    def value(self, net, w):
+        time.sleep(self.seconds)
+        self.left -= 1
+        if self.left < 0:
+            raise self.exception
+        return super().value(net, w)
+
+
+def test_an_ensemble_has_one_time_for_all():
+    at, x, t, _ = ensemble()
+    result = mlpcore.minimize(
+        NET, at, x, t, regularizer=Slow(0.02), iterations=10**6, seconds=0.3, **OFF
+    )
+    assert [member.stopped for member in result] == ["time"] * 3
+    assert result[0].n_iterations > 0
+    assert [member.n_iterations for member in result[1:]] == [0, 0]
+    assert_same_bits(result.w[1:], at[1:])
+    assert result[0].seconds < 1
+
+
+def test_an_interrupted_ensemble():
+    """The networks that have not begun stay as they are."""
+    at, x, t, _ = ensemble()
+    once = mlpcore.minimize(NET, at, x, t, regularizer=Coupled(), iterations=7, **OFF)
+    R = Slow(after=once[0].counts["gradient"] + 5, exception=KeyboardInterrupt)
+    result = mlpcore.minimize(NET, at, x, t, regularizer=R, iterations=7, **OFF)
+    assert [member.stopped for member in result] == ["iterations", "interrupted", "interrupted"]
+    assert_same_bits(result.w[0], once.w[0])
+    assert (result.w[1] != at[1]).any()
+    assert_same_bits(result.w[2], at[2])
+    assert result[2].n_iterations == 0
+    assert result[2].history["objective"].size == 0
+    assert result.best() is min(result[:2], key=lambda member: member.objective)
+    R = Slow(after=40, exception=ZeroDivisionError("mine"))
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        mlpcore.minimize(NET, at, x, t, regularizer=R, **OFF)
+
+
+@pytest.mark.parametrize(
+    ("change", "exception", "message"),
+    [
+        ({"T": np.zeros((3, 3))}, ValueError, r"T has shape \(3, 3\), expected .* or \(3, 20, 1\)"),
+        ({"X": np.zeros((2, 20, 2))}, ValueError, r"X has shape \(2, 20, 2\), expected"),
+        ({"w": np.zeros((3, 12))}, ValueError, r"w has shape \(3, 12\), expected"),
+        ({"state": []}, ValueError, r"state is \[\], expected 3 LbfgsState"),
+        ({"callback": print}, ValueError, "callback came with an ensemble of networks"),
+        ({"weight_decay": np.ones(W)}, ValueError, "expected a single one beside a regularizer"),
+        (
+            {"regularizer": Coupled(gradient=lambda w: np.ones(1))},
+            ValueError,
+            r"the regularizer's gradient has shape \(1,\), expected \(13,\)",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_arguments_of_an_ensemble(change, exception, message):
+    at, x, t, weight = ensemble()
+    given = {"w": at, "X": x, "T": t, "sample_weight": weight, "regularizer": Coupled()}
+    with pytest.raises(exception, match=message):
+        mlpcore.minimize(NET, **(given | change))
 
 
 # Hessians in little memory -----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from cases import (
@@ -204,6 +206,27 @@ def test_pack_inverts_unpack_and_unpack_gives_views():
     assert (b1.tolist(), W2.tolist(), b2.tolist()) == ([6, 7, 8], [[9, 10, 11]], [12])
     assert all(np.shares_memory(p, w) for p in (W1, b1, W2, b2))
     assert reference.pack(net, [(W1, b1), (W2, b2)]).tolist() == w.tolist()
+
+
+def test_differences():
+    """Of matrices by vectors, with a closed form; the axes of x come last."""
+    x = np.array([[0.3, -0.7, 1.1], [2.0, 0.2, -0.4]])
+
+    def f(x):
+        return np.exp(x).sum(axis=1)[:, None] * np.array([1.0, 2.0])
+
+    expected = np.einsum("ab,k,bi->akbi", np.eye(2), [1.0, 2.0], np.exp(x))
+    assert_close(reference.complex_step(f, x), expected, 1e-15)
+    assert_close(reference.central_difference(f, x), expected, 1e-9)
+    off = [
+        np.abs(reference.central_difference(f, x, step) - expected).max() for step in (1e-2, 1e-3)
+    ]
+    assert 95 < off[0] / off[1] < 105  # O(step^2)
+    assert reference.central_difference(lambda x: float(x[1, 2] ** 2), x).shape == (2, 3)
+
+
+def test_examples():
+    assert doctest.testmod(reference).failed == 0
 
 
 def test_architecture():

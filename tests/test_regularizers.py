@@ -236,8 +236,39 @@ def test_an_ensemble_with_a_regularizer_of_ones_own(optimizer, own_data):
         assert_same_bits(together[s].history["validation_error"], alone.history["validation_error"])
     with pytest.raises(ValueError, match=r"T has shape \(3, 3\), expected .* or \(3, 60, 2\)"):
         mlpcore.train(NET, w, X, np.zeros((3, 3)), regularizer=Own(WeightDecay(1)))
-    with pytest.raises(ValueError, match="came with an ensemble"):
-        mlpcore.minimize(NET, w, X, T, regularizer=Own(WeightDecay(1)))
+
+
+def test_coefficients_are_added_up_once(monkeypatch):
+    """For all the calls of a native loop, and for one of a method of the regularizer."""
+
+    class Squares(Regularizer):
+        def value(self, net, w):
+            return w @ w
+
+        def gradient(self, net, w):
+            return 2 * w
+
+    kind = type(WeightDecay(1) + L1(1))
+    add_up, calls = kind.coefficients, []
+    monkeypatch.setattr(kind, "coefficients", lambda *given: calls.append(1) or add_up(*given))
+    w, X, T = weights(), *data()
+    alone = WeightDecay(0.1) + L1(0.1)
+    mixed = alone + Squares()
+
+    def count(compute, *given, **options):
+        calls.clear()
+        compute(*given, **options)
+        return len(calls)
+
+    for iterations in (1, 20):
+        options = {"regularizer": mixed, "iterations": iterations}
+        assert count(mlpcore.minimize, NET, w, X, T, **options) == 1
+    for R in (alone, mixed):
+        for compute in (R.value, R.gradient, R.hessian_diagonal):
+            assert count(compute, NET, w) == 1
+        assert count(R.hessian_vector_product, NET, w, w) == 1
+        for compute in (NET.error_and_gradient, NET.hessian):
+            assert count(compute, w, X, T, regularizer=R) == 1
 
 
 def test_class_labels_of_an_ensemble_with_a_regularizer_of_ones_own():
@@ -410,10 +441,16 @@ def test_samples_of_a_generator():
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_wrong_directions(R, ensemble):
     """In the words of the network."""
-    if ensemble and isinstance(R, Own):
-        return  # it is for one network at a time
     w, X, T = weights(), *data()
     w = np.stack([w, w]) if ensemble else w
+    if ensemble and isinstance(R, Own):
+        one = r"^w has shape \(2, 53\), expected \(53,\), one network at a time$"
+        for v in (w, w[:, None], w[0]):
+            with pytest.raises(ValueError, match=one):
+                R.hessian_vector_product(NET, w, v)
+        with pytest.raises(ValueError, match=one):
+            R.hessian_diagonal(NET, w)
+        return
     for v in (w[..., :3], w[None, None], 1.0, "ab", None, w + 0j, np.zeros((3, 2, 53))):
         with pytest.raises((TypeError, ValueError), match=r"^v has") as found:
             R.hessian_vector_product(NET, w, v)

@@ -80,7 +80,11 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
         if (success) {
             ended = course.ended(at);
         } else { // step 3, for the raised scale
-            delta += (lambda - before) * pp;
+            const double raised = delta + (lambda - before) * pp;
+            if (!(raised > delta)) { // the products are below the range
+                return course.exhausted();
+            }
+            delta = raised;
         }
     }
 }

@@ -43,7 +43,7 @@ class CheckedQuantity(NamedTuple):
     """One line of the table."""
 
     quantity: str
-    compared_with: str
+    compared_with: str  #: what the differences are of
     difference: float  #: the largest one, each relative to its own element's scale
     at: tuple[int, ...]  #: the element where it is
     scale: float  #: the size of this element; more where differences can't resolve that finely
@@ -51,10 +51,12 @@ class CheckedQuantity(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        return self.difference <= self.tolerance  # a NaN has not
+        """Whether no element differs by more than the tolerance; a NaN does."""
+        return self.difference <= self.tolerance
 
     @property
     def verdict(self) -> str:
+        """The last word of the line: "agrees" if it has passed, else "DIFFERS"."""
         return "agrees" if self.passed else "DIFFERS"
 
 
@@ -63,6 +65,7 @@ class DerivativeCheck:
     """What `check_derivatives` and `check_gradient` found; prints as a table."""
 
     quantities: tuple[CheckedQuantity, ...]
+    cost: str = ""  #: of the differences, the last line of the table
 
     @property
     def passed(self) -> bool:
@@ -70,6 +73,7 @@ class DerivativeCheck:
         return all(q.passed for q in self.quantities)
 
     def __getitem__(self, quantity: str) -> CheckedQuantity:
+        """The line of this quantity; a KeyError that names all if there is none."""
         for q in self.quantities:
             if q.quantity == quantity:
                 return q
@@ -102,14 +106,15 @@ class DerivativeCheck:
         ]
         failed = sum(not q.passed for q in self.quantities)
         last = f"{failed} of {len(self.quantities)} differ" if failed else "all agree"
-        return "\n".join([*lines, last])
+        return "\n".join([*lines, last, *([self.cost] if self.cost else [])])
 
     def _repr_html_(self) -> str:
         head, *rows = (
             "".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._table()
         )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><tr>{head.replace('td>', 'th>')}</tr>{body}</table>"
+        table = f"<table><tr>{head.replace('td>', 'th>')}</tr>{body}</table>"
+        return f"{table}<p>{html.escape(self.cost)}</p>" if self.cost else table
 
 
 class _Difference(NamedTuple):
@@ -470,11 +475,12 @@ def check_derivatives(
 ) -> DerivativeCheck:
     """The derivatives of a network against central differences, the error's first.
 
-    Each quantity is compared with differences of the one before it: the gradient, of all samples
-    and of each, with those of the error; the exact Hessian, its diagonal and its products with
-    those of the gradient; both Jacobians and their products with those of the outputs; the outputs'
-    Hessian with those of the Jacobian. `Network.hessian_blocks` is not checked, nor are the kinds
-    of a Hessian that are approximations: they are no derivatives of the error.
+    Each quantity is compared with differences of the one before it (PRML 5.69 of the error, 5.91
+    of the gradient): the gradient, of all samples and of each, with those of the error; the exact
+    Hessian, its diagonal, its products and its blocks by layer with those of the gradient; both
+    Jacobians and their products with those of the outputs; the outputs' Hessian with those of the
+    Jacobian. The kinds of a Hessian that are approximations are not checked: they are no
+    derivatives of the error.
 
     Parameters
     ----------
@@ -489,12 +495,13 @@ def check_derivatives(
         What differences can't resolve is allowed beside it, and what rounding makes of the
         element in the dtype of the network.
     regularizer : mlpcore.regularizers.Regularizer, optional
-        R: the error, its gradient, Hessian, diagonal and products are those of E + R.
+        R: the error, its gradient, Hessian, diagonal, products and blocks are those of E + R.
 
     Returns
     -------
     DerivativeCheck
-        Prints as a table; ``.passed`` says whether all agree.
+        Prints as a table; ``.passed`` says whether all agree. An element of the blocks is given
+        as that of its block, the layers counted from 0.
 
     Raises
     ------
@@ -508,10 +515,10 @@ def check_derivatives(
     The step is chosen for each weight and each element of what is differentiated, by trial, so
     that neither data nor weights need be scaled; see `check_gradient`. The cost is that of 8 W
     errors and 8 W gradients at least and on average of some 10 W, O(N W^2) in all, against O(N W)
-    of backpropagation (PRML 5.3.3), and beside them that of 60 Hessians, which tell its rounding;
-    18 W^2 numbers are held. So take a small network, or few samples: 1500 weights take most of a
-    minute, 6000 a quarter of an hour and 5 GiB. Differences are of the network in float64, whatever
-    its dtype.
+    of backpropagation (PRML 5.3.3), and beside them that of 60 Hessians and 60 times its blocks,
+    which tell their rounding; 18 W^2 numbers are held. So take a small network, or few samples:
+    1500 weights take most of a minute, 6000 a quarter of an hour and 5 GiB. Differences are of the
+    network in float64, whatever its dtype.
 
     What differences can't resolve is not found, and passes: elements that rounding hides, as of
     weights so small, or so many layers deep, that the outputs hardly depend on them; and what
@@ -589,14 +596,7 @@ def check_derivatives(
             net.hessian_vector_product(w, V, X, T_, s, regularizer=r) for r in (R, None)
         )
         unsure = unsure + eps ** (2 / 3) * np.abs(with_R - without).max(initial=0)
-    if hasattr(net, "hessian"):
-        add(
-            "hessian",
-            "gradient",
-            lambda w: net.hessian(w, X, T_, s, regularizer=R),
-            hessian,
-            unsure,
-        )
+    add("hessian", "gradient", lambda w: net.hessian(w, X, T_, s, regularizer=R), hessian, unsure)
     add(
         "hessian_diagonal",
         "gradient",
@@ -611,6 +611,24 @@ def check_derivatives(
         V @ hessian,
         np.abs(V) @ unsure,
     )
+    ends = np.cumsum([0, *((m + 1) * n for m, n in itertools.pairwise(net.layers))])
+    layers = [slice(*pair) for pair in itertools.pairwise(ends.tolist())]
+    blocks, unsure_blocks = (
+        np.concatenate([matrix[layer, layer].ravel() for layer in layers])
+        for matrix in (hessian, unsure)
+    )
+    del hessian, unsure  # two (W, W)
+    add(
+        "hessian_blocks",
+        "gradient",
+        lambda w: np.concatenate(
+            [block.ravel() for block in net.hessian_blocks(w, X, T_, s, regularizer=R)]
+        ),
+        blocks,
+        unsure_blocks,
+    )
+    rows[-1] = rows[-1]._replace(at=_place_in_blocks(rows[-1].at[0], np.diff(ends)))
+    del blocks, unsure_blocks
 
     def errors_of_samples(w: Array) -> Array:
         return np.array([wide.error(w, few[[n]], few_T[[n]]) for n in range(len(few))])
@@ -641,7 +659,18 @@ def check_derivatives(
     bent = differences(lambda step: wide.jacobian(at, wide_few + step), origin, magnitudes, levels)
     bent, _ = inputs.rounded(bent, eps, levels)
     add("output_hessian", "jacobian", lambda w: net.output_hessian(w, few), *bent)
-    return DerivativeCheck(tuple(rows))
+    cost = (
+        f"differences for W = {net.n_weights} weights: O(W) errors and gradients of O(W) each, "
+        f"O(W^2); backpropagation: O(W)"
+    )
+    return DerivativeCheck(tuple(rows), cost)
+
+
+def _place_in_blocks(number: int, sizes: Array) -> tuple[int, int, int]:
+    """The block, row and column of an element of square blocks of these sizes, end to end."""
+    starts = np.cumsum([0, *sizes**2])
+    block = int(np.searchsorted(starts, number, side="right")) - 1
+    return (block, *divmod(number - int(starts[block]), int(sizes[block])))
 
 
 def _better_half(curve: _Difference) -> _Difference:

@@ -99,11 +99,15 @@ def _real(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def _matrix(name: str, value: ArrayLike) -> Array:
-    """A finite symmetric matrix, float32 or float64; half the sum if the halves differ a bit."""
+def _matrix(what: str, name: str, value: ArrayLike) -> Array:
+    """A finite symmetric matrix, float32 or float64; half the sum if the halves differ a bit.
+
+    A MemoryError if the least that ``what`` makes of it is not to be had.
+    """
     a = _real(name, value)
     if a.ndim != 2 or a.shape[0] != a.shape[1] or len(a) == 0:
         raise ValueError(f"{name} has shape {a.shape}, expected (W, W) with W of at least 1")
+    _core.check_memory(f"the working memory of {what}", 3 * a.nbytes)
     with np.errstate(over="ignore"):
         asymmetry, largest = np.abs(a - a.T).max(), np.abs(a).max()
     if asymmetry > np.sqrt(np.finfo(a.dtype).eps) * largest:
@@ -294,7 +298,7 @@ def add_outer_products(
     stays in what is not much smaller afterwards: where alpha is far below J, one
     `outer_product_inverse` of all rows is more exact than a start from a few of them.
     """
-    given = _matrix("inverse", inverse)
+    given = _matrix("add_outer_products", "inverse", inverse)
     b, dtype = _rows(J, row_weight, len(given))
     _expect_memory("add_outer_products", b, 2)
     if not (np.diagonal(given) > 0).all():
@@ -535,9 +539,14 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
     NotPositiveDefiniteError
         If it isn't positive definite, or only by rounding: J^T J of fewer rows than weights. The
         message, and the exception's ``lowest_eigenvalue`` and ``damping``, say by how much, and
-        what, added to the diagonal, mends it.
+        what, added to the diagonal, mends it. To say so all W eigenvalues are computed, O(W^3),
+        and a failure takes several times as long as a factor. Don't raise `damping` by trial until
+        it suffices: the first failure has named what does.
     TypeError, ValueError
         If H is no symmetric matrix of finite real numbers, or damping no number of at least 0.
+    MemoryError
+        If what is made of H, up to five matrices of its size, is more than the memory available;
+        the message states its size.
 
     Examples
     --------
@@ -548,8 +557,10 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
     Traceback (most recent call last):
     mlpcore.inverse.NotPositiveDefiniteError: H is not positive definite: its lowest ...
     """
-    matrix = _matrix("H", H)
     damping = real_number("damping", damping)
+    matrix = _matrix("cholesky", "H", H)
+    copies = 1 + (damping > 0) + (matrix is not H)  # L is one
+    _core.check_memory("the working memory of cholesky", copies * matrix.nbytes + 16 * matrix.size)
     damped = _damped(matrix, damping) if damping else matrix
     if not np.isfinite(np.diagonal(damped)).all():
         raise ValueError(

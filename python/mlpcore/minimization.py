@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
 from mlpcore.network import Network
-from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
+from mlpcore.one_by_one import minimize_one_by_one
+from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
 from mlpcore.results import html_table, text_table
 from mlpcore.symmetry import warn_of_symmetry
 
@@ -209,7 +211,7 @@ def minimize(
     The objective is ``F(w) = E(w) + 1/2 sum_i alpha_i w_i^2 + R(w)`` with E a **sum** over samples,
     as ``net.error`` has it (PRML 5.112), and R the `regularizer`; it is not divided by anything.
     It never rises from one iteration to the next. The loops are native; Python runs only for
-    `callback`.
+    `callback` and a regularizer of your own.
 
     Parameters
     ----------
@@ -217,39 +219,51 @@ def minimize(
         The network, its initial weights (W,), the inputs (N, D) and targets, as for its methods.
         With w of shape (S, W) the S networks of an ensemble are fitted side by side, on the same
         data or each on its own (S, N, D); each becomes, bit for bit, what it would alone. An
-        ensemble has no callback.
+        ensemble has no callback: its networks run on threads of their own, while Python can be
+        called from one alone. With a regularizer of your own they are fitted one after the other.
     method : str
+        Algorithms, sections and equations without a source are those of Nocedal and Wright, 2006; g
+        is the gradient of F, R'' the Hessian of weight decay and regularizer.
+
         lm
-            Levenberg-Marquardt (Levenberg, 1944; Marquardt, 1963) on the Gauss-Newton Hessian
-            (PRML 5.84, 5.85), of the cross-entropies too, with the damping of Nielsen (Damping
-            parameter in Marquardt's method, 1999, equation 2.13) and, with `acceleration`, the
-            geodesic acceleration of Transtrum and Sethna (Improvements to the
-            Levenberg-Marquardt algorithm, 2012, section 3). The method of choice for up to some
-            hundreds of weights; an iteration costs about N W^2 / 2 + W^3 / 6.
+            Levenberg-Marquardt, ``(H + diag(R'') + lambda I) dw = -g`` (Levenberg, 1944; Marquardt,
+            1963; section 10.3), H the Gauss-Newton Hessian of E (PRML 5.84, 5.85), also that of the
+            cross-entropies. lambda begins as 1e-3 of the largest H_ii and is changed as by Nielsen
+            (1999, equation 2.13). With `acceleration` half the geodesic acceleration is added as a
+            second step; where twice its length is above 0.75 of the first's, lambda grows instead
+            (Transtrum and Sethna, 2012, section 3, equation 15). The method of choice for up to
+            some hundreds of weights; an iteration costs about N W^2 / 2 + W^3 / 6.
         scg
-            Scaled conjugate gradients (Moller, A scaled conjugate gradient algorithm for fast
-            supervised learning, 1993, algorithm of section 4), with exact products of the Hessian
-            in place of its equation 10.
+            Scaled conjugate gradients (Moller, 1993, section 4), with exact products of the Hessian
+            (PRML 5.96 to 5.111), or of that of the kind `curvature`, in place of its equation 10.
+            lambda begins as 1e-6 of the curvature ``|d.Hd| / d.d`` along the first direction d,
+            where Moller begins with 1e-6 itself, in the units of E; and a step that misses is
+            followed by no less than a quarter of it.
         cg
-            Nonlinear conjugate gradients, `conjugacy` with restarts (Nocedal and Wright, 2006,
-            Algorithm 5.4).
+            Nonlinear conjugate gradients, ``d <- -g + beta d`` (Algorithm 5.4). With y the change
+            of g, beta is that of `conjugacy`: ``g.y / |g_before|^2`` (Polak and Ribiere, 1969;
+            5.44), or ``g.y / d.y`` (Hestenes and Stiefel, 1952; 5.46); 0 where it is negative
+            (5.45).
         newton-cg
-            Newton's method in a trust region by Steihaug's truncated conjugate gradients (Nocedal
-            and Wright, 2006, Algorithms 4.1 and 7.2), on products with the Hessian of the kind
-            `curvature`.
+            Newton's method in a trust region (Algorithm 4.1), the steps by conjugate gradients that
+            end at its border, along a negative curvature, or precise enough (Steihaug, 1983;
+            Algorithm 7.2), on products with the Hessian of the kind `curvature`.
         bfgs
-            BFGS with the whole inverse (W, W) (Nocedal and Wright, 2006, Algorithm 6.1).
+            BFGS with the whole inverse (W, W) (Algorithm 6.1, equation 6.17). It begins as 10 times
+            the multiple of I of 6.20, which fits the steepest directions alone: a network has many
+            that are far flatter.
         lbfgs
-            BFGS of limited memory, the last `memory` pairs (Algorithm 7.5), begun each time from
-            the largest of their gammas (7.20). The method of choice for many weights.
+            BFGS of limited memory (Nocedal, 1980; Liu and Nocedal, 1989; Algorithms 7.4 and 7.5),
+            the last `memory` pairs, begun each time from the largest of their gammas (7.20), not
+            from the last one. The method of choice for many weights.
         gd
-            Gradient descent (PRML 5.41; Nocedal and Wright, 2006, 3.3).
+            Gradient descent, ``d = -g`` (Cauchy, 1847; PRML 5.41).
 
         cg, bfgs, lbfgs and gd search along their direction until the strong Wolfe conditions hold
-        (Nocedal and Wright, 2006, Algorithms 3.5 and 3.6).
+        (3.7, with c_1 = 1e-4, and c_2 = 0.1 for cg, 0.9 for the others; Algorithms 3.5 and 3.6).
     weight_decay : float or (W,) array-like
         alpha, the precision of a normal prior over all weights and biases, or over each,
-        relative to a noise precision of 1.
+        relative to a noise precision of 1. Beside a regularizer of your own a single number.
     regularizer : mlpcore.regularizers.Regularizer, optional
         Other priors, or an error term of your own. lm takes the diagonal of its Hessian.
     sample_weight : (N,) array-like, optional
@@ -265,11 +279,11 @@ def minimize(
         The Hessian of scg and newton-cg. Like the next three it is refused, unless it has its
         default, by methods that don't use it.
     conjugacy : {"polak_ribiere", "hestenes_stiefel"}
-        Of cg; a negative factor becomes 0.
+        Of cg.
     acceleration : bool
         Of lm.
     memory : int
-        Pairs of lbfgs.
+        Pairs of lbfgs. (`train` keeps 10 of them.)
     state : LbfgsState, or S of them for an ensemble, optional
         Of lbfgs: the `state` of an earlier result whose `w` is where this call begins. The two
         calls then take, bit for bit, the iterations that one long call takes.
@@ -287,7 +301,8 @@ def minimize(
         If an argument is unusable; the message names it. What `callback` raises is raised, except
         for KeyboardInterrupt.
     MemoryError
-        If the matrices of lm or bfgs can't be had; the message states their size.
+        If the working memory is larger than the memory available, that of the matrices (W, W) of
+        lm and bfgs or the pairs of lbfgs; the message states its size.
 
     Warns
     -----
@@ -316,6 +331,43 @@ def minimize(
     - interrupted: Ctrl-C. Like all others it keeps the best weights.
     - precision: the method finds nothing lower, because values of F near here no longer differ by
       more than their rounding.
+
+    *Special problems.* None is refused.
+
+    - Targets that can be met exactly, as constant ones, and mostly where they are fewer (N K) than
+      the weights: without a prior F is 0 at many places, and which of them is found, if any,
+      depends on `w` and on the method. On the way there the gradient falls as the root of F alone,
+      so that "step", "precision" or "iterations" ends it; "gradient" only an F of exactly 0.
+    - A row that occurs m times counts m times, as one with sample_weight m: the same iterations,
+      but for rounding. What targets of the same row differ by stays in E.
+    - The H of lm is singular where units are alike, an input occurs twice, or N K < W. lambda makes
+      the system one that can be solved; if it does not to the precision of the dtype, it grows.
+    - W is at least 2, the weight and the bias of ``Network((1, 1))``: all methods take it.
+
+    References
+    ----------
+    Dennis and Schnabel, Numerical Methods for Unconstrained Optimization and Nonlinear Equations,
+    1983.
+    Hestenes and Stiefel, Methods of conjugate gradients for solving linear systems, Journal of
+    Research of the National Bureau of Standards 49, 1952.
+    Levenberg, A method for the solution of certain non-linear problems in least squares, Quarterly
+    of Applied Mathematics 2, 1944.
+    Liu and Nocedal, On the limited memory BFGS method for large scale optimization, Mathematical
+    Programming 45, 1989.
+    Marquardt, An algorithm for least-squares estimation of nonlinear parameters, Journal of the
+    Society for Industrial and Applied Mathematics 11, 1963.
+    Moller, A scaled conjugate gradient algorithm for fast supervised learning, Neural Networks 6,
+    1993.
+    Nielsen, Damping parameter in Marquardt's method, Technical University of Denmark, 1999.
+    Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35,
+    1980.
+    Nocedal and Wright, Numerical Optimization, second edition, 2006.
+    Polak and Ribiere, Note sur la convergence de methodes de directions conjuguees, Revue francaise
+    d'informatique et de recherche operationnelle 3, 1969.
+    Steihaug, The conjugate gradient method and trust regions in large scale optimization, SIAM
+    Journal on Numerical Analysis 20, 1983.
+    Transtrum and Sethna, Improvements to the Levenberg-Marquardt algorithm for nonlinear
+    least-squares minimization, arXiv:1201.5885, 2012.
 
     Examples
     --------
@@ -361,11 +413,14 @@ def minimize(
         raise TypeError(f"weight_decay is {weight_decay!r}, expected a number")
     weight_decay = _core.as_array("weight_decay", weight_decay, True)
     expect_in_range(net, "weight_decay", weight_decay)
-    weight_decay, penalty = as_penalty(net, weight_decay, regularizer, np.ndim(w) == 2)
+    weight_decay, penalty = as_penalty(net, weight_decay, regularizer)
+    native: Callable[..., Any] = _core.minimize
+    if np.ndim(w) == 2 and is_called(penalty):
+        native = partial(minimize_one_by_one, n_outputs=net.n_outputs)
     if iterations > 0:
         warn_of_symmetry(net, w)
     start = time.perf_counter()
-    fitted, reports, states = _core.minimize(
+    fitted, reports, states = native(
         net._core,
         w,
         X,

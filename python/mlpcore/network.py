@@ -64,7 +64,8 @@ class Network:
     also be class labels (N,) from 0 to K - 1, and dense rows must sum to 1. ``sample_weight``
     is None or (N,), at least 0, and multiplies the error of each sample. A wrong shape, a value
     that is not finite or a target out of range is a ValueError, a dtype that is not real numbers
-    a TypeError; both name the argument, what came and what was expected.
+    a TypeError; both name the argument, what came and what was expected. A result, or the working
+    memory for it, that is larger than the memory available is a MemoryError that states its size.
 
     ``out``, where a method has it, is an array for the result (of error_and_gradient: for the
     gradient), which is returned: exactly of the result's shape and dtype, C-contiguous, aligned and
@@ -344,13 +345,22 @@ class Network:
         return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
 
     def jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
-        """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76)."""
+        """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76).
+
+        Raises
+        ------
+        MemoryError
+            If the result is larger than the memory available; the message states its size.
+        """
         if out is None:
             return _core.jacobian(self._core, w, X)
         return _core.jacobian_into(out, self._core, w, X)
 
     def weight_jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
-        """dy_k/dw, (N, K, W), of the outputs after the output function.
+        """dy_k/dw, (N, K, W), of the outputs after the output function: the b_n of PRML 5.84.
+
+        By backpropagation of each output (PRML 5.74 to 5.76), dy_k/dW^l_ji = dy_k/dz^l_j a^{l-1}_i
+        as in 5.53, and dy_k/db^l_j = dy_k/dz^l_j.
 
         Raises
         ------
@@ -365,6 +375,9 @@ class Network:
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, out: Array | None = None
     ) -> Array:
         """dE_n/dw, (N, W): the terms of the gradient, without that of a regularizer: no sample's.
+
+        dE_n/dW^l = delta^l a^{l-1}T and dE_n/db^l = delta^l (PRML 5.53), not multiplied by a
+        sample_weight.
 
         Raises
         ------
@@ -393,6 +406,11 @@ class Network:
             exact at any depth; gauss_newton leaves out the terms with h'' (the diagonal of PRML
             5.84); becker_lecun carries only diagonals from layer to layer (PRML 5.79 to 5.81;
             Becker and LeCun, 1989).
+
+        Raises
+        ------
+        MemoryError
+            If the working memory is larger than the memory available; the message states its size.
 
         Notes
         -----
@@ -423,18 +441,30 @@ class Network:
         Parameters
         ----------
         kind : {"exact", "gauss_newton", "empirical_fisher"}
-            exact at any depth (PRML 5.4.5 has two layers). gauss_newton, the generalized
-            Gauss-Newton matrix: sum_n s_n J_n^T B_n J_n with J_n = dz^L/dw and B_n = d2E_n/dz^L2,
-            never indefinite (PRML 5.84 and 5.85; Schraudolph, 2002). empirical_fisher:
-            sum_n s_n g_n g_n^T with the gradient g_n of each sample.
+            exact at any depth (PRML 5.4.5 has two layers), see the notes. gauss_newton, the
+            generalized Gauss-Newton matrix: sum_n s_n J_n^T B_n J_n with J_n = dz^L/dw and
+            B_n = d2E_n/dz^L2, never indefinite (PRML 5.84 and 5.85; Schraudolph, 2002).
+            empirical_fisher: sum_n s_n g_n g_n^T with the gradient g_n of each sample, see
+            `per_sample_gradient`; near the Hessian only where model and noise are the true ones
+            (Kunstner, Hennig and Balles, 2019).
 
         Raises
         ------
         MemoryError
-            If the result is larger than the memory available; the message states its size.
+            If the result, or the working memory, is larger than the memory available; the message
+            states its size.
 
         Notes
         -----
+        With B^{l,m} = d delta^m / dz^l, G^{l,m} = dz^m/dz^l, and a^{l-1} followed by a 1 for the
+        bias, the exact block of two layers l < m is::
+
+            d2E/dw^l_ji dw^m_qp = sum_n s_n a_i^{l-1} [ B^{l,m}_jq a_p^{m-1}
+                                                        + delta_q^m h'(z_p^{m-1}) G^{l,m-1}_pj ]
+
+        where a bias w^m_qp has no second term, and that of one layer
+        ``sum_n s_n B^{l,l}_jq a_i^{l-1} a_p^{l-1}``. PRML 5.93 to 5.95 are these for two layers.
+
         About N W^2 / 2 multiply-adds, in products of matrices along the samples; memory for the
         result, and some 100 MB at most beside it.
 
@@ -462,12 +492,14 @@ class Network:
     ) -> list[Array]:
         """The diagonal blocks of the Hessian by layer, a list of (W_l, W_l).
 
-        W_l = n_l (n_{l-1} + 1) is how many weights the layer l has; ``kind`` as in `hessian`.
+        W_l = n_l (n_{l-1} + 1) is how many weights the layer l has; ``kind`` as in `hessian`, of
+        which these are the blocks l = m: the exact one is ``sum_n s_n B^{l,l}_jq a_i a_p``.
 
         Raises
         ------
         MemoryError
-            If the blocks are larger than the memory available; the message states their size.
+            If the blocks, or the working memory, are larger than the memory available; the message
+            states their size.
         """
         choice("kind", kind, _core.hessian_kinds)
         if regularizer is not None:
@@ -500,6 +532,12 @@ class Network:
         Returns
         -------
         product : the shape of v
+
+        Raises
+        ------
+        MemoryError
+            If the result, or the working memory, is larger than the memory available; the message
+            states its size.
 
         Notes
         -----
@@ -572,7 +610,7 @@ class Network:
 
     # Derivatives of the outputs
 
-    def output_hessian(self, w: ArrayLike, X: ArrayLike) -> Array:
+    def output_hessian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
         """d2y_k/dx_i dx_j, (N, K, D, D), of the outputs after the output function.
 
         Symmetric in i and j to the last bit. The curvature of a surrogate; `jacobian` has the
@@ -581,40 +619,63 @@ class Network:
         Raises
         ------
         MemoryError
-            If the result is larger than the memory available; the message states its size.
-        """
-        return _core.output_hessian(self._core, w, X)
+            If the result, or the working memory, is larger than the memory available; the message
+            states its size.
 
-    def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike) -> Array:
+        Notes
+        -----
+        With J^l = dz^l/dx, and l over the hidden layers::
+
+            d2y_k/dx dx^T = sum_l J^lT diag(h''(z^l) * dy_k/da^l) J^l + J^LT (d2y_k/dz^L2) J^L
+
+        which is the Jacobian (PRML 5.70 to 5.76) differentiated once more; the book has it not.
+        """
+        if out is None:
+            return _core.output_hessian(self._core, w, X)
+        return _core.output_hessian_into(out, self._core, w, X)
+
+    def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike, out: Array | None = None) -> Array:
         """The Jacobian-vector product in x, dy = (dy/dx) dx for each sample, (N, K).
 
-        How the outputs change when the inputs (N, D) change by `dX` (N, D); two forward passes,
-        whereas the whole `jacobian` takes min(D, K) of them.
+        How the outputs change when the inputs (N, D) change by `dX` (N, D), to first order (PRML
+        5.72); two forward passes, whereas the whole `jacobian` takes min(D, K) of them.
         """
-        return _core.jvp(self._core, w, X, dX)
+        if out is None:
+            return _core.jvp(self._core, w, X, dX)
+        return _core.jvp_into(out, self._core, w, X, dX)
 
-    def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+    def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: Array | None = None) -> Array:
         """The vector-Jacobian product in x, (dy/dx)^T dy for each sample, (N, D).
 
         With `dY` (N, K) the slopes of something in the outputs, these are its slopes in the
-        inputs: one forward and one backward pass.
+        inputs: one forward and one backward pass (PRML 5.73 to 5.76, all outputs at once).
         """
-        return _core.vjp(self._core, w, X, dY)
+        if out is None:
+            return _core.vjp(self._core, w, X, dY)
+        return _core.vjp_into(out, self._core, w, X, dY)
 
-    def weight_jvp(self, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> Array:
+    def weight_jvp(
+        self, w: ArrayLike, X: ArrayLike, v: ArrayLike, out: Array | None = None
+    ) -> Array:
         """The Jacobian-vector product in w, (dy/dw) v for each sample, (N, K).
 
         `v` is (W,): how the outputs change when w does (PRML 5.101 to 5.103).
         """
-        return _core.weight_jvp(self._core, w, X, v)
+        if out is None:
+            return _core.weight_jvp(self._core, w, X, v)
+        return _core.weight_jvp_into(out, self._core, w, X, v)
 
-    def weight_vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> Array:
+    def weight_vjp(
+        self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: Array | None = None
+    ) -> Array:
         """The vector-Jacobian product in w, sum_n (dy_n/dw)^T dy_n, (W,).
 
         With `dY` (N, K) the slopes of an error function of your own in the outputs, this is its
-        gradient.
+        gradient, by backpropagation (PRML 5.53, 5.56) from ``delta^L = (dy/dz^L)^T dy``.
         """
-        return _core.weight_vjp(self._core, w, X, dY)
+        if out is None:
+            return _core.weight_vjp(self._core, w, X, dY)
+        return _core.weight_vjp_into(out, self._core, w, X, dY)
 
 
 def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:

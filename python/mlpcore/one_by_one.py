@@ -1,10 +1,11 @@
 """Ensembles with a regularizer written in Python: one network after the other.
 
-The native loop trains the networks of an ensemble side by side, on threads that can't call Python.
+The native loops fit the networks of an ensemble side by side, on threads that can't call Python.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
 
-__all__ = ["train_one_by_one"]
+__all__ = ["minimize_one_by_one", "train_one_by_one"]
 
 Array = NDArray[Any]
 
@@ -75,6 +76,63 @@ def train_one_by_one(
                 report["stopped"] = "interrupted"
             break
     return fitted, reports
+
+
+def minimize_one_by_one(
+    net: _core.Network,
+    w: ArrayLike,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike | None,
+    *,
+    n_outputs: int,
+    penalty: object,
+    iterations: int,
+    seconds: float,
+    states: list[Any],
+    **rest: Any,
+) -> tuple[Array, list[dict[str, Any]], list[Any]]:
+    """What ``_core.minimize`` gives back for an ensemble, w (S, W), with any penalty.
+
+    All networks share the `seconds`. After Ctrl-C those that have not begun stay as they are.
+    """
+    start = time.perf_counter()
+    # No iteration checks the arguments, as those of an ensemble, and says what one left out has.
+    fitted, reports, after = _core.minimize(
+        net,
+        w,
+        X,
+        T,
+        sample_weight,
+        penalty=None,
+        iterations=0,
+        seconds=seconds,
+        states=states,
+        **rest,
+    )
+    interrupted = any(report["stopped"] == "interrupted" for report in reports)
+    for s, one in enumerate(fitted):
+        if interrupted:
+            nothing = {name: values[:0] for name, values in reports[s]["history"].items()}
+            reports[s] |= {"history": nothing, "stopped": "interrupted"}
+            continue
+        X_s, T_s, weight = _of_network(s, n_outputs, X, T, sample_weight)
+        begun = time.perf_counter() - start
+        one[:], (reports[s],), (after[s],) = _core.minimize(
+            net,
+            one,
+            X_s,
+            T_s,
+            weight,
+            penalty=penalty,
+            iterations=iterations,
+            seconds=max(seconds - begun, 0),
+            states=states[s : s + 1],
+            **rest,
+        )
+        reports[s]["history"]["seconds"] += begun
+        interrupted = reports[s]["stopped"] == "interrupted"
+    return fitted, reports, after
 
 
 def _of_network(

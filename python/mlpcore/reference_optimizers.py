@@ -2,20 +2,25 @@
 against.
 
 A method is a generator ``method(f, w)``: it yields the weights of each iteration, w itself first,
-and ends when it finds nothing lower. When to stop is the caller's business:
+and ends when it finds nothing lower. When to stop is the business of the caller, or of
+:func:`minimize`:
 
     f = Objective(net, X, T, alpha=0.1)
     *_, w = itertools.islice(bfgs(f, w), 100)
+    w, n_iterations, stopped = minimize(f, bfgs(f, w))
 
 They take their steps in the weights themselves, as the native ones do for targets of about unit
-size; those scale the weights of the hidden layers by the size of larger targets.
+size. By the size of targets above 16 those scale the weights of the hidden layers, and the first
+steps of which nothing is known. A system of equations that is singular is an error here, and a
+reason for more damping there.
 
 Equation numbers are of Nocedal and Wright, *Numerical Optimization*, 2006, unless said otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +28,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import reference
 
-__all__ = ["Objective", "bfgs", "cg", "gd", "lbfgs", "line_search", "lm", "newton_cg", "scg"]
+__all__ = [
+    "Objective",
+    "bfgs",
+    "cg",
+    "gd",
+    "lbfgs",
+    "line_search",
+    "lm",
+    "minimize",
+    "newton_cg",
+    "scg",
+    "typical_sizes",
+]
 
 Array = NDArray[Any]
 Penalty = Callable[[Array], tuple[float, Array, Array]]
@@ -103,6 +120,74 @@ class Objective:
         J = self.logit_jacobian(w)
         H: Array = np.einsum("nki,nkl,nlj->ij", J, self.curvature(w), J, optimize=True)
         return H
+
+
+def typical_sizes(f: Objective) -> Array:
+    """u (W,), by which a change of a weight is measured where the weight itself is smaller.
+
+    1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear output (and for a
+    weight from an input to one both), so that no rule of :func:`minimize` depends on the units of
+    the data (Dennis and Schnabel, 1983, 7.1). A column of zeros counts as 1, a sample of weight 0
+    not at all, and of more than 1024 samples only every second, third, ...
+    """
+    X, T, s = np.asarray(f.data[0]), np.asarray(f.data[1]), f.data[2]
+    rows = np.flatnonzero(np.ones(len(X)) if s is None else s)
+    rows = rows[:: -(-len(rows) // 1024)]
+
+    def sizes(columns: Array) -> Array:
+        rms: Array = np.sqrt((columns[rows] ** 2).mean(axis=0))
+        return np.where(rms > 0, rms, 1)
+
+    u = np.ones(sum((m + 1) * n for m, n in itertools.pairwise(f.net.layers)))
+    layers = reference.unpack(f.net, u)
+    layers[0][0][...] /= sizes(X)
+    if f.net.output == "linear":
+        t = sizes(T.reshape(len(X), -1))
+        layers[-1][0][...] *= t[:, None]
+        layers[-1][1][...] *= t
+    return u
+
+
+def _relative_size(x: Array, w: Array, u: Array) -> float:
+    """max_i |x_i| / max(|w_i|, u_i): the size of a step x from w, u the :func:`typical_sizes`."""
+    return float((np.abs(x) / np.maximum(np.abs(w), u)).max())
+
+
+def minimize(
+    f: Objective,
+    path: Iterable[Array],
+    iterations: int = 1000,
+    gradient_tolerance: float = 1e-6,
+    step_tolerance: float = 1e-10,
+    error_tolerance: float = 1e-10,
+) -> tuple[Array, int, str]:
+    """Follows the ``path`` of a method, ``bfgs(f, w)``, until one of the rules says enough.
+
+    Returns w, the number of iterations, and the rule. They are looked at in this order, where F is
+    finite (else the start has diverged):
+
+        gradient    max_i |g_i| max(|w_i|, u_i) <= gradient_tolerance |F|
+        step        max_i |dw_i| / max(|w_i|, u_i) <= step_tolerance
+        error       F_before - F <= error_tolerance |F|
+
+    (Dennis and Schnabel, 1983, 7.2.5, 7.2.7), u the :func:`typical_sizes`; then iterations; and
+    precision where the method itself ends, because it finds nothing lower.
+    """
+    u, before, F_before = typical_sizes(f), None, np.inf
+    for n, w in enumerate(path):
+        F, size = f.value(w), np.maximum(np.abs(w), u)
+        if not np.isfinite(F):
+            return w, n, "diverged"
+        if (np.abs(f.gradient(w)) * size).max() <= gradient_tolerance * abs(F):
+            return w, n, "gradient"
+        if before is not None and _relative_size(w - before, w, u) <= step_tolerance:
+            return w, n, "step"
+        if F_before - F <= error_tolerance * abs(F):
+            return w, n, "error"
+        if n >= iterations:
+            return w, n, "iterations"
+        before, F_before = w, F
+    return w, n, "precision"
 
 
 def line_search(f: Objective, w: Array, d: Array, first: float, curvature: float) -> float:
@@ -287,7 +372,7 @@ def scg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
     The scale lambda begins as 1e-6 of the first curvature, and so without units.
     """
     yield w
-    g = f.gradient(w)
+    g, u = f.gradient(w), typical_sizes(f)
     p, lam, success, count = -g, -1.0, True, 0
     while True:
         pp, mu = p @ p, -p @ g
@@ -300,12 +385,12 @@ def scg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
         if delta <= 0:  # made positive definite along p
             delta, lam = lam * pp - delta, 2 * (lam - delta / pp)
         if delta <= 0:  # neither curvature nor scale: a step as long as the weights
-            delta = mu * (np.abs(p) / np.maximum(np.abs(w), 1)).max()
+            delta = mu * _relative_size(p, w, u)
             lam = delta / pp
         step = mu / delta * p
-        if not (np.abs(step) / np.maximum(np.abs(w), 1)).max() > np.finfo(w.dtype).eps:
+        if not _relative_size(step, w, u) > np.finfo(w.dtype).eps:
             return
-        comparison = 2 * delta * (f.value(w) - f.value(w + step)) / mu**2
+        comparison = 2 * (delta / mu) * ((f.value(w) - f.value(w + step)) / mu)
         before, success = lam, comparison > 0
         if success:
             w, g_before, count = w + step, g, count + 1
@@ -323,23 +408,30 @@ def scg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
 
 
 def newton_cg(f: Objective, w: Array, kind: str = "exact") -> Iterator[Array]:
-    """Newton's method in a trust region (Algorithm 4.1), its steps by :func:`steihaug`."""
+    """Newton's method in a trust region (Algorithm 4.1), its steps by :func:`steihaug`.
+
+    It ends where a step has become too short, unless the border did that and none of the steps from
+    here has shown it to be too far: then it may be far too near.
+    """
     yield w
-    g = f.gradient(w)
-    radius = float(np.linalg.norm(w)) or 1.0
+    g, u, eps = f.gradient(w), typical_sizes(f), np.finfo(w.dtype).eps
+    radius, refused = float(np.linalg.norm(w)) or 1.0, False
     first = np.linalg.norm(g)
-    while True:
+    while radius > 0:
         tolerance = min(0.5, float(np.sqrt(np.linalg.norm(g) / first)))
         p, promised, border = steihaug(lambda v: f.product(w, v, kind), g, radius, tolerance)  # noqa: B023
-        if not promised > np.finfo(w.dtype).eps * f.value(w):
-            return
+        if not promised > eps * abs(f.value(w)) or _relative_size(p, w, u) <= eps:
+            if not border or refused or not np.isfinite(radius):
+                return
+            radius *= 10
+            continue
         ratio = (f.value(w) - f.value(w + p)) / promised  # 4.4
-        if ratio < 0.25:
-            radius = 0.25 * float(np.linalg.norm(p))
+        if not ratio >= 0.25:
+            radius, refused = 0.25 * min(float(np.linalg.norm(p)), 2 * radius), True
         elif ratio > 0.75 and border:
             radius *= 2
         if ratio > 1e-4:
-            w = w + p
+            w, refused = w + p, False
             g = f.gradient(w)
             yield w
 
@@ -356,7 +448,7 @@ def steihaug(
         if border or r @ r <= tolerance**2 * (g @ g):
             break
         Hd = multiply(d)
-        room = radius**2 - p @ p
+        room = max(radius**2 - p @ p, 0)
         far = room / (p @ d + np.sqrt((p @ d) ** 2 + (d @ d) * room))
         length = min(r @ r / (d @ Hd), far) if d @ Hd > 0 else far
         border = length == far
@@ -375,28 +467,26 @@ def lm(f: Objective, w: Array, acceleration: bool = False) -> Iterator[Array]:
     -1/2 J^T B z'', with the second derivative z'' of the outputs along the step.
     """
     yield w
-    H, growth = f.gauss_newton(w), 2.0
-    lam = 1e-3 * H.diagonal().max()
-    if lam == 0:  # all outputs saturated
-        lam = 1e-3 * np.finfo(w.dtype).eps
-        lam *= (np.abs(f.gradient(w)) / np.maximum(np.abs(w), 1)).max()
+    H, u, eps, growth = f.gauss_newton(w), typical_sizes(f), np.finfo(w.dtype).eps, 2.0
+    most = H.diagonal().max() or eps * _relative_size(f.gradient(w), w, u)  # or: all saturated
+    lam = 1e-3 * most
     while True:
         P = np.diagonal(f.regularizer(w)[2])
         A, g = H + np.diag(P + lam), f.gradient(w)
         step = np.linalg.solve(A, -g)
         promised = 0.5 * (lam * step @ step - g @ step)
-        if not promised > np.finfo(w.dtype).eps * f.value(w):
+        if not promised > eps * abs(f.value(w)) or _relative_size(step, w, u) <= eps:
             return
         bend = np.zeros_like(w)
         if acceleration:
             h = 0.1
             z = [f.outputs(w + share * step) for share in (-h, 0, h)]
             second = (z[0] - 2 * z[1] + z[2]) / h**2
-            u = np.einsum("nkl,nl->nk", f.curvature(w), second)
-            bend = np.linalg.solve(A, -0.5 * np.einsum("nkw,nk->w", f.logit_jacobian(w), u))
+            Bz = np.einsum("nkl,nl->nk", f.curvature(w), second)
+            bend = np.linalg.solve(A, -0.5 * np.einsum("nkw,nk->w", f.logit_jacobian(w), Bz))
         ratio = (f.value(w) - f.value(w + step + bend)) / promised
         if 2 * np.linalg.norm(bend) > 0.75 * np.linalg.norm(step) or not ratio > 0:
-            lam, growth = lam * growth, 2 * growth
+            lam, growth = growth * max(lam, eps * most), 2 * growth
             continue
         w = w + step + bend
         yield w

@@ -40,6 +40,7 @@ __all__ = [
 Array = NDArray[Any]
 
 _TILE = 1 << 20  # numbers in some rows of a Hessian: 8 MB
+_FEW = 30  # times a rounding of a gradient is still rounding
 
 
 class Regularizer(ABC):
@@ -47,9 +48,8 @@ class Regularizer(ABC):
 
     A regularizer of your own derives from this class and has `value` and `gradient`; the second
     derivatives are differences of the gradient unless you have better ones. It is called from the
-    native loops, for one network at a time: `mlpcore.train` and what calls it train the networks of
-    an ensemble one after the other, and `mlpcore.minimize` takes no ensemble with it.
-    `mlpcore.check_gradient` checks it.
+    native loops, for one network at a time: `mlpcore.train`, `mlpcore.minimize` and what calls them
+    fit the networks of an ensemble one after the other. `mlpcore.check_gradient` checks it.
 
     What it is given are copies. Each result is checked: one of another shape is a ValueError, one
     that is not real numbers a TypeError. R(w) may be infinite or NaN where it is not defined, and
@@ -79,6 +79,7 @@ class Regularizer(ABC):
 
     def hessian_diagonal(self, net: Network, w: Array) -> Array:
         """d2R/dw_i^2, (W,)."""
+        w = _weights_of_one(net, w)
         diagonal, unit = np.empty_like(w), np.zeros_like(w)
         for i in range(w.size):
             unit[i] = 1
@@ -88,7 +89,7 @@ class Regularizer(ABC):
 
     def hessian_vector_product(self, net: Network, w: Array, v: Array) -> Array:
         """(d2R/dw2) v, for v (W,) or (m, W)."""
-        w = _weights(net, w)
+        w = _weights_of_one(net, w)
         v = _directions(net, w, v)
         if v.ndim == 2:
             rows = [_derivative(self, "hessian_vector_product", net, w, one) for one in v]
@@ -96,7 +97,7 @@ class Regularizer(ABC):
         length = float(np.linalg.norm(v))
         if length == 0:
             return np.zeros_like(v)
-        step = np.cbrt(np.finfo(w.dtype).eps) * max(1.0, float(np.linalg.norm(w))) / length
+        step = _difference(w) / length
         # A copy, for a gradient may come back in the same array each time.
         ahead = _derivative(self, "gradient", net, w + step * v).copy()
         behind = _derivative(self, "gradient", net, w - step * v)
@@ -472,6 +473,9 @@ class _Known(SeparableRegularizer):
     def coefficients(self, net: Network) -> Coefficients:
         return self._coefficients
 
+    def _prepared(self, net: Network, w: ArrayLike) -> tuple[Array, Coefficients]:
+        return _weights(net, w).astype(np.float64), self._coefficients  # checked already
+
 
 def _parts(regularizer: Regularizer) -> tuple[Regularizer, ...]:
     return regularizer.parts if isinstance(regularizer, _Sum) else (regularizer,)
@@ -480,6 +484,8 @@ def _parts(regularizer: Regularizer) -> tuple[Regularizer, ...]:
 def _parts_of(net: Network, regularizer: Regularizer) -> tuple[Regularizer, ...]:
     """The parts, those that are sums over the weights as one whose coefficients are computed."""
     parts = _parts(regularizer)
+    if isinstance(parts[0], _Known):  # they come from here
+        return parts
     separable = tuple(part for part in parts if isinstance(part, SeparableRegularizer))
     own = tuple(part for part in parts if not isinstance(part, SeparableRegularizer))
     return (_Known(_Sum(separable).coefficients(net)), *own) if separable else own
@@ -646,16 +652,9 @@ class _Computer:
 
 
 def as_penalty(
-    net: Network,
-    weight_decay: ArrayLike,
-    regularizer: Regularizer | None,
-    side_by_side: bool = False,
+    net: Network, weight_decay: ArrayLike, regularizer: Regularizer | None
 ) -> tuple[ArrayLike, object]:
-    """The weight decay and the penalty as the native loops take them.
-
-    `side_by_side` is whether they are for the networks of an ensemble at once, on threads that
-    can't call Python.
-    """
+    """The weight decay and the penalty as the native loops take them."""
     if regularizer is None:
         return weight_decay, None
     check_regularizer(regularizer)
@@ -663,11 +662,6 @@ def as_penalty(
         alpha, absolutes = _Sum(_parts(regularizer)).coefficients(net)
         # As float64: what is too large for the network's dtype is refused where it is narrowed.
         return weight_decay, (alpha, absolutes)
-    if side_by_side:
-        raise ValueError(
-            f"regularizer {regularizer!r} came with an ensemble of networks, expected one of "
-            f"mlpcore.regularizers"
-        )
     if np.ndim(weight_decay) != 0:
         raise ValueError(
             "weight_decay has a number for each weight, expected a single one beside a "
@@ -687,6 +681,28 @@ def with_weight_decay(
         return WeightDecay(decay) if decay else None
     check_regularizer(regularizer)
     return WeightDecay(decay) + regularizer if decay else regularizer
+
+
+def real_curvature(net: Network, w: Array, regularizer: Regularizer) -> Array:
+    """d2R/dw_i^2, (W,), with 0 for differences of the gradient that may be its rounding alone."""
+    total, method = np.zeros(w.size), "hessian_diagonal"
+    for part in _parts_of(net, regularizer):
+        second = _finite("the Hessian", method, _derivative(part, method, net, w))
+        if _has_differences(part):
+            slope = np.abs(_derivative(part, "gradient", net, w)).max()
+            rounding = _FEW * np.finfo(w.dtype).eps * slope / _difference(w)
+            second = np.where(np.abs(second) > rounding, second, 0)
+        total += second
+    return total
+
+
+def _has_differences(part: Regularizer) -> bool:
+    """Whether neither of its second derivatives is its own."""
+    kind, base = type(part), Regularizer
+    return (
+        kind.hessian_diagonal is base.hessian_diagonal
+        and kind.hessian_vector_product is base.hessian_vector_product
+    )
 
 
 def n_free_weights(net: Network, regularizer: Regularizer | None) -> int:
@@ -735,6 +751,20 @@ def _weights(net: Network, w: ArrayLike) -> Array:
         raise ValueError(
             f"w has shape {array.shape}, expected ({net.n_weights},) or, for S networks, "
             f"(S, {net.n_weights})"
+        )
+    return array
+
+
+def _difference(w: Array) -> float:
+    """How far apart from w gradients are taken for a second derivative."""
+    return float(np.cbrt(np.finfo(w.dtype).eps)) * max(1.0, float(np.linalg.norm(w)))
+
+
+def _weights_of_one(net: Network, w: ArrayLike) -> Array:
+    array = _weights(net, w)
+    if array.ndim != 1:
+        raise ValueError(
+            f"w has shape {array.shape}, expected ({net.n_weights},), one network at a time"
         )
     return array
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import choice, flag, whole_number
 from mlpcore.network import Network
-from mlpcore.regularizers import Regularizer, n_free_weights, with_weight_decay
+from mlpcore.regularizers import Regularizer, n_free_weights, real_curvature, with_weight_decay
 
 __all__ = ["LeaveOneOut", "Optimum", "influence", "k_fold_predictions", "leave_one_out", "retrain"]
 
@@ -37,9 +37,8 @@ KINDS = ("exact", "gauss_newton")
 
 _CONVERGED = 1e-26  # twice the decrease that the Newton step promises, relative to F
 _ROUNDING = 1e-13  # relative to F or to a curvature one expects, below which rounding may lead
-_NEAR = 1e-6  # relative to F, whose rounding where residuals are small beside T is above 1e-13
 _FEW = 30  # times what rounding moves is still rounding
-_NOTICEABLE = 1e-3  # share of the curvature of the data, that R must have to hold a weight
+_NOTICEABLE = 1e-3  # share of a curvature or slope below which a part of it does not count
 _FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
 _OUT_OF_REACH = 1 - 1e-8  # a leverage of 1, less what rounding may have made of it
 _SIZES = (1e-100, 1e100)  # so that no square of one overflows
@@ -152,6 +151,10 @@ class _Objective:
         rounding = 10 * np.finfo(float).eps * self.T
         return float((self.s[:, None] * rounding**2).sum())
 
+    def rounding(self, F: float) -> float:
+        """By how much F may be off: in itself, and by what `floor` has of each residual."""
+        return _ROUNDING * abs(F) + float(np.sqrt(2 * abs(F) * self.floor))
+
     @property
     def logits(self) -> Network:
         """The network that ends with z, before the output function."""
@@ -199,20 +202,47 @@ class _Objective:
     def held(self, w: Array, H: Array) -> Array:
         """Whether R has a real part in the curvature H_ii of each weight, (W,) bools.
 
-        That of R is exact. However small it is beside `units`, it is no rounding: saturated hidden
-        units leave nothing else, and the minimum is where R says.
+        However small that is beside `units`, it is no rounding: saturated hidden units leave
+        nothing else, and the minimum is where R says.
         """
         if self.R is None:
             return np.zeros(w.size, dtype=bool)
-        of_R = np.asarray(self.R.hessian_diagonal(self.net, w))
+        of_R = real_curvature(self.net, w, self.R)
         held: Array = (of_R > 0) & (of_R >= _NOTICEABLE * np.abs(H.diagonal() - of_R))
         return held
 
-    def step_factor(
-        self, w: Array, kind: Kind, units: Array | None = None
-    ) -> tuple[_Factor, Array | None]:
-        """For a step downhill, and a direction of negative curvature, if there is one.
+    def hessian_and_units(self, w: Array, kind: Kind) -> tuple[Array, Array]:
+        """H (W, W) and its `_units` (W,)."""
+        H = self.hessian(w, kind)
+        return H, _units(H, self.units, self.held(w, H))
 
+    def shorten(self, w: Array, g: Array, H: Array, kind: Kind) -> Array:
+        """Raises H_ii where nothing keeps a step near w_i; whether it did, (W,) bools.
+
+        Far from 0 the slope of L1 hardly changes, and a weight that the data don't hold would go
+        far beyond the minimum. With H_ii = |g_i / w_i| it goes to 0, by a parabola that is nowhere
+        below the absolute value (Hunter and Li, Variable selection using MM algorithms, 2005). That
+        vanishes with g, so that the last steps are those of Newton.
+        """
+        if self.R is None:
+            return np.zeros(w.size, dtype=bool)
+        size, slope, diagonal = np.abs(w), np.abs(g), np.einsum("ii->i", H)
+        of_E = np.abs(self.net.hessian_diagonal(w, self.X, self.T, self.s, kind))
+        far: Array = of_E * np.maximum(size, self.sizes) < _NOTICEABLE * slope
+        far &= np.abs(diagonal) * size < slope
+        if far.any():  # where F is the parabola that H says, a step may be as far as it likes
+            step = np.where(far, -np.sign(g) * size, 0)
+            _, g_near = self.value_and_gradient(w + step)
+            far &= ~(np.abs(g_near - g - H @ step) <= 0.5 * slope)
+            diagonal[far] = slope[far] / size[far]
+        return far
+
+    def step_factor(
+        self, w: Array, kind: Kind, g: Array | None = None, units: Array | None = None
+    ) -> tuple[_Factor, Array | None, bool]:
+        """For a step downhill, a direction of negative curvature or None, whether to keep it.
+
+        With the gradient ``g`` (W,) it may `shorten` the step, and is then good for this alone.
         Where H / (d d^T) = Q diag(e) Q^T is not positive definite, the step has |e| in place of e
         and so leaves saddles (Dauphin et al., 2014), with 1e-8 of the largest as the least. The
         units d are those of H, at least ``units`` (W,) but for weights that R holds; in them no
@@ -220,16 +250,18 @@ class _Objective:
         """
         H = self.hessian(w, kind)
         units, held = self.units if units is None else units, self.held(w, H)
+        raised = np.zeros_like(held) if g is None else self.shorten(w, g, H, kind)
+        held, lasts = held | raised, not raised.any()
         d = _units(H, units, held)
         try:
-            return _Factor(_inverse_factor(H, d)), None
+            return _Factor(_inverse_factor(H, d)), None, lasts
         except np.linalg.LinAlgError:
             # What is nearly flat, and hardly known, must not lead.
             d = np.where(held, d, np.maximum(d, units))
             e, Q = np.linalg.eigh(H / d[:, None] / d)
         largest = float(np.abs(e).max()) or 1.0
         factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T / d)
-        return factor, Q[:, 0] / d if e[0] < -_FLAT * largest else None
+        return factor, Q[:, 0] / d if e[0] < -_FLAT * largest else None, lasts
 
     def curvature_rows(self, w: Array) -> Array:
         """V (N K, W) with sum_n J_n^T B_n J_n = V^T V: R_n^T J_n, B_n = R_n R_n^T."""
@@ -286,11 +318,11 @@ def _descend(
     while True:
         fresh = kept is None
         if kept is None:
-            factor, downward = objective.step_factor(w, kind)
+            factor, downward, lasts = objective.step_factor(w, kind, g)
             factorizations += 1
+            kept = factor if lasts else None
         else:
             factor = kept
-        kept = factor
         d = -factor.solve(g)
         decrement = -float(g @ d)
         if not fresh and not decrement >= 0:  # rounding has made the kept factor indefinite
@@ -298,7 +330,8 @@ def _descend(
             continue
         stalled = decrement > 0.01 * before
         at_rest = decrement <= _CONVERGED * abs(F) + floor
-        if not at_rest and fresh and decrement <= _ROUNDING * abs(F):
+        is_rounding = decrement <= _ROUNDING * abs(F)
+        if not at_rest and fresh and is_rounding:
             # A saddle is left sooner by a move aside than by steps that double a rounding.
             at_rest = (stalled and downward is not None) or decrement <= _decrement_of_rounding(
                 objective, w, g, factor
@@ -307,10 +340,10 @@ def _descend(
         if not at_rest and steps < max_steps and (fresh or not stalled):
             trial = _search(objective, w, F, d, decrement)
             # Between steps of rounding, as saturated units have, the slope jumps.
-            at_rest = trial is None and fresh and decrement <= _ROUNDING * abs(F)
+            at_rest = trial is None and fresh and is_rounding
         if at_rest:
             if look_for_saddle:
-                _, downward = objective.step_factor(w, "exact")
+                _, downward, _ = objective.step_factor(w, "exact")
                 factorizations += 1
                 look_for_saddle = False
             elif downward is not None and not fresh:
@@ -348,12 +381,13 @@ def _decrement_of_rounding(objective: _Objective, w: Array, g: Array, factor: _F
 def _search(
     objective: _Objective, w: Array, F: float, d: Array, decrement: float
 ) -> tuple[Array, float, Array] | None:
-    """The first of w + d, w + d/2, w + d/4, ... with a decrease (Armijo), None without one.
+    """The first of w + d, w + d/2, w + d/4, ... that is lower (Armijo), None without one.
 
-    Where the decrease is lost in the rounding of F the slope along d tells it: a parabola is lower
-    for as long as that is below the decrement (Hager and Zhang, A new conjugate gradient method
-    with guaranteed descent and an efficient line search, 2005). Half of that is allowed, so that
-    steps of Gauss-Newton that go too far do not come and go forever.
+    Where the decrease is lost in the rounding of F it is the first that is no higher by more than
+    that, and lower as the slope along d tells: a parabola is for as long as its slope is below the
+    decrement (Hager and Zhang, A new conjugate gradient method with guaranteed descent and an
+    efficient line search, 2005). Half of that is allowed, so that steps of Gauss-Newton that go too
+    far do not come and go forever.
     """
     for halvings in range(30):
         t = 0.5**halvings
@@ -361,8 +395,8 @@ def _search(
         if np.isfinite(there).all():
             F_there, g_there = objective.value_and_gradient(there)
             if decrement <= _ROUNDING * abs(F):
-                near = F_there <= F + _NEAR * abs(F)
-                lower = near and bool(g_there @ d <= 0.5 * decrement)
+                no_higher = F_there <= F + objective.rounding(F)
+                lower = no_higher and bool(g_there @ d <= 0.5 * decrement)
             else:
                 slack = 4 * float(np.finfo(float).eps) * abs(F)
                 lower = F_there <= F - 1e-4 * t * decrement + slack
@@ -434,6 +468,8 @@ class Optimum:
         If an argument is unusable, or if there are fewer targets (N K, counting the samples of
         positive weight) than weights that neither weight decay nor regularizer holds: then there
         is no single minimum.
+    MemoryError
+        If the Hessian (W, W) is larger than the memory available; the message states its size.
 
     Examples
     --------
@@ -500,10 +536,9 @@ class Optimum:
                 f"{self.gradient_norm:.3g}, expected a minimum; train further or raise max_steps"
             )
         if self._at_w is None:
-            H = self._objective.hessian(self.w, self.kind)
+            H, d = self._objective.hessian_and_units(self.w, self.kind)
             try:
-                held = self._objective.held(self.w, H)
-                self._at_w = _inverse_factor(H, _units(H, self._objective.units, held))
+                self._at_w = _inverse_factor(H, d)
             except np.linalg.LinAlgError:
                 lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
                 remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
@@ -572,7 +607,7 @@ def retrain(
     sample_weight: ArrayLike | None = None,
     max_steps: int | None = None,
 ) -> Optimum:
-    """The optimum after a change of the data.
+    """The optimum after a change of the data (PRML 5.4, the second use of the Hessian).
 
     The first step is Newton's with the stored factor, from which the changed samples are taken or
     to which they are added by their Gauss-Newton part (Woodbury); the h'' terms of the changed
@@ -585,6 +620,7 @@ def retrain(
     Parameters
     ----------
     optimum : Optimum
+        The minimum for the data before. It stays as it is.
     remove : (m,) integers or (N,) bools, optional
         The samples to remove.
     add : tuple, optional
@@ -597,11 +633,15 @@ def retrain(
     Returns
     -------
     Optimum
+        The minimum for the data after, those that were added last. Whether it got there in
+        `max_steps` is its `converged`.
 
     Raises
     ------
     ValueError, TypeError
         If an argument is unusable, no sample is left, or too few without weight decay.
+    MemoryError
+        If the Hessian (W, W) is larger than the memory available; the message states its size.
     """
     _check_optimum(optimum)
     max_steps = _most_steps(max_steps, optimum.kind)
@@ -739,11 +779,25 @@ def leave_one_out(optimum: Optimum) -> LeaveOneOut:
     is taken out by its exact Hessian as a fold in `k_fold_predictions`. Weights that only this
     sample determines, as those of an input that is 0 in all others, stay as they are.
 
+    Parameters
+    ----------
+    optimum : Optimum
+        Of N samples; it must have converged.
+
+    Returns
+    -------
+    LeaveOneOut
+        The predictions (N, K), their residuals (N, K) and error, and the leverages (N,).
+
     Raises
     ------
+    TypeError
+        If optimum is none.
     ValueError
         If the optimum has not converged, or if its Hessian is not positive definite; the message
         has the eigenvalues.
+    MemoryError
+        If the Hessian (W, W) is larger than the memory available; the message states its size.
 
     Notes
     -----
@@ -779,7 +833,7 @@ def _steps_without_each(
     f, w, U = optimum._objective, optimum.w, optimum._inverse_factor()
     K, W = f.net.n_outputs, w.size
     logits, identity = f.logits, np.eye(K)
-    H: Array | None = None
+    whole: tuple[Array, Array] | None = None
     size = max(1, _TILE // (K * W))
     for start in range(0, len(f.X), size):
         tile = slice(start, min(start + size, len(f.X)))
@@ -799,25 +853,25 @@ def _steps_without_each(
         dw = np.einsum("nk,nkw->nw", e, G) @ U
         if corrected:
             for i in np.flatnonzero(out_of_reach):
-                H = f.hessian(w, optimum.kind) if H is None else H
-                dw[i] = _step_without(optimum, np.arange(start + i, start + i + 1), H)
+                whole = whole or f.hessian_and_units(w, optimum.kind)
+                dw[i] = _step_without(optimum, np.arange(start + i, start + i + 1), *whole)
         yield tile, dw, leverage
 
 
-def _step_without(optimum: Optimum, rows: Array, H: Array) -> Array:
-    """The Newton step (W,) that takes these rows out, by their exact Hessian; H is the whole.
+def _step_without(optimum: Optimum, rows: Array, H: Array, d: Array) -> Array:
+    """The Newton step (W,) that takes these rows out, by their exact Hessian.
 
-    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite.
+    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite. H is the
+    whole one, d its units, also of the rest, whose rounding is that of the whole.
     """
     f, w = optimum._objective, optimum.w
     part = f.rows(rows)
     gradient = f.net.gradient(w, part.X, part.T, part.s)
-    d = _units(H, f.units, f.held(w, H))  # also of the rest, whose rounding is that of the whole
     try:
         rest = _Factor(_inverse_factor(H - replace(part, R=None).hessian(w, optimum.kind), d))
     except np.linalg.LinAlgError:
         stay = np.delete(np.arange(len(f.X)), rows)
-        rest, _ = f.rows(stay).step_factor(w, "gauss_newton", d)
+        rest, _, _ = f.rows(stay).step_factor(w, "gauss_newton", units=d)
     return rest.solve(gradient)
 
 
@@ -831,15 +885,21 @@ def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | Non
     Parameters
     ----------
     optimum : Optimum
+        Of N samples; it must have converged.
     folds : int or (N,) integers
         How many folds to draw at random (from 2 to N), or the fold of each sample.
     seed : int, optional
         Of the draw; None takes one from the system.
 
+    Returns
+    -------
+    (N, K) array
+        The outputs after the output function, a row a sample.
+
     Raises
     ------
-    ValueError, TypeError
-        As in `leave_one_out`, and if folds are unusable.
+    ValueError, TypeError, MemoryError
+        As in `leave_one_out`, and if folds or seed are unusable.
     """
     _check_optimum(optimum)
     f = optimum._objective
@@ -856,13 +916,13 @@ def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | Non
         if not np.issubdtype(fold.dtype, np.integer):
             raise TypeError(f"folds has dtype {fold.dtype}, expected integers")
     optimum._inverse_factor()  # or say why there is none
-    H = f.hessian(optimum.w, optimum.kind)
+    whole = f.hessian_and_units(optimum.w, optimum.kind)
     y = np.empty_like(f.T)
     for number in np.unique(fold):
         rows = np.flatnonzero(fold == number)
         if len(rows) == N:
             raise ValueError(f"folds has {number} alone, expected at least two folds")
-        y[rows] = f.net.forward(optimum.w + _step_without(optimum, rows, H), f.X[rows])
+        y[rows] = f.net.forward(optimum.w + _step_without(optimum, rows, *whole), f.X[rows])
     return y
 
 
@@ -874,6 +934,7 @@ def influence(optimum: Optimum, X: ArrayLike, *, corrected: bool = True) -> Arra
     Parameters
     ----------
     optimum : Optimum
+        Of N samples; it must have converged.
     X : (M, D) array-like
         Where to predict.
     corrected : bool
@@ -882,17 +943,27 @@ def influence(optimum: Optimum, X: ArrayLike, *, corrected: bool = True) -> Arra
         ``dw_n = H^{-1} s_n g_n``, the derivative with respect to the weight of the sample (Koh
         and Liang, 2017), too small where leverages are large.
 
+    Returns
+    -------
+    (N, M, K) array
+        By sample, place and output.
+
     Raises
     ------
     ValueError, TypeError
-        As in `leave_one_out`, and if X is unusable.
+        As in `leave_one_out`, and if X or corrected is unusable.
+    MemoryError
+        As in `leave_one_out`, and if the dy/dw (M, K, W) or the result are larger than the memory
+        available.
     """
     _check_optimum(optimum)
     corrected = flag("corrected", corrected)
     f = optimum._objective
     slopes = f.net.weight_jacobian(optimum.w, X)  # (M, K, W)
     M, K, W = slopes.shape
-    result = np.empty((len(f.X), M, K))
+    N = len(f.X)
+    _core.check_memory(f"influence of shape ({N}, {M}, {K})", 8.0 * N * M * K)
+    result = np.empty((N, M, K))
     for tile, dw, _ in _steps_without_each(optimum, corrected):
         result[tile] = (dw @ slopes.reshape(M * K, W).T).reshape(len(dw), M, K)
     return result

@@ -80,6 +80,9 @@ def stochastic_diagonal(
     ------
     ValueError, TypeError
         If an argument is unusable, or if w is that of an ensemble; the message names it.
+    MemoryError
+        If the products of a block of 64, or the working memory for them, are larger than the memory
+        available; the message states its size.
 
     References
     ----------

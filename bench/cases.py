@@ -33,10 +33,6 @@ QUANTITIES = (
 # Those with so large a result, N K W and N W numbers, that a plain copy of it is the measure.
 COPIED = ("weight_jacobian", "per_sample_gradient")
 
-# Above this such a row measures the page faults of one huge allocation, and the peers, which need
-# several of them, run out of memory.
-LARGEST_RESULT = 96 * 2**20  # bytes in float64
-
 # BackPACK takes 1.5 s on 16-64-64-64-4 already; the widest network would take minutes.
 LARGEST_HESSIAN_DIAGONAL = 50_000  # weights
 
@@ -45,6 +41,9 @@ LARGEST_HESSIAN = 10_000  # weights
 
 # Multiply-adds of J^T J, N K W^2 / 2, above which a peer takes 20 s and more a call.
 LARGEST_HESSIAN_BY_PEERS = 2e11
+
+# Of `COPIED`: peers need several times as much, and take seconds to minutes to get it.
+LARGEST_RESULT_BY_PEERS = 1.5e9  # bytes in float64
 
 # Of a block of Hessian-vector products.
 VECTORS = 50
@@ -96,14 +95,12 @@ class Case:
             return self.n_weights <= LARGEST_HESSIAN_DIAGONAL
         if quantity in ("hessian", "gauss_newton"):
             return self.n_weights <= LARGEST_HESSIAN
-        if quantity == "weight_jacobian":
-            return 8 * self.n_samples * self.layers[-1] * self.n_weights <= LARGEST_RESULT
-        if quantity == "per_sample_gradient":
-            return 8 * self.n_samples * self.n_weights <= LARGEST_RESULT
         return True
 
     def measures_peers(self, quantity: str) -> bool:
         """Whether their time is bearable. Where it isn't, ours are checked and timed alone."""
+        if quantity in COPIED:
+            return 8 * math.prod(self.result_shape(quantity)) <= LARGEST_RESULT_BY_PEERS
         by_rows = self.n_samples * self.layers[-1] * self.n_weights**2 / 2
         return quantity not in ("hessian", "gauss_newton") or by_rows <= LARGEST_HESSIAN_BY_PEERS
 

@@ -9,7 +9,8 @@
 
 roofline: what each quantity reaches beside what the machine allows. To the right the multiply-adds
 limit, to the left memory: below some number of operations a byte the arguments and the result can't
-come and go any quicker.
+come and go any quicker. The large results of weight_jacobian and per_sample_gradient go into an
+array that is there.
 
 scaling: the time of a gradient against the number of samples, the width, and the depth, on log
 axes, with the slope of the upper half of each line. Needs matplotlib.
@@ -55,6 +56,8 @@ QUANTITIES = {  # of the roofline, and their signs
     "gradient": ("o", "#0072B2"),
     "jacobian": ("s", "#D55E00"),
     "hessian_diagonal": ("^", "#009E73"),
+    "hessian": ("h", "#7A5195"),  # gauss_newton would lie on it
+    "hessian_vector_product": ("p", "#B2182B"),
     "weight_jacobian": ("D", "#CC79A7"),
     "per_sample_gradient": ("v", "#E69F00"),
     "train": ("P", "#000000"),
@@ -73,13 +76,14 @@ SWEEPS = {
 }
 
 
-def measure_roofline(settings: timing.Settings) -> list[report.Row]:
+def measure_roofline(settings: timing.Settings, quick: bool) -> list[report.Row]:
     contestants = measure.load_contestants(["none"], quick=True)
     rows = []
     for quantity in QUANTITIES:
         for case in [*CASES, *TRAINING_CASES]:
-            if case.measures(quantity):
-                problem = case.problem(case.dtype or "float64")
+            dtype = case.dtype or "float64"
+            if case.measures(quantity) and not measure.too_large(quantity, case, dtype, quick):
+                problem = case.problem(dtype)
                 rows.append(measure.measure_row(quantity, problem, contestants, settings))
                 measure.progress(rows[-1])
     return rows
@@ -98,13 +102,19 @@ def measure_scaling(settings: timing.Settings, peers: list[str], sizes: int | No
     return curves
 
 
+def place(row: report.Row) -> tuple[float, float]:
+    """Operations a byte, and how many GFLOP/s we reach: into an array that is there, if we did."""
+    ours = row.entry(report.OURS)
+    return 2 * row.multiply_adds / row.bytes, 2e-9 * row.multiply_adds / (ours.into or ours.seconds)
+
+
 def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -> None:
     ax = figure.subplots()
     peak, rates = facts["fma_peak"], facts["bandwidth"]
     rows = [r for r in rows if r.quantity in QUANTITIES and r.entry(report.OURS)]
     present = {row.dtype for row in rows}
     dtypes = [dtype for dtype in machine.DTYPES if dtype in present]
-    x = np.geomspace(0.05, 300, 400)
+    x = np.geomspace(0.05, 3000, 400)
     for dtype, style in zip(dtypes, ("-", ":"), strict=False):
         flops = 2e-9 * peak[dtype]["all"]
         for where, shade in (("memory", "0.25"), ("cache", "0.6")):
@@ -119,18 +129,17 @@ def draw_roofline(rows: list[report.Row], facts: report.Facts, figure: Figure) -
             mine = [r for r in rows if (r.quantity, r.dtype) == (quantity, dtype)]
             if not mine:
                 continue
-            intensity = [2 * r.multiply_adds / r.bytes for r in mine]
-            reached = [2e-9 * r.multiply_adds / r.entry(report.OURS).seconds for r in mine]
+            intensity, reached = np.array([place(r) for r in mine]).T
             label = quantity.replace("_", " ") + ("" if filled else ", float32")
             ax.plot(
                 intensity, reached, marker, color=colour, ms=9, zorder=3, label=label,
-                mfc=colour if filled else "white",
+                mfc=colour if filled else "white", mec="white" if filled else colour, mew=0.6,
             )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
     name_cases(ax, rows)
     ax.set_xlabel("operations a byte of arguments and result (FLOP/byte)")
     ax.set_ylabel("reached (GFLOP/s)")
-    low = min(2e-9 * r.multiply_adds / r.entry(report.OURS).seconds for r in rows)
+    low = min(place(r)[1] for r in rows)
     ax.set_ylim(low / 2, 4e-9 * max(p["all"] for p in peak.values()))
     label_slope(ax, 1e-9 * rates["memory, all"], "memory")
     label_slope(ax, 1e-9 * rates["cache, all"], "second-level cache")
@@ -144,9 +153,7 @@ def name_cases(ax: Axes, rows: list[report.Row]) -> None:
     for row in rows:
         colour = QUANTITIES[row.quantity][1]
         ax.text(
-            2 * row.multiply_adds / row.bytes,
-            2e-9 * row.multiply_adds / row.entry(report.OURS).seconds,
-            letters[row.case], fontsize=6, ha="center", va="center_baseline", zorder=4,
+            *place(row), letters[row.case], fontsize=6, ha="center", va="center_baseline", zorder=4,
             color="white" if row.dtype == "float64" else colour,
         )  # fmt: skip
     names = "\n".join(f"{letter}  {case}" for case, letter in letters.items())
@@ -250,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
             "fma_peak": machine.fma_peak(),
             "bandwidth": machine.bandwidth(),
         }
-        rows = [] if args.run else measure_roofline(settings)
+        rows = [] if args.run else measure_roofline(settings, args.quick)
         document = {
             "curves": measure_scaling(settings, args.peers, args.sizes),
             "rows": [asdict(row) for row in rows],
@@ -260,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     saved = json.loads(args.saved.read_text())
     rows, facts = report.read(args.run) if args.run else (report.rows_of(saved["rows"]), saved)
 
-    figure = new_figure(8, 4.2)
+    figure = new_figure(8, 5.2)
     draw_roofline(rows, facts, figure)
     name_machine(figure, facts)
     save(figure, args.folder / f"roofline.{args.format}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import traceback
 
 import numpy as np
 
-from bench import arithmetic, machine, report, timing
+from bench import arithmetic, machine, memory, report, timing
 from bench.cases import (
     CASES,
     COPIED,
@@ -24,6 +25,7 @@ from bench.contestants import MODULES, Contestant, Idiom, NotOffered, load, nump
 from mlpcore import _core
 
 JUDGE = numpy_reference.make()  # in float64
+JUDGE.patient = True
 AnyCase = Case | EnsembleCase
 AnyProblem = Problem | EnsembleProblem
 
@@ -31,6 +33,13 @@ AnyProblem = Problem | EnsembleProblem
 # judges the products with some random vectors, which any wrong number spoils.
 LARGEST_JUDGED_WHOLE = 5000
 JUDGED_VECTORS = 8
+
+# Of the results of `COPIED` so many are there at once: the right one, one of a contestant and what
+# it needs to make it, one in the arrangement of the right one, and the copies.
+HELD_AT_ONCE = 6
+LARGEST_QUICK_RESULT = (
+    1e8  # bytes; larger ones take seconds a call, the reference's a quarter minute
+)
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 # Of the way that the weights went in training with the full batch, and of the error reached by
@@ -63,6 +72,19 @@ def choose_dtypes(wanted: str | None, quantity: str, case: AnyCase) -> tuple[str
     return (wanted or "float64",)
 
 
+def too_large(quantity: str, case: AnyCase, dtype: str, quick: bool) -> str:
+    """Why a row is left out for want of memory, or of time; "" where there is enough."""
+    if quantity not in COPIED:
+        return ""
+    size = np.dtype(dtype).itemsize * math.prod(case.result_shape(quantity))
+    if quick and size > LARGEST_QUICK_RESULT:
+        return f"has {1e-9 * size:.1f} GB, left out by --quick"
+    free = machine.free_memory()
+    if free is None or HELD_AT_ONCE * size <= free:
+        return ""
+    return f"takes {HELD_AT_ONCE} times {1e-9 * size:.1f} GB, of {1e-9 * free:.1f} that are free"
+
+
 def judged_by_products(quantity: str, problem: AnyProblem) -> bool:
     square = quantity in ("hessian", "gauss_newton")
     return square and problem.case.n_weights > LARGEST_JUDGED_WHOLE
@@ -86,6 +108,12 @@ def training_error(problem: Problem, w: Array) -> float:
     return 0.5 * float(np.mean((a @ W_out.T + b_out - problem.T) ** 2))
 
 
+def largest_difference(a: Array, b: Array) -> float:
+    """In magnitude; by parts, for the arrays may be as large as the memory allows."""
+    parts = [np.array_split(array, 16) for array in (a, b)]
+    return max(float(np.max(np.abs(x - y), initial=0)) for x, y in zip(*parts, strict=True))
+
+
 def compare(quantity: str, problem: AnyProblem, got: Array, right: Array) -> tuple[float, float]:
     """The relative difference, and the one that is allowed."""
     if not np.all(np.isfinite(got)):
@@ -94,8 +122,8 @@ def compare(quantity: str, problem: AnyProblem, got: Array, right: Array) -> tup
     if judged_by_products(quantity, problem):
         got = problem.vectors(JUDGED_VECTORS) @ got
     if training is None:
-        scale = float(np.max(np.abs(right)))
-        return float(np.max(np.abs(got - right))) / scale, TOLERANCE[problem.dtype]
+        scale = max(float(right.max()), -float(right.min()))
+        return largest_difference(got, right) / scale, TOLERANCE[problem.dtype]
     if training.batch_size is None:
         way = float(np.linalg.norm(right - problem.w))
         return float(np.linalg.norm(got - right)) / way, TOLERANCE_WEIGHTS
@@ -117,9 +145,8 @@ def check(quantity: str, problem: AnyProblem, idiom: Idiom, right: Array) -> tup
     return difference, wrong
 
 
-def copies(result: Array) -> dict[str, timing.Job]:
+def copies(result: Array, target: Array) -> dict[str, timing.Job]:
     """What it takes merely to write such a result: into an array that is there, and into a new."""
-    target = np.empty_like(result)
     return {"np.copyto": lambda: np.copyto(target, result), "np.copy": lambda: np.copy(result)}
 
 
@@ -148,7 +175,10 @@ def measure_row(
             entry.why_not = "; ".join(filter(None, wrongs))
             entry.failed = bool(entry.why_not)
             if not entry.failed:
-                idiom = idioms[timing.quickest([idiom.run for idiom in idioms])]
+                idiom = idioms[0]
+                if len(idioms) > 1:
+                    entry.ways = {i.name: timing.best_of_three(i.run) for i in idioms}
+                    idiom = min(idioms, key=lambda i: entry.ways[i.name])
                 chosen[contestant.name], entry.idiom = idiom, idiom.name
         except NotOffered as why:
             entry.why_not = str(why)
@@ -158,15 +188,29 @@ def measure_row(
 
     epochs = case.training.epochs if case.training else 1
     jobs: dict[str, timing.Job] = {name: idiom.run for name, idiom in chosen.items()}
+    into: dict[str, Idiom] = {}
     if quantity in COPIED:
-        jobs.update(copies(right.astype(problem.dtype)))
+        target = np.empty(right.shape, problem.dtype)
+        copied = copies(np.asarray(right, problem.dtype), target)
+        for contestant in contestants:
+            if contestant.name in chosen and (idiom := contestant.into(quantity, problem, target)):
+                into[contestant.name] = idiom
+        jobs.update(copied, **{f"{name} into": idiom.run for name, idiom in into.items()})
     times = timing.alternate(jobs, settings)
-    row.copies = {name: times[name].median for name in times if name not in chosen}
+    if quantity in COPIED:
+        row.copies = {name: times[name].median for name in copied}
+        target.fill(np.nan)  # what the others have left in it
+    if quantity in ("hessian", "gauss_newton") and problem.case.n_weights > LARGEST_JUDGED_WHOLE:
+        row.beyond_result = memory_of_ours(quantity, problem.case)
     for entry in row.entries:
         if entry.contestant not in times:
             continue
         # Again: an idiom that does less work from the second call on must not pass.
-        _, wrong = check(quantity, problem, chosen[entry.contestant], right)
+        idioms = [chosen[entry.contestant]]
+        if entry.contestant in into:
+            idioms.append(into[entry.contestant])
+            entry.into = times[f"{entry.contestant} into"].median
+        wrong = "; ".join(filter(None, (check(quantity, problem, i, right)[1] for i in idioms)))
         if wrong:
             entry.why_not, entry.failed = f"after timing, {wrong}", True
         else:
@@ -176,6 +220,14 @@ def measure_row(
             entry.quartiles = (low / epochs, high / epochs)
             entry.samples, entry.calls = len(samples.seconds), samples.calls
     return row
+
+
+def memory_of_ours(quantity: str, case: Case) -> int | None:
+    """Bytes at the peak of a Hessian beyond the result, in float64, where the system tells."""
+    if not memory.STATUS.exists():
+        return None
+    kind = "exact" if quantity == "hessian" else quantity
+    return memory.beyond_result(case.layers, case.n_samples, kind)[0]
 
 
 def found(entry: report.Entry) -> str | None:
@@ -236,6 +288,9 @@ def run(args: argparse.Namespace) -> int:
             if not case.measures(quantity):
                 continue
             for dtype in choose_dtypes(args.dtype, quantity, case):
+                if why_not := too_large(quantity, case, dtype, args.quick):
+                    print(f"left out: {quantity} of {case.name} {dtype} {why_not}", file=sys.stderr)
+                    continue
                 rows.append(measure_row(quantity, case.problem(dtype), contestants, settings))
                 progress(rows[-1])
     facts["fma_peak"] = machine.higher(facts["fma_peak"], machine.fma_peak())

@@ -24,11 +24,13 @@ class Entry:
 
     contestant: str
     idiom: str = ""
+    ways: dict[str, float] = field(default_factory=dict)  # best seconds of few calls, by idiom
     difference: float | None = None  # from the reference, relative
     seconds: float | None = None  # median of a call (of an epoch when training)
     quartiles: tuple[float, float] | None = None
     samples: int = 0
     calls: int = 0  # a sample
+    into: float | None = None  # median seconds of the same into an array that is there
     why_not: str = ""
     failed: bool = False  # gave other numbers, or raised
 
@@ -48,6 +50,7 @@ class Row:
     bytes: int = 0  # of its arguments and its result
     entries: list[Entry] = field(default_factory=list)
     copies: dict[str, float] = field(default_factory=dict)  # seconds of plain copies of the result
+    beyond_result: int | None = None  # bytes of our peak beyond the result, where it is large
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -116,28 +119,34 @@ def percent(share: float | None) -> str:
 
 
 def table(rows: list[Row], contestants: list[str], facts: Facts) -> str:
+    cells = [{e.contestant: e.cell() for e in row.entries} for row in rows]
+    contestants = [name for name in contestants if any(by_name.get(name) for by_name in cells)]
     lines = [["quantity", "case", "type", *contestants, "ratio", "of peak", "agree to"]]
-    for row in rows:
-        by_name = {e.contestant: e.cell() for e in row.entries}
+    for row, by_name in zip(rows, cells, strict=True):
         ratio = "" if row.ratio is None else f"{row.ratio[0]:.2f} ({row.ratio[1]})"
         difference = "" if row.difference is None else f"{row.difference:.0e}"
-        cells = [by_name.get(name, "") for name in contestants]
+        times = [by_name.get(name, "") for name in contestants]
         peak = percent(row.share_of_peak(facts))
-        lines.append([row.quantity, row.case, row.dtype, *cells, ratio, peak, difference])
+        lines.append([row.quantity, row.case, row.dtype, *times, ratio, peak, difference])
     return aligned(lines, left=3)
 
 
 def table_of_copies(rows: list[Row]) -> str:
     """Rows whose result is so large that to write it is the work, beside a plain copy of it."""
-    lines = [["quantity", "case", "type", OURS, "np.copyto", "np.copy", "of copyto", "of copy"]]
+    head = ["quantity", "case", "type"]
+    head += [OURS, "np.copy", "of np.copy", f"{OURS}, out=", "np.copyto", "of np.copyto"]
+    lines = [head]
     for row in rows:
         ours = row.entry(OURS)
         if ours is None or ours.seconds is None or not row.copies:
             continue
-        into, new = row.copies["np.copyto"], row.copies["np.copy"]
-        times = [microseconds(t) for t in (ours.seconds, into, new)]
-        shares = [percent(into / ours.seconds), percent(new / ours.seconds)]
-        lines.append([row.quantity, row.case, row.dtype, *times, *shares])
+        line = list(row.key)
+        for taken, copy in ((ours.seconds, "np.copy"), (ours.into, "np.copyto")):
+            seconds = row.copies[copy]
+            line += ["", microseconds(seconds), ""]
+            if taken is not None:
+                line[-3:] = microseconds(taken), line[-2], percent(seconds / taken)
+        lines.append(line)
     return aligned(lines, left=3) if len(lines) > 1 else ""
 
 
@@ -167,8 +176,8 @@ def jacobians_against_arithmetic(rows: list[Row], facts: Facts) -> str:
     )
 
 
-def products_against_others(rows: list[Row]) -> str:
-    """A Hessian-vector product in gradients, and a block of them in single products, in this run.
+def second_order_against_others(rows: list[Row]) -> str:
+    """Diagonals and products in gradients, and a block of products in single ones, in this run.
 
     The ideal of the block is below 1, for the passes of the network itself are shared.
     """
@@ -177,12 +186,32 @@ def products_against_others(rows: list[Row]) -> str:
     for (quantity, case, dtype), taken in seconds.items():
         gradient = seconds.get(("gradient", case, dtype))
         product = seconds.get(("hessian_vector_product", case, dtype))
-        if quantity == "hessian_vector_product" and gradient:
+        if quantity in ("hessian_diagonal", "hessian_vector_product") and gradient:
             lines.append(f"{quantity} of {case} {dtype}: {taken / gradient:.2f} gradients")
         if quantity == "hessian_vector_products" and product:
             share = taken / (VECTORS * product)
             lines.append(f"{quantity} of {case} {dtype}: {share:.2f} of {VECTORS} single products")
     return "\n".join(lines)
+
+
+def ways_to_the_hessian(rows: list[Row]) -> str:
+    """By each idiom of who has several, for the one that people use need not be the quickest."""
+    lines = []
+    for row in rows:
+        for entry in row.entries if row.quantity == "hessian" else []:
+            if entry.seconds is not None and entry.ways:
+                ways = "; ".join(f"{name} {1e3 * t:.4g}" for name, t in entry.ways.items())
+                lines.append(f"hessian of {row.case} {row.dtype} by {entry.contestant}, ms: {ways}")
+    return "\n".join(lines)
+
+
+def memory_beyond_results(rows: list[Row]) -> str:
+    return "\n".join(
+        f"{row.quantity} of {row.case}: at the peak {1e-6 * row.beyond_result:.1f} MB of memory "
+        "beyond the result"
+        for row in rows
+        if row.beyond_result is not None
+    )
 
 
 def of_the_machine(facts: Facts) -> str:
@@ -210,7 +239,9 @@ def everything(rows: list[Row], contestants: list[str], facts: Facts) -> str:
         table_of_copies(rows),
         geometric_means(rows),
         jacobians_against_arithmetic(rows, facts),
-        products_against_others(rows),
+        second_order_against_others(rows),
+        ways_to_the_hessian(rows),
+        memory_beyond_results(rows),
         of_the_machine(facts),
         remarks(rows),
     ]

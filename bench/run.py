@@ -36,7 +36,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quantities", help="only these: gradient jacobian ...", **names)
     parser.add_argument("--cases", help="only cases whose name contains one of these", **names)
     parser.add_argument(
-        "--peers", help="only these beside mlpcore: numpy torch jax sklearn, or none", **names
+        "--peers",
+        help="only these beside mlpcore: numpy torch curvlinops jax sklearn, or none",
+        **names,
     )
     parser.add_argument(
         "--dtype",

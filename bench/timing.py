@@ -23,6 +23,7 @@ class Settings:
     # one of its host for a tenth of a second, and two threads are then as slow as one.
     warm_up: float = 0.2
     budget: float = 3.0  # seconds a job, beyond which it gets only its least samples
+    patience: float = 60.0  # ... and beyond which it gets no more
     # Seconds before each sample. The threads of the last job must have gone to sleep: those of
     # OpenBLAS keep a core busy for some 20 ms after their work, those of OpenMP up to 200.
     pause: float = 0.25
@@ -89,15 +90,10 @@ def calibrate(run: Job, settings: Settings) -> int:
     return calls
 
 
-def quickest(runs: list[Job]) -> int:
-    """The index of the quickest of a few, each called three times (once where it is slow)."""
-    if len(runs) == 1:
-        return 0
-    best = []
-    for run in runs:
-        first = sample(run, 1)
-        best.append(first if first > 0.5 else min(sample(run, 1) for _ in range(3)))
-    return int(np.argmin(best))
+def best_of_three(run: Job) -> float:
+    """Seconds of the quickest of three calls after a first; of that alone where it is slow."""
+    first = sample(run, 1)
+    return first if first > 0.5 else min(sample(run, 1) for _ in range(3))
 
 
 def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
@@ -112,6 +108,8 @@ def alternate(jobs: dict[str, Job], settings: Settings) -> dict[str, Samples]:
             for name, run in jobs.items():
                 samples = taken[name]
                 spent = samples.calls * sum(samples.seconds)
+                if spent > settings.patience:
+                    continue
                 if turn >= settings.least_samples and spent > settings.budget:
                     continue
                 time.sleep(settings.pause)

@@ -51,8 +51,12 @@ class Contestant:
         if method is None:
             raise NotOffered("not offered")
         if not self.patient and not problem.case.measures_peers(quantity):
-            raise NotOffered("not measured, takes minutes")
+            raise NotOffered("not measured, takes minutes or many GB")
         return method(problem)
+
+    def into(self, quantity: str, problem: Problem, out: Array) -> Idiom | None:
+        """The quantity written into an array that is there, if the contestant can."""
+        return None
 
 
 # name on the command line and in the table -> module. The order is that of the columns.
@@ -60,6 +64,7 @@ MODULES = {
     "mlpcore": "mlpcore_",
     "numpy": "numpy_reference",
     "torch": "torch_",
+    "curvlinops": "curvlinops_",
     "jax": "jax_",
     "sklearn": "sklearn_",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mlpcore
-from bench.cases import EnsembleProblem, Problem, in_a_row
+from bench.cases import Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom
 
 
@@ -64,6 +64,11 @@ class Mlpcore(Contestant):
     def per_sample_gradient(self, p: Problem) -> list[Idiom]:
         net = self.network(p)
         return [Idiom("per_sample_gradient", lambda: net.per_sample_gradient(p.w, p.X, p.T))]
+
+    def into(self, quantity: str, p: Problem, out: Array) -> Idiom:
+        compute = getattr(self.network(p), quantity)
+        arguments = (p.w, p.X) if quantity.endswith("jacobian") else (p.w, p.X, p.T)
+        return Idiom("out=", lambda: compute(*arguments, out=out))
 
     def trained(self, p: Problem) -> Any:
         how = p.case.training

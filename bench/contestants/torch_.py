@@ -1,5 +1,5 @@
 """PyTorch by its cheapest idioms: a hand-made functional forward and autograd.grad, eager, and what
-`torch.compile` makes of the functional transforms.
+`torch.compile` makes of the functional transforms and of a step of Adam.
 
 The results stay a tuple of tensors, one a parameter: flattening them is not on the clock. The
 exact diagonal of the Hessian is BackPACK's where it is installed.
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch.autograd import functional
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
-from bench.cases import Array, EnsembleProblem, Problem
+from bench.cases import Array, EnsembleProblem, Problem, Training
 from bench.contestants import Contestant, Idiom, NotOffered
 
 try:
@@ -46,7 +46,9 @@ LARGEST_AT_ONCE = 1e8
 # Weights above which a Hessian takes half a minute.
 LARGEST_QUICK_HESSIAN = 5000
 
-Params = list[torch.Tensor]  # W1, b1, W2, b2, ...
+Params = list[torch.Tensor]  # W1, b1, W2, b2, ...; with an axis in front in an ensemble
+State = tuple[Params, Params, Params, torch.Tensor]  # w, m, v, step of Adam
+Error = Callable[[Params, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def logits(p: Problem, params: Params, X: torch.Tensor) -> torch.Tensor:
@@ -77,6 +79,19 @@ def parameters(p: Problem, requires_grad: bool = False) -> Params:
 
 def data(p: Problem) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(p.X), torch.tensor(p.T if p.labels is None else p.labels)
+
+
+def modules(p: Problem) -> tuple[torch.nn.Sequential, torch.nn.Module, float]:
+    """The network, the loss, and what to multiply that by to get E(w)."""
+    layers: list[torch.nn.Module] = []
+    for W, b in p.unpack():
+        linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=getattr(torch, p.dtype))
+        linear.weight.data, linear.bias.data = torch.tensor(W), torch.tensor(b)
+        layers += [linear, MODULES[p.case.hidden]()]
+    network = torch.nn.Sequential(*layers[:-1])
+    if p.case.output == "softmax":
+        return network, torch.nn.CrossEntropyLoss(reduction="sum"), 1.0
+    return network, torch.nn.MSELoss(reduction="sum"), 0.5  # E is half the sum of squares
 
 
 def product(p: Problem, params: Params, v: Params, X: torch.Tensor, T: torch.Tensor) -> Params:
@@ -117,6 +132,42 @@ def compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     """
     torch.compiler.reset()
     return torch.compile(f, dynamic=False, fullgraph=True)
+
+
+def start(params: Params) -> State:
+    zeros = [[torch.zeros_like(q) for q in params] for _ in range(2)]
+    return params, *zeros, torch.zeros((), dtype=params[0].dtype)
+
+
+def compiled_adam(how: Training, mean: Error) -> Callable[..., State]:
+    """A step down the mean error, gradient and Adam compiled into one."""
+
+    def step(state: State, X: torch.Tensor, T: torch.Tensor) -> State:
+        w, m, v, n = state
+        g = grad(mean)(w, X, T)
+        n = n + 1
+        m = [how.beta1 * a + (1 - how.beta1) * b for a, b in zip(m, g, strict=True)]
+        v = [how.beta2 * a + (1 - how.beta2) * b * b for a, b in zip(v, g, strict=True)]
+        rate, unbias = how.learning_rate / (1 - how.beta1**n), 1 / (1 - how.beta2**n)
+        w = [
+            q - rate * a / ((unbias * b).sqrt() + how.epsilon)
+            for q, a, b in zip(w, m, v, strict=True)
+        ]
+        return w, m, v, n
+
+    return torch.no_grad()(compiled(step))
+
+
+def mean_of_stack(params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
+    """The sum of the mean errors of all networks of a stack, tanh and linear, on the same data.
+
+    Its derivative has each network's own.
+    """
+    a = X.expand(len(params[0]), -1, -1)
+    for i in range(0, len(params), 2):
+        z = torch.baddbmm(params[i + 1][:, None, :], a, params[i].mT)
+        a = torch.tanh(z) if i + 2 < len(params) else z
+    return 0.5 / len(X) * ((a - T) ** 2).sum()
 
 
 class Torch(Contestant):
@@ -212,19 +263,9 @@ class Torch(Contestant):
 
     @staticmethod
     def backpack_diagonal(p: Problem) -> Idiom:
-        layers: list[torch.nn.Module] = []
-        for W, b in p.unpack():
-            linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=getattr(torch, p.dtype))
-            linear.weight.data, linear.bias.data = torch.tensor(W), torch.tensor(b)
-            layers += [linear, MODULES[p.case.hidden]()]
-        model = backpack.extend(torch.nn.Sequential(*layers[:-1]))
-        softmax = p.case.output == "softmax"
-        loss = backpack.extend(
-            torch.nn.CrossEntropyLoss(reduction="sum")
-            if softmax
-            else torch.nn.MSELoss(reduction="sum")
-        )
-        params, (X, T), half = list(model.parameters()), data(p), 1.0 if softmax else 0.5
+        model, loss, factor = modules(p)
+        model, loss = backpack.extend(model), backpack.extend(loss)
+        params, (X, T) = list(model.parameters()), data(p)
 
         def run() -> list[torch.Tensor]:
             for q in params:
@@ -233,7 +274,7 @@ class Torch(Contestant):
                 loss(model(X), T).backward()
             return [q.diag_h for q in params]
 
-        return Idiom("BackPACK", run, lambda result: half * flatten(result))
+        return Idiom("BackPACK", run, lambda result: factor * flatten(result))
 
     @staticmethod
     def diagonal_by_products(p: Problem) -> Idiom:
@@ -258,6 +299,9 @@ class Torch(Contestant):
         if len(w) * p.case.n_samples * max(p.case.layers[1:-1]) <= LARGEST_AT_ONCE:
             whole = hessian(f)
             idioms.append(Idiom("func.hessian", lambda: whole(w)))
+            if self.thorough:  # in reverse, for what becomes of jvp ends in a segmentation fault
+                fused = compiled(jacrev(grad(f)))
+                idioms.append(Idiom("compile(jacrev(grad))", lambda: fused(w)))
         return idioms
 
     def gauss_newton(self, p: Problem) -> list[Idiom]:
@@ -336,76 +380,93 @@ class Torch(Contestant):
         how, n, (X, T) = p.case.training, p.case.n_samples, data(p)
         assert how is not None
 
-        def idiom(name: str, **options: bool) -> Idiom:
-            def run() -> Params:
-                generator = torch.Generator().manual_seed(0)
-                params = parameters(p, requires_grad=True)
-                adam = torch.optim.Adam(
-                    params,
-                    lr=how.learning_rate,
-                    betas=(how.beta1, how.beta2),
-                    eps=how.epsilon,
-                    **options,
-                )
+        def mean(params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
+            return error(p, params, X, T) / len(X)
+
+        def epochs(step: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
+            generator = torch.Generator().manual_seed(0)
+            for _ in range(how.epochs):
+                if how.batch_size is None:
+                    step(X, T)
+                    continue
+                order = torch.randperm(n, generator=generator)
+                batches = (a[order].split(how.batch_size) for a in (X, T))
+                for x, t in zip(*batches, strict=True):
+                    step(x, t)
+
+        def eager(**options: bool) -> Params:
+            params = parameters(p, requires_grad=True)
+            adam = self.adam(params, how, **options)
+
+            def step(X: torch.Tensor, T: torch.Tensor) -> None:
+                gradients = torch.autograd.grad(mean(params, X, T), params)
+                for q, g in zip(params, gradients, strict=True):
+                    q.grad = g
+                adam.step()
+
+            epochs(step)
+            return params
+
+        idioms = [
+            Idiom("Adam(fused)", lambda: eager(fused=True), flatten),
+            Idiom("Adam(foreach)", lambda: eager(foreach=True), flatten),
+        ]
+        if self.thorough:
+            fused = compiled_adam(how, mean)
+
+            def by_compiled_steps() -> Params:
+                state = start(parameters(p))
 
                 def step(X: torch.Tensor, T: torch.Tensor) -> None:
-                    mean = error(p, params, X, T) / len(X)
-                    gradients = torch.autograd.grad(mean, params)
-                    for q, g in zip(params, gradients, strict=True):
-                        q.grad = g
-                    adam.step()
+                    nonlocal state
+                    state = fused(state, X, T)
 
-                for _ in range(how.epochs):
-                    if how.batch_size is None:
-                        step(X, T)
-                        continue
-                    order = torch.randperm(n, generator=generator)
-                    for x, t in zip(
-                        X[order].split(how.batch_size), T[order].split(how.batch_size), strict=True
-                    ):
-                        step(x, t)
-                return params
+                epochs(step)
+                return state[0]
 
-            return Idiom(name, run, flatten)
+            idioms.append(Idiom("compile(step)", by_compiled_steps, flatten))
+        return idioms
 
-        return [idiom("Adam(fused)", fused=True), idiom("Adam(foreach)", foreach=True)]
+    @staticmethod
+    def adam(params: Params, how: Training, **options: bool) -> torch.optim.Adam:
+        return torch.optim.Adam(
+            params,
+            lr=how.learning_rate,
+            betas=(how.beta1, how.beta2),
+            eps=how.epsilon,
+            **options,
+        )
 
     def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
-        """Weights in stacks: the derivative of the sum of all errors has each network's own."""
-        X, T = data(p.members[0])  # the same for all
+        (X, T), padded = data(p.members[0]), p.padded()  # the data are the same for all
+        how = p.case.training
 
-        def train_stack(q: Problem) -> Params:
-            how = q.case.training
-            assert how is not None
-            params = parameters(q, requires_grad=True)
-            adam = torch.optim.Adam(
-                params, lr=how.learning_rate, betas=(how.beta1, how.beta2), eps=how.epsilon,
-                fused=True,
-            )  # fmt: skip
-            Xs = X.expand(len(q.w), -1, -1)
+        def eager() -> Params:
+            params = parameters(padded, requires_grad=True)
+            adam = self.adam(params, how, fused=True)
             for _ in range(how.epochs):
-                a = Xs
-                for i in range(0, len(params), 2):
-                    z = torch.baddbmm(params[i + 1][:, None, :], a, params[i].mT)
-                    a = torch.tanh(z) if i + 2 < len(params) else z
-                total = 0.5 / len(X) * ((a - T) ** 2).sum()
-                for q_i, g in zip(params, torch.autograd.grad(total, params), strict=True):
-                    q_i.grad = g
+                gradients = torch.autograd.grad(mean_of_stack(params, X, T), params)
+                for q, g in zip(params, gradients, strict=True):
+                    q.grad = g
                 adam.step()
             return params
 
-        def weights(params: Params) -> Array:
+        def collect(params: Params) -> Array:
             parts = [t.detach().numpy().reshape(t.shape[0], -1) for t in params]
-            return np.concatenate(parts, axis=1)
+            return p.unpad(np.concatenate(parts, axis=1))
 
-        padded = p.padded()
-        return [
-            Idiom(
-                "one padded stack, Adam(fused)",
-                lambda: train_stack(padded),
-                lambda params: p.unpad(weights(params)),
-            ),
-        ]
+        idioms = [Idiom("one padded stack, Adam(fused)", eager, collect)]
+        if self.thorough:
+            fused = compiled_adam(how, mean_of_stack)
+
+            def by_compiled_steps() -> Params:
+                state = start(parameters(padded))
+                for _ in range(how.epochs):
+                    state = fused(state, X, T)
+                return state[0]
+
+            idioms.append(Idiom("one padded stack, compile(step)", by_compiled_steps, collect))
+        return idioms
 
 
 make = Torch

@@ -122,7 +122,9 @@ def tsan(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmark table; `nox -s bench -- --quick`. Installs PyTorch, JAX and scikit-learn."""
-    session.install(".", "torch", "jax", "scikit-learn", "backpack-for-pytorch", "curvlinops-for-pytorch")
+    session.install(
+        ".", "torch", "jax", "scikit-learn", "backpack-for-pytorch", "curvlinops-for-pytorch"
+    )
     session.run("python", "bench/run.py", *session.posargs)
 
 

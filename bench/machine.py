@@ -18,7 +18,6 @@ import mlpcore
 from mlpcore import _core
 
 DTYPES = ("float64", "float32")
-MEMORY = Path("/proc/meminfo")
 FAR, NEAR = 2**26, 2**17  # bytes: far beyond the last cache; in the second level twice
 
 IMPORT = """
@@ -48,15 +47,6 @@ def facts() -> dict[str, Any]:
                 found["cpu"] = line.partition(":")[2].strip()
                 break
     return found
-
-
-def free_memory() -> int | None:
-    """Bytes that could be had now, where the system tells."""
-    if MEMORY.exists():
-        for line in MEMORY.read_text(encoding="utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    return None
 
 
 def warn_if_busy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import subprocess
 import sys
 import traceback
 
@@ -37,9 +38,8 @@ JUDGED_VECTORS = 8
 # Of the results of `COPIED` so many are there at once: the right one, one of a contestant and what
 # it needs to make it, one in the arrangement of the right one, and the copies.
 HELD_AT_ONCE = 6
-LARGEST_QUICK_RESULT = (
-    1e8  # bytes; larger ones take seconds a call, the reference's a quarter minute
-)
+# Bytes; larger ones take seconds a call, those of the reference a quarter of a minute.
+LARGEST_QUICK_RESULT = 1e8
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 # Of the way that the weights went in training with the full batch, and of the error reached by
@@ -79,8 +79,8 @@ def too_large(quantity: str, case: AnyCase, dtype: str, quick: bool) -> str:
     size = np.dtype(dtype).itemsize * math.prod(case.result_shape(quantity))
     if quick and size > LARGEST_QUICK_RESULT:
         return f"has {1e-9 * size:.1f} GB, left out by --quick"
-    free = machine.free_memory()
-    if free is None or HELD_AT_ONCE * size <= free:
+    free = _core.available_memory()
+    if HELD_AT_ONCE * size <= free:
         return ""
     return f"takes {HELD_AT_ONCE} times {1e-9 * size:.1f} GB, of {1e-9 * free:.1f} that are free"
 
@@ -227,7 +227,10 @@ def memory_of_ours(quantity: str, case: Case) -> int | None:
     if not memory.STATUS.exists():
         return None
     kind = "exact" if quantity == "hessian" else quantity
-    return memory.beyond_result(case.layers, case.n_samples, kind)[0]
+    try:
+        return memory.beyond_result(case.layers, case.n_samples, kind)[0]
+    except subprocess.CalledProcessError:  # which has said why; the times are there all the same
+        return None
 
 
 def found(entry: report.Entry) -> str | None:

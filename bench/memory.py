@@ -38,7 +38,7 @@ def beyond_result(layers: tuple[int, ...], samples: int, kind: str) -> tuple[int
     """Bytes: the peak without the result, and the result."""
     program = PROGRAM.format(layers=layers, samples=samples, kind=kind)
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     beyond, result = map(int, done.stdout.split())
     return beyond, result
 

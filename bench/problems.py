@@ -14,9 +14,7 @@ import mlpcore
 from mlpcore.datasets import load_concrete
 
 #: Where yacht.csv and energy.csv of the UCI repository may be: a header, the target last.
-UCI = Path(
-    os.environ.get("MLPCORE_UCI") or Path(__file__).resolve().parents[2] / "shared" / "data" / "uci"
-)
+UCI = Path(os.environ.get("MLPCORE_UCI") or "uci")
 
 
 class Missing(Exception):

@@ -26,6 +26,8 @@ import mlpcore
 from mlpcore import reference
 
 DTYPES = ("float64", "float32")
+#: What goes forward and back through the layers once.
+MANY_TERMS = ("forward", "error_and_gradient", "per_sample_gradient", "jvp", "vjp", "weight_vjp")
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -72,6 +74,30 @@ def test_jacobian_of_many_inputs(layers, n, dtype):
     problem = case.problem()
     expected = case.reference().jacobian(problem.w.astype("float64"), problem.X.astype("float64"))
     assert_close(case.network().jacobian(problem.w, problem.X), expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "weighted"), [(1, False), (33, True), (300, False)])
+@pytest.mark.parametrize(
+    ("layers", "output"),
+    [
+        ((1025, 3, 1), "linear"),
+        ((2600, 14, 2), "sigmoid"),
+        ((3, 4, 513, 2), "linear"),
+        ((3, 1030, 40, 1), "linear"),
+        ((2, 5, 7, 1100), "linear"),
+    ],
+    ids=str,
+)
+def test_sums_of_many_terms(layers, output, n, weighted, dtype):
+    """Of more than 1024 they are made in pieces; down the columns of a matrix nothing is copied."""
+    hidden = ("tanh", "gelu")[: len(layers) - 2]
+    case = Case(layers, hidden, output, n, weighted, flat=False, dtype=dtype)
+    problem = case.problem()
+    for name in MANY_TERMS if n < 300 else ("error_and_gradient",):
+        compute = QUANTITIES[name]
+        expected = compute(case.reference(), problem.astype("float64"))
+        assert_close(compute(case.network(), problem), expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -223,6 +223,9 @@ def test_differences():
     ]
     assert 95 < off[0] / off[1] < 105  # O(step^2)
     assert reference.central_difference(lambda x: float(x[1, 2] ** 2), x).shape == (2, 3)
+    for dtype in (int, np.float32):
+        x = np.array([1, 100], dtype)
+        assert_close(reference.central_difference(lambda x: float((x**2).sum()), x), 2 * x, 1e-7)
 
 
 def test_examples():

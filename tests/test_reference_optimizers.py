@@ -64,3 +64,9 @@ def test_a_first_step_without_curvature(method, expected, options):
     path, native = courses(method, expected, (1, 1), [0.0, 40.0], X, T, 1, "sigmoid", **options)
     assert len(path) == 2
     assert_close(path, native, 1e-6)
+
+
+def test_no_sample_has_weight():
+    X, T = data()
+    f = plain.Objective(reference.Architecture((2, 1)), X, T, np.zeros(20))
+    assert plain.typical_sizes(f).tolist() == [1, 1, 1]

@@ -11,8 +11,8 @@ inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
 inline constexpr int many_rows = 12;
 
-// Longer sums are made in pieces: those down the columns of a matrix, which are copied, and others.
-inline constexpr index longest_copied = 512, longest_sum = 1024;
+// Longer sums are made in pieces.
+inline constexpr index longest_sum = 1024;
 
 constexpr int power_of_two_up_to(int n) {
     int p = 1;
@@ -41,7 +41,6 @@ template <class T> struct Transposed {
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[k * stride + i]; }
-    Transposed from(index k) const { return {a + k * stride, stride}; }
 };
 template <class T> struct TransposedSquared {
     static constexpr bool down_columns = true;
@@ -55,7 +54,7 @@ template <class T> struct TransposedSquared {
 namespace detail {
 // Some rows of a matrix, copied so that the operands of a step lie side by side.
 template <int R, class T> struct Packed {
-    T numbers[R * longest_copied];
+    T numbers[R * longest_sum];
     index first;
     template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index inner) {
         first = i0;
@@ -125,7 +124,7 @@ MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const 
     if constexpr (R >= product_rows && Left::down_columns) {
         // Copying pays where several blocks of columns read the copy.
         constexpr index worth_copying = 64;
-        if (inner >= worth_copying && inner <= longest_copied && columns >= 4 * C * lanes<T>) {
+        if (inner >= worth_copying && inner <= longest_sum && columns >= 4 * C * lanes<T>) {
             Packed<R, T> packed;
             packed.pack(a, i0, inner);
             product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
@@ -196,7 +195,7 @@ inline void product_by_rows(index rows, index inner, index columns, const Left& 
     }
 }
 
-// A sum in pieces, between which it stands where the result will.
+// A sum in pieces, between which it stands where the result will; nobody else may read there.
 template <class T, class Epilogue> struct Piece {
     const Epilogue& whole;
     bool first, last;
@@ -234,7 +233,7 @@ inline void product(index rows, index inner, index columns, const Left& a, const
     // stays in the nearest cache.
     if constexpr (requires { epilogue.place(index{}, index{}); }) {
         constexpr index piece = 256;
-        if (inner > (Left::down_columns ? longest_copied : longest_sum)) {
+        if (inner > longest_sum) {
             const index pieces = (inner + piece - 1) / piece;
             const index length = (inner + pieces - 1) / pieces;
             for (index k = 0; k < inner; k += length) {
@@ -269,7 +268,6 @@ template <class T> struct StoreScaled {
     MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
         store(c + i * stride + column, sum * load(scale + i * stride + column));
     }
-    T* place(index i, index column) const { return c + i * stride + column; }
     MLPCORE_INLINE void finish_rows(index, index) const {}
 };
 

@@ -641,8 +641,10 @@ def central_difference(f: Callable[[Array], Any], x: Array, step: float = 1e-5) 
 
     The quotient of one side, (f(x + step e_i) - f(x)) / step, is off by O(step) (5.68). A gradient
     takes 2 W errors of cost O(W) each, O(W^2) where backpropagation takes O(W); a Hessian as many
-    gradients (5.91). Rounding of f, of relative size eps, adds about eps f / step.
+    gradients (5.91). Rounding of f, of relative size eps, adds about eps f / step. f is given x as
+    float64, in which x + step is not x.
     """
+    x = np.asarray(x, dtype=float)
     columns = []
     for i in np.ndindex(x.shape):
         up, down = x.copy(), x.copy()
@@ -660,6 +662,7 @@ def complex_step(f: Callable[[Array], Any], x: Array, step: float = 1e-30) -> Ar
     No difference loses digits, so step may be tiny, and the result is exact to rounding. (Using
     complex variables to estimate derivatives of real functions, SIAM Review 40.)
     """
+    x = np.asarray(x)
     columns = []
     for i in np.ndindex(x.shape):
         stepped = x.astype(complex)

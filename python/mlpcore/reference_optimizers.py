@@ -132,10 +132,10 @@ def typical_sizes(f: Objective) -> Array:
     """
     X, T, s = np.asarray(f.data[0]), np.asarray(f.data[1]), f.data[2]
     rows = np.flatnonzero(np.ones(len(X)) if s is None else s)
-    rows = rows[:: -(-len(rows) // 1024)]
+    rows = rows[:: max(1, -(-len(rows) // 1024))]
 
     def sizes(columns: Array) -> Array:
-        rms: Array = np.sqrt((columns[rows] ** 2).mean(axis=0))
+        rms: Array = np.sqrt((columns[rows] ** 2).sum(axis=0) / max(1, len(rows)))
         return np.where(rms > 0, rms, 1)
 
     u = np.ones(sum((m + 1) * n for m, n in itertools.pairwise(f.net.layers)))

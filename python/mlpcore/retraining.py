@@ -229,7 +229,7 @@ class _Objective:
         size, slope, diagonal = np.abs(w), np.abs(g), np.einsum("ii->i", H)
         of_E = np.abs(self.net.hessian_diagonal(w, self.X, self.T, self.s, kind))
         far: Array = of_E * np.maximum(size, self.sizes) < _NOTICEABLE * slope
-        far &= np.abs(diagonal) * size < slope
+        far &= (size > 0) & (np.abs(diagonal) * size < slope)
         if far.any():  # where F is the parabola that H says, a step may be as far as it likes
             step = np.where(far, -np.sign(g) * size, 0)
             _, g_near = self.value_and_gradient(w + step)

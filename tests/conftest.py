@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from command_line import table_text
 
 import mlpcore
 from mlpcore import cli
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be the programs
+# that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,7 @@ def test_jacobian_of_many_inputs(layers, n, dtype):
     ids=str,
 )
 def test_sums_of_many_terms(layers, output, n, weighted, dtype):
-    """Of more than 1024 they are made in pieces; down the columns of a matrix nothing is copied."""
+    """Of more than 1024: in pieces on the way forward, and without a copy of the matrix."""
     hidden = ("tanh", "gelu")[: len(layers) - 2]
     case = Case(layers, hidden, output, n, weighted, flat=False, dtype=dtype)
     problem = case.problem()

@@ -11,7 +11,8 @@ inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
 inline constexpr int many_rows = 12;
 
-// Longer sums are made in pieces.
+// Longer sums are made in pieces where those may stand in the result (`place` of an epilogue), and
+// the matrix is copied for none of them.
 inline constexpr index longest_sum = 1024;
 
 constexpr int power_of_two_up_to(int n) {

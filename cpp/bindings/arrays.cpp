@@ -303,11 +303,20 @@ void check_memory(const std::string& what, double bytes) {
     }
 }
 
+void check_working_memory(const char* quantity, double bytes) {
+    if (bytes > worth_asking) { // else no words are needed
+        check_memory(std::string("the working memory of ") + quantity, bytes);
+    }
+}
+
 template <class T> py::array_t<T> as_array(const char* name, py::handle object) {
     if (is_ready<T>(object)) {
         return py::reinterpret_borrow<py::array_t<T>>(object);
     }
     const py::array real = as_real(name, object);
+    if (is_ready<T>(real)) { // a view of something else: numpy.memmap, a table of one type
+        return py::reinterpret_borrow<py::array_t<T>>(real);
+    }
     // NumPy casts what nothing can go wrong with. It would warn, or raise as its errstate says, of
     // a long double that is too large or of a signaling NaN.
     if (real.dtype().kind() == 'f' && real.itemsize() == sizeof(float)) {

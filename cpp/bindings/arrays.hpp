@@ -92,8 +92,9 @@ template <class T> struct Directions {
 template <class T>
 Directions<T> as_directions(const Network& net, const Weights<T>& w, py::handle v);
 
-// MemoryError in words where so many bytes can't be had.
+// MemoryError in words where so many bytes can't be had; of `quantity` beside its result.
 void check_memory(const std::string& what, double bytes);
+void check_working_memory(const char* quantity, double bytes);
 
 // A fresh array, after check_memory; for an ensemble with S in front of its shape.
 template <class T>

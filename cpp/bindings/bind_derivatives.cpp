@@ -1,8 +1,8 @@
 // The quantities of a network: check, borrow, let go of the GIL, compute.
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "computing.hpp"
 #include "mlpcore/derivatives.hpp"
-#include "running.hpp"
 
 namespace mlpcore::bindings {
 
@@ -17,10 +17,8 @@ py::array py_forward(py::handle out, const Network& net, py::handle w, py::handl
         auto y = result_array<T>("forward", weights, {all.samples.n, all.net.n_outputs}, out,
                                  {{"w", w}, {"X", x}});
         T* const to = y.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::forward, interrupt, [&](index s, Interrupt* i) {
-                forward(all.net, all.weights_of(s), all.samples_of(s), logits, to + s * size, i);
-            });
+        compute("forward", all, Quantity::forward, [&](index s, Interrupt* i) {
+            forward(all.net, all.weights_of(s), all.samples_of(s), logits, to + s * size, i);
         });
         return y;
     });
@@ -41,11 +39,9 @@ py::object py_error(const Network& net, py::handle w, py::handle x, py::handle t
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
         std::vector<double> errors(static_cast<std::size_t>(all.size));
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::error, interrupt, [&](index s, Interrupt* i) {
-                errors[static_cast<std::size_t>(s)] =
-                    error(all.net, all.weights_of(s), all.samples_of(s), i);
-            });
+        compute("error", all, Quantity::error, [&](index s, Interrupt* i) {
+            errors[static_cast<std::size_t>(s)] =
+                error(all.net, all.weights_of(s), all.samples_of(s), i);
         });
         return as_errors(weights, errors);
     });
@@ -62,11 +58,9 @@ std::pair<py::object, py::array> errors_and_gradients(py::handle out, const Netw
         auto g = result_array<T>("gradient", weights, {all.net.n_weights}, out,
                                  {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = g.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::gradient, interrupt, [&](index s, Interrupt* i) {
-                errors[static_cast<std::size_t>(s)] = gradient(
-                    all.net, all.weights_of(s), all.samples_of(s), to + s * all.net.n_weights, i);
-            });
+        compute("gradient", all, Quantity::gradient, [&](index s, Interrupt* i) {
+            errors[static_cast<std::size_t>(s)] = gradient(
+                all.net, all.weights_of(s), all.samples_of(s), to + s * all.net.n_weights, i);
         });
         return {as_errors(weights, errors), std::move(g)};
     });
@@ -91,10 +85,8 @@ py::array py_jacobian(py::handle out, const Network& net, py::handle w, py::hand
         const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
         auto j = result_array<T>("jacobian", weights, {n, k, d}, out, {{"w", w}, {"X", x}});
         T* const to = j.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::jacobian, interrupt, [&](index s, Interrupt* i) {
-                jacobian(all.net, all.weights_of(s), all.samples_of(s), to + s * n * k * d, i);
-            });
+        compute("jacobian", all, Quantity::jacobian, [&](index s, Interrupt* i) {
+            jacobian(all.net, all.weights_of(s), all.samples_of(s), to + s * n * k * d, i);
         });
         return j;
     });
@@ -109,11 +101,9 @@ py::array py_weight_jacobian(py::handle out, const Network& net, py::handle w, p
         auto j = result_array<T>("weight_jacobian", weights, {n, k, all.net.n_weights}, out,
                                  {{"w", w}, {"X", x}});
         T* const to = j.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::weight_jacobian, interrupt, [&](index s, Interrupt* i) {
-                weight_jacobian(all.net, all.weights_of(s), all.samples_of(s),
-                                to + s * n * k * all.net.n_weights, i);
-            });
+        compute("weight_jacobian", all, Quantity::weight_jacobian, [&](index s, Interrupt* i) {
+            weight_jacobian(all.net, all.weights_of(s), all.samples_of(s),
+                            to + s * n * k * all.net.n_weights, i);
         });
         return j;
     });
@@ -129,13 +119,11 @@ py::array py_per_sample_gradient(py::handle out, const Network& net, py::handle 
         auto g = result_array<T>("per_sample_gradient", weights, {n, all.net.n_weights}, out,
                                  {{"w", w}, {"X", x}, {"T", t}});
         T* const to = g.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::per_sample_gradient, interrupt,
-                             [&](index s, Interrupt* i) {
-                                 per_sample_gradient(all.net, all.weights_of(s), all.samples_of(s),
-                                                     to + s * n * all.net.n_weights, i);
-                             });
-        });
+        compute("per_sample_gradient", all, Quantity::per_sample_gradient,
+                [&](index s, Interrupt* i) {
+                    per_sample_gradient(all.net, all.weights_of(s), all.samples_of(s),
+                                        to + s * n * all.net.n_weights, i);
+                });
         return g;
     });
 }
@@ -147,17 +135,12 @@ py::array py_hessian_diagonal(py::handle out, const Network& net, py::handle w, 
         const auto weights = as_weights<T>(net, w);
         const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
         const Ensemble<T> all = as_ensemble(net, weights, samples);
-        check_memory("the working memory of hessian_diagonal",
-                     scratch_bytes<T>(all.net, Quantity::hessian_diagonal, all.samples.n));
         auto d = result_array<T>("hessian_diagonal", weights, {all.net.n_weights}, out,
                                  {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = d.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::hessian_diagonal, interrupt,
-                             [&](index s, Interrupt* i) {
-                                 hessian_diagonal(all.net, all.weights_of(s), all.samples_of(s),
-                                                  curvature, to + s * all.net.n_weights, i);
-                             });
+        compute("hessian_diagonal", all, Quantity::hessian_diagonal, [&](index s, Interrupt* i) {
+            hessian_diagonal(all.net, all.weights_of(s), all.samples_of(s), curvature,
+                             to + s * all.net.n_weights, i);
         });
         return d;
     });

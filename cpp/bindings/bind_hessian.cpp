@@ -1,8 +1,8 @@
 // The Hessian, whole and by layer: check, borrow, let go of the GIL, compute.
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "computing.hpp"
 #include "mlpcore/derivatives.hpp"
-#include "running.hpp"
 
 namespace mlpcore::bindings {
 
@@ -18,14 +18,9 @@ py::array py_hessian(py::handle out, const Network& net, py::handle w, py::handl
         const index size = all.net.n_weights;
         auto h = result_array<T>("hessian", weights, {size, size}, out,
                                  {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
-        check_memory("the working memory of hessian",
-                     hessian_scratch_bytes<T>(all.net, all.samples.n));
         T* const to = h.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::hessian, interrupt, [&](index s, Interrupt* i) {
-                hessian(all.net, all.weights_of(s), all.samples_of(s), kind, to + s * size * size,
-                        i);
-            });
+        compute("hessian", all, Quantity::hessian, [&](index s, Interrupt* i) {
+            hessian(all.net, all.weights_of(s), all.samples_of(s), kind, to + s * size * size, i);
         });
         return h;
     });
@@ -47,8 +42,6 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
             sizes.push_back(size);
         }
         check_memory("hessian_blocks", bytes);
-        check_memory("the working memory of hessian_blocks",
-                     hessian_scratch_bytes<T>(all.net, all.samples.n));
         py::list result;
         std::vector<T*> to;
         for (const index size : sizes) {
@@ -56,14 +49,12 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
             to.push_back(block.mutable_data());
             result.append(block);
         }
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::hessian, interrupt, [&](index s, Interrupt* i) {
-                std::vector<T*> mine = to;
-                for (std::size_t l = 0; l < mine.size(); ++l) {
-                    mine[l] += s * sizes[l] * sizes[l];
-                }
-                hessian_blocks(all.net, all.weights_of(s), all.samples_of(s), kind, mine.data(), i);
-            });
+        compute("hessian_blocks", all, Quantity::hessian, [&](index s, Interrupt* i) {
+            std::vector<T*> mine = to;
+            for (std::size_t l = 0; l < mine.size(); ++l) {
+                mine[l] += s * sizes[l] * sizes[l];
+            }
+            hessian_blocks(all.net, all.weights_of(s), all.samples_of(s), kind, mine.data(), i);
         });
         return result;
     });

@@ -122,9 +122,12 @@ py::tuple py_minimize(const Network& net, py::handle w, py::handle x, py::handle
         // What is remembered of each network, or what is at work at once.
         const index at_once =
             resumable ? start.networks : std::min<index>(start.networks, max_threads());
-        check_memory("the working memory of " + method, working_memory(n, chosen, memory) *
-                                                            static_cast<double>(sizeof(T)) *
-                                                            static_cast<double>(at_once));
+        // lm with acceleration keeps four numbers for each output.
+        const double outputs = static_cast<double>(samples.batch.n) *
+                               static_cast<double>(net.architecture.view().n_outputs);
+        const double kept = working_memory(n, chosen, memory) + (acceleration ? 4 * outputs : 0);
+        check_working_memory(method.c_str(),
+                             kept * static_cast<double>(sizeof(T)) * static_cast<double>(at_once));
         std::vector<LbfgsMemory<T>> memories;
         memories.reserve(static_cast<std::size_t>(start.networks));
         for (index s = 0; s < start.networks; ++s) {

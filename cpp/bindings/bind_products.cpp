@@ -2,8 +2,8 @@
 // second derivatives of its outputs.
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "computing.hpp"
 #include "mlpcore/derivatives.hpp"
-#include "running.hpp"
 
 namespace mlpcore::bindings {
 
@@ -21,8 +21,6 @@ py::array py_hessian_vector_product(py::handle out, const Network& net, py::hand
         const index m = directions.count, size = m * all.net.n_weights;
         const Quantity quantity =
             m == 1 ? Quantity::hessian_vector_product : Quantity::hessian_vector_products;
-        check_memory("the working memory of hessian_vector_product",
-                     scratch_bytes<T>(all.net, quantity, all.samples.n));
         std::vector<py::ssize_t> shape{all.net.n_weights};
         if (directions.is_block) {
             shape.insert(shape.begin(), m);
@@ -32,12 +30,10 @@ py::array py_hessian_vector_product(py::handle out, const Network& net, py::hand
             {{"w", w}, {"v", v}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
         T* const to = product.mutable_data();
         const T* const from = directions.array.data();
-        without_gil([&](Interrupt* interrupt) {
-            const index times = (m + directions_at_once - 1) / directions_at_once;
-            for_each_network(all, quantity, times, interrupt, [&](index s, Interrupt* i) {
-                hessian_vector_product(all.net, all.weights_of(s), from + s * size, m,
-                                       all.samples_of(s), product_kind, to + s * size, i);
-            });
+        const index times = (m + directions_at_once - 1) / directions_at_once;
+        compute("hessian_vector_product", all, quantity, times, [&](index s, Interrupt* i) {
+            hessian_vector_product(all.net, all.weights_of(s), from + s * size, m,
+                                   all.samples_of(s), product_kind, to + s * size, i);
         });
         return product;
     });
@@ -51,14 +47,10 @@ py::array py_output_hessian(py::handle out, const Network& net, py::handle w, py
         const index n = all.samples.n, k = all.net.n_outputs, d = all.net.n_inputs;
         auto h =
             result_array<T>("output_hessian", weights, {n, k, d, d}, out, {{"w", w}, {"X", x}});
-        check_memory("the working memory of output_hessian",
-                     scratch_bytes<T>(all.net, Quantity::output_hessian, n));
         T* const to = h.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::output_hessian, interrupt, [&](index s, Interrupt* i) {
-                output_hessian(all.net, all.weights_of(s), all.samples_of(s),
-                               to + s * n * k * d * d, i);
-            });
+        compute("output_hessian", all, Quantity::output_hessian, [&](index s, Interrupt* i) {
+            output_hessian(all.net, all.weights_of(s), all.samples_of(s), to + s * n * k * d * d,
+                           i);
         });
         return h;
     });
@@ -74,11 +66,9 @@ py::array py_jvp(py::handle out, const Network& net, py::handle w, py::handle x,
         auto dy = result_array<T>("jvp", weights, {n, k}, out, {{"w", w}, {"X", x}, {"dX", dx}});
         T* const to = dy.mutable_data();
         const T* const from = tangents.array.data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::jvp, interrupt, [&](index s, Interrupt* i) {
-                jvp(all.net, all.weights_of(s), all.samples_of(s), from + s * tangents.step,
-                    to + s * n * k, i);
-            });
+        compute("jvp", all, Quantity::jvp, [&](index s, Interrupt* i) {
+            jvp(all.net, all.weights_of(s), all.samples_of(s), from + s * tangents.step,
+                to + s * n * k, i);
         });
         return dy;
     });
@@ -96,11 +86,9 @@ py::array py_weight_jvp(py::handle out, const Network& net, py::handle w, py::ha
             result_array<T>("weight_jvp", weights, {n, k}, out, {{"w", w}, {"X", x}, {"v", v}});
         T* const to = dy.mutable_data();
         const T* const from = tangent.array.data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::weight_jvp, interrupt, [&](index s, Interrupt* i) {
-                weight_jvp(all.net, all.weights_of(s), from + s * tangent.step, all.samples_of(s),
-                           to + s * n * k, i);
-            });
+        compute("weight_jvp", all, Quantity::weight_jvp, [&](index s, Interrupt* i) {
+            weight_jvp(all.net, all.weights_of(s), from + s * tangent.step, all.samples_of(s),
+                       to + s * n * k, i);
         });
         return dy;
     });
@@ -126,10 +114,8 @@ py::array py_vjp(py::handle out, const Network& net, py::handle w, py::handle x,
         const index n = all.samples.n, d = all.net.n_inputs;
         auto dx = result_array<T>("vjp", weights, {n, d}, out, {{"w", w}, {"X", x}, {"dY", dy}});
         T* const to = dx.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::vjp, interrupt, [&](index s, Interrupt* i) {
-                vjp(all.net, all.weights_of(s), all.samples_of(s), to + s * n * d, i);
-            });
+        compute("vjp", all, Quantity::vjp, [&](index s, Interrupt* i) {
+            vjp(all.net, all.weights_of(s), all.samples_of(s), to + s * n * d, i);
         });
         return dx;
     });
@@ -144,11 +130,9 @@ py::array py_weight_vjp(py::handle out, const Network& net, py::handle w, py::ha
         auto sum = result_array<T>("weight_vjp", weights, {all.net.n_weights}, out,
                                    {{"w", w}, {"X", x}, {"dY", dy}});
         T* const to = sum.mutable_data();
-        without_gil([&](Interrupt* interrupt) {
-            for_each_network(all, Quantity::weight_vjp, interrupt, [&](index s, Interrupt* i) {
-                weight_vjp(all.net, all.weights_of(s), all.samples_of(s),
-                           to + s * all.net.n_weights, i);
-            });
+        compute("weight_vjp", all, Quantity::weight_vjp, [&](index s, Interrupt* i) {
+            weight_vjp(all.net, all.weights_of(s), all.samples_of(s), to + s * all.net.n_weights,
+                       i);
         });
         return sum;
     });

@@ -217,10 +217,17 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         }
         const index n = net.architecture.view().n_weights;
         if (settings.optimizer == Optimizer::minimizer) {
-            check_memory("the working memory of the optimizer",
-                         working_memory(n, settings.method, pairs_in_training) *
-                             static_cast<double>(sizeof(T)) *
-                             static_cast<double>(std::min<index>(start.networks, max_threads())));
+            const auto weights = static_cast<double>(n);
+            // Of the matrix of BFGS a checkpoint has a copy, NumPy one of that, and the file
+            // another.
+            const bool copied = settings.method == Method::bfgs && !callees.checkpoint.is_none();
+            const double copies = (copied ? 3 : 0) + (from.is_none() ? 0 : 1);
+            check_working_memory(
+                "the optimizer",
+                working_memory(n, settings.method, pairs_in_training) *
+                        static_cast<double>(sizeof(T)) *
+                        static_cast<double>(std::min<index>(start.networks, max_threads())) +
+                    copies * sizeof(double) * weights * weights);
         }
         auto fitted = new_array<T>("w", start, {n});
         T* const weights = fitted.mutable_data();

@@ -250,9 +250,17 @@ template <class T> MLPCORE_INLINE Normal<T> normal(Vec<T> x) {
     const Vec<T> variation = q * polynomial_from<1, T>(q, C::normal_tail);
     const Vec<T> p = C::normal_tail[0] + variation;
     const Vec<T> p_lost = variation - (p - C::normal_tail[0]);
-    const Vec<T> growth = p * e.expm1_r + p_lost;
+    Vec<T> growth = p * e.expm1_r + p_lost, rest = {};
+    if constexpr (!fuses) { // it is rounded once more, but for the product of the halves: exact
+        const Vec<T> p_head = upper_half<T>(p), r_head = upper_half<T>(e.expm1_r);
+        growth = p_head * r_head;
+        rest = p_head * (e.expm1_r - r_head) + (p - p_head) * e.expm1_r + p_lost;
+    }
     const Vec<T> numerator = p + growth;
-    const Vec<T> numerator_lost = growth - (numerator - p);
+    Vec<T> numerator_lost = growth - (numerator - p);
+    if constexpr (!fuses) {
+        numerator_lost += rest;
+    }
     const Vec<T> denominator = size + T(1);
     const Vec<T> denominator_head = upper_half<T>(denominator);
     const Vec<T> denominator_rest = (T(1) - denominator_head) + size;

@@ -15,7 +15,7 @@
 namespace mlpcore::MLPCORE_ISA {
 
 namespace detail {
-// Softmax of one vector of samples, in place; returns ln sum_k e^{z_k}.
+// Softmax of one vector of samples, in place; returns ln sum_k e^{z_k - z_max}.
 template <class T> MLPCORE_INLINE Vec<T> softmax(index k, T* z, index stride) {
     Vec<T> highest = load(z);
     for (index i = 1; i < k; ++i) {
@@ -31,7 +31,7 @@ template <class T> MLPCORE_INLINE Vec<T> softmax(index k, T* z, index stride) {
     for (index i = 0; i < k; ++i) {
         store(z + i * stride, load(z + i * stride) * scale);
     }
-    return highest + log_positive<T>(total);
+    return log_positive<T>(total);
 }
 } // namespace detail
 
@@ -73,8 +73,7 @@ inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index str
                 total_t += ti;
                 chosen += ti * (highest - load(z + i * stride + s));
             }
-            const Vec<T> log_total = softmax<T>(k, z + s, stride);
-            e = chosen + total_t * (log_total - highest);
+            e = chosen + total_t * softmax<T>(k, z + s, stride);
         }
         for (index i = 0; i < k; ++i) {
             const Vec<T> zi = load(z + i * stride + s), ti = load(t + i * stride + s);

@@ -11,8 +11,8 @@ inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
 inline constexpr int many_rows = 12;
 
-// Longer sums are made in pieces where those may stand in the result (`place` of an epilogue), and
-// the matrix is copied for none of them.
+// Longer sums are made in pieces: those that may stand in the result (`place` of an epilogue), and
+// those of whole blocks of rows that are copied.
 inline constexpr index longest_sum = 1024;
 
 constexpr int power_of_two_up_to(int n) {
@@ -57,12 +57,12 @@ namespace detail {
 template <int R, class T> struct Packed {
     T numbers[R * longest_sum];
     index first;
-    template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index inner) {
+    template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index k0, index inner) {
         first = i0;
         for (index k = 0; k < inner; ++k) {
 #pragma GCC unroll 12
             for (int r = 0; r < R; ++r) {
-                numbers[k * R + r] = a.element(i0 + r, k);
+                numbers[k * R + r] = a.element(i0 + r, k0 + k);
             }
         }
     }
@@ -118,6 +118,64 @@ MLPCORE_INLINE void product_columns(index i0, index inner, index column, index c
     }
 }
 
+// A sum in pieces, between which it stands where the result will; nobody else may read there.
+template <class T, class Epilogue> struct Piece {
+    const Epilogue& whole;
+    bool first, last;
+    MLPCORE_INLINE Vec<T> start(index i) const { return first ? whole.start(i) : Vec<T>{}; }
+    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
+        T* const place = whole.place(i, column);
+        if (!first) {
+            sum += load(place);
+        }
+        if (last) {
+            whole.finish(i, column, sum);
+        } else {
+            store(place, sum);
+        }
+    }
+    MLPCORE_INLINE void finish_rows(index i, index count) const {
+        if (last) {
+            whole.finish_rows(i, count);
+        }
+    }
+};
+
+// The same for an epilogue with no place of its own: beside the result, for R rows from `row` on
+// and some columns from `column` on.
+template <int R, class T, class Epilogue> struct Aside {
+    static constexpr index columns = 256;
+    const Epilogue& whole;
+    index row, column;
+    T* sums; // R * columns
+    MLPCORE_INLINE Vec<T> start(index i) const { return whole.start(i); }
+    MLPCORE_INLINE void finish(index i, index c, Vec<T> sum) const { whole.finish(i, c, sum); }
+    MLPCORE_INLINE T* place(index i, index c) const {
+        return sums + (i - row) * columns + (c - column);
+    }
+};
+
+template <int R, int C, class T, class Left, class Epilogue>
+inline void product_rows_in_pieces(index i0, index inner, index columns, const Left& a, const T* b,
+                                   index stride, const Epilogue& epilogue) {
+    using Sums = Aside<R, T, Epilogue>;
+    Packed<R, T> packed;
+    T sums[R * Sums::columns];
+    const index pieces = (inner + longest_sum - 1) / longest_sum;
+    const index length = (inner + pieces - 1) / pieces;
+    for (index column = 0; column < columns; column += Sums::columns) {
+        const index end = columns - column < Sums::columns ? columns : column + Sums::columns;
+        const Sums aside{epilogue, i0, column, sums};
+        for (index k = 0; k < inner; k += length) {
+            const bool last = k + length >= inner;
+            const index terms = last ? inner - k : length;
+            packed.pack(a, i0, k, terms);
+            product_columns<R, C>(i0, terms, column, end, packed, b + k * stride, stride,
+                                  Piece<T, Sums>{aside, k == 0, last});
+        }
+    }
+}
+
 template <int R, class T, class Left, class Epilogue>
 MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const Left& a, const T* b,
                                     index stride, const Epilogue& epilogue) {
@@ -125,10 +183,14 @@ MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const 
     if constexpr (R >= product_rows && Left::down_columns) {
         // Copying pays where several blocks of columns read the copy.
         constexpr index worth_copying = 64;
-        if (inner >= worth_copying && inner <= longest_sum && columns >= 4 * C * lanes<T>) {
-            Packed<R, T> packed;
-            packed.pack(a, i0, inner);
-            product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
+        if (inner >= worth_copying && columns >= 4 * C * lanes<T>) {
+            if (inner > longest_sum) {
+                product_rows_in_pieces<R, C>(i0, inner, columns, a, b, stride, epilogue);
+            } else {
+                Packed<R, T> packed;
+                packed.pack(a, i0, 0, inner);
+                product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
+            }
             epilogue.finish_rows(i0, R);
             return;
         }
@@ -195,29 +257,6 @@ inline void product_by_rows(index rows, index inner, index columns, const Left& 
         return;
     }
 }
-
-// A sum in pieces, between which it stands where the result will; nobody else may read there.
-template <class T, class Epilogue> struct Piece {
-    const Epilogue& whole;
-    bool first, last;
-    MLPCORE_INLINE Vec<T> start(index i) const { return first ? whole.start(i) : Vec<T>{}; }
-    MLPCORE_INLINE void finish(index i, index column, Vec<T> sum) const {
-        T* const place = whole.place(i, column);
-        if (!first) {
-            sum += load(place);
-        }
-        if (last) {
-            whole.finish(i, column, sum);
-        } else {
-            store(place, sum);
-        }
-    }
-    MLPCORE_INLINE void finish_rows(index i, index count) const {
-        if (last) {
-            whole.finish_rows(i, count);
-        }
-    }
-};
 } // namespace detail
 
 // For i < rows and each vector of the columns: epilogue.finish(i, column, start(i) + sum_k a(i, k)

@@ -95,7 +95,8 @@ template <class T> class RpropRule {
     }
     void step(T /*rate*/, const T* g, T* w) {
         for (std::size_t i = 0; i < step_.size(); ++i) {
-            const T turn = g[i] * before_[i];
+            // Signs and no product, which would underflow.
+            const int turn = sign(g[i]) * sign(before_[i]);
             before_[i] = g[i];
             if (turn > 0) {
                 step_[i] = std::min(step_[i] * T(1.2), longest_);
@@ -108,6 +109,8 @@ template <class T> class RpropRule {
     }
 
   private:
+    static int sign(T x) { return static_cast<int>(x > 0) - static_cast<int>(x < 0); }
+
     T shortest_, longest_;
     std::vector<T> step_, before_;
 };

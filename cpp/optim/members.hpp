@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <thread>
 
 #include "mlpcore/interrupt.hpp"
@@ -33,10 +35,23 @@ class MemberInterrupt : public Interrupt {
 // `interrupt` says so. A single member has all threads for its passes.
 template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fit& fit) {
     std::atomic<bool> stop{false};
+    std::mutex failing;
+    std::exception_ptr failure; // it stops the others, whom nobody interrupted
     const std::thread::id caller = std::this_thread::get_id();
     const auto body = [&](index s) {
         MemberInterrupt own(interrupt, caller, stop);
-        fit(s, own);
+        try {
+            fit(s, own);
+        } catch (const Interrupted&) {
+            throw;
+        } catch (...) { // no memory, say
+            const std::lock_guard<std::mutex> lock(failing);
+            if (!failure) {
+                failure = std::current_exception();
+            }
+            stop.store(true);
+            throw;
+        }
     };
     if (size == 1) {
         body(0);
@@ -48,6 +63,9 @@ template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fi
         parallel_for(size, max_threads(), &own, body);
     } catch (const Interrupted&) {
         stop.store(true); // what the members report tells who was interrupted
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
     }
 }
 

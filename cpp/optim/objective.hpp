@@ -137,7 +137,10 @@ template <class T> class Objective {
 
     static void multiply_by(double factor, index n, T* x) {
         if (factor != 1) {
-            std::transform(x, x + n, x, [factor](T v) { return static_cast<T>(factor) * v; });
+            std::transform(x, x + n, x, [factor](T v) {
+                // The factor may be beyond T.
+                return static_cast<T>(factor * static_cast<double>(v));
+            });
         }
     }
 

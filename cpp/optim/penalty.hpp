@@ -45,12 +45,11 @@ template <class T> class SeparablePenalty final : public Penalty<T> {
 
     double add_gradient(const T* w, double factor, T* g) const override {
         double total = 0;
-        const T scale = static_cast<T>(factor);
         for (index i = 0; i < size_of(alpha_); ++i) {
             const T slope = alpha_[static_cast<std::size_t>(i)] * w[i];
             total += 0.5 * static_cast<double>(slope) * static_cast<double>(w[i]);
             if (g != nullptr) {
-                g[i] += scale * slope;
+                g[i] += static_cast<T>(factor * static_cast<double>(slope));
             }
         }
         for (const Absolute& one : absolutes_) {
@@ -79,7 +78,8 @@ template <class T> class SeparablePenalty final : public Penalty<T> {
 
     template <class Add> void add_second(const T* w, double factor, const Add& add) const {
         for (index i = 0; i < size_of(alpha_); ++i) {
-            add(i, static_cast<T>(factor) * alpha_[static_cast<std::size_t>(i)]);
+            const auto alpha = static_cast<double>(alpha_[static_cast<std::size_t>(i)]);
+            add(i, static_cast<T>(factor * alpha));
         }
         for (const Absolute& one : absolutes_) {
             for (index i = 0; i < n_; ++i) {

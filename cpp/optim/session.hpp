@@ -61,7 +61,7 @@ template <class T> class TrainingSession {
     double mean_gradient(const T* w, const Batch<T>& samples, double scale, T* g) {
         const double e = gradient(net, w, samples, g, interrupt());
         for (index i = 0; i < net.n_weights; ++i) {
-            g[i] *= static_cast<T>(scale);
+            g[i] = static_cast<T>(scale * static_cast<double>(g[i])); // it may be beyond T
         }
         if (penalty != nullptr) {
             penalty->add_gradient(w, scale_, g);

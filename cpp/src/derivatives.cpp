@@ -172,7 +172,8 @@ void for_each_tile(const NetworkView& net, Quantity quantity, const Plan& plan,
     if (last != size) { // it may need more, where rows are rounded up to other than vectors
         numbers = std::max(numbers, k.scratch_size(net, quantity, last));
     }
-    T* const scratch = Workspace::of_pass().take<T>(numbers);
+    PassWorkspace memory;
+    T* const scratch = memory.take<T>(numbers);
     for (index first = begin; first < end; first += size) {
         const index n = std::min(size, end - first);
         body(first, slice(net, data, first, n), scratch);
@@ -186,6 +187,19 @@ void map_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& data,
     const Plan plan = make_plan<T>(net, quantity, data.n);
     parallel_for(plan.chunks, plan.threads, interrupt,
                  [&](index chunk) { for_each_tile(net, quantity, plan, data, chunk, body); });
+}
+
+// The first chunk of a sum over the samples sums into the result itself, the others into sums of
+// their own, of which only so many are held at once: as many as there are threads, where those
+// don't take too much.
+constexpr index most_sums = 63;
+template <class T> index sums_held(const Plan& plan, index width) {
+    constexpr index enough_bytes = index{32} << 20, most_bytes = index{1} << 30;
+    const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
+    const index fewest =
+        std::clamp<index>(std::min<index>(plan.threads - 1, most_bytes / row_bytes), 1, most_sums);
+    const index most = std::clamp<index>(enough_bytes / row_bytes, fewest, most_sums);
+    return std::clamp<index>(plan.chunks - 1, 0, most);
 }
 
 // For sums over the samples: body(tile, sum, scratch) puts its part into a vector of `width`
@@ -207,14 +221,9 @@ double reduce_tiles(const NetworkView& net, Quantity quantity, const Batch<T>& a
         return total;
     };
 
-    // The first chunk sums into the result itself, the others into sums of their own, of which only
-    // so many are held at once.
-    constexpr index most_bytes = index{32} << 20, most_sums = 63;
-    const index row_bytes = std::max<index>(width * static_cast<index>(sizeof(T)), 1);
-    const index fewest_sums = std::clamp<index>(plan.threads - 1, 1, most_sums);
-    const index held = std::clamp<index>(most_bytes / row_bytes, fewest_sums, most_sums);
+    const index held = sums_held<T>(plan, width);
     HeldWorkspace<Holding::sums> memory;
-    T* const sums = memory.take<T>(std::min(held, plan.chunks) * width);
+    T* const sums = memory.take<T>(held * width);
     std::array<double, most_sums + 1> totals; // NOLINT: each is written before it is read
     if (plan.chunks == 0) {
         std::fill_n(result, width, T(0));
@@ -250,10 +259,15 @@ double cost(const NetworkView& net, Quantity quantity, index n) {
     return cost_per_sample(net, quantity) * static_cast<double>(n);
 }
 
-template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n) {
+template <class T>
+double scratch_bytes(const NetworkView& net, Quantity quantity, index n, index times, int threads) {
+    if (quantity == Quantity::hessian) {
+        return hessian_scratch_bytes<T>(net, n, threads);
+    }
     const Plan plan = make_plan<T>(net, quantity, n);
-    const index samples = std::min(plan.tile, plan.chunk);
-    return static_cast<double>(plan.threads) * static_cast<double>(sizeof(T)) *
+    const index samples = std::min(plan.tile, times > 1 ? std::max(n, index{1}) : plan.chunk);
+    const index passes = std::min<index>(std::max<index>(plan.threads, times), threads);
+    return static_cast<double>(passes) * static_cast<double>(sizeof(T)) *
            static_cast<double>(kernels<T>().scratch_size(net, quantity, samples));
 }
 
@@ -467,7 +481,7 @@ void weight_vjp(const NetworkView& net, const T* w, const Batch<T>& data, T* sum
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
-    template double scratch_bytes<T>(const NetworkView&, Quantity, index);                         \
+    template double scratch_bytes<T>(const NetworkView&, Quantity, index, index, int);             \
     template void forward(const NetworkView&, const T*, const Batch<T>&, bool, T*, Interrupt*);    \
     template double error(const NetworkView&, const T*, const Batch<T>&, Interrupt*);              \
     template double gradient(const NetworkView&, const T*, const Batch<T>&, T*, Interrupt*);       \

@@ -14,6 +14,9 @@ namespace mlpcore {
 namespace {
 
 constexpr index most_tiles = 16; // held at once
+// Pairs of a piece: twice the rows where half of them are left out; the columns that come with its
+// last input may go beyond.
+constexpr index most_rows = 96, most_columns = 1024;
 
 // How the samples are cut; depends on the network and their number alone.
 struct Tiling {
@@ -41,7 +44,6 @@ template <class T> Tiling make_tiling(const NetworkView& net, index n) {
 void cut(const NetworkView& net, HessianKind kind, index l, index m, bool slopes,
          std::vector<HessianPiece>& pieces) {
     pieces.clear();
-    constexpr index most_rows = 96;
     const Layer& lower = net.layers[l];
     const Layer& upper = net.layers[m];
     const index units = slopes ? upper.n_in : upper.n_out;
@@ -57,11 +59,11 @@ void cut(const NetworkView& net, HessianKind kind, index l, index m, bool slopes
     for (index i = 0; i <= lower.n_in; ++i) {
         all_columns += columns_of(i);
     }
-    const index most_columns = std::clamp<index>(all_columns / 4, 128, 1024);
+    const index wanted = std::clamp<index>(all_columns / 4, 128, most_columns);
     const index together = l == m ? 2 * most_rows : most_rows; // half of the pairs are left out
     for (index i = 0; i <= lower.n_in;) {
         index end = i, columns = 0;
-        while (end <= lower.n_in && (end == i || columns < most_columns)) {
+        while (end <= lower.n_in && (end == i || columns < wanted)) {
             columns += columns_of(end++);
         }
         for (index row = 0; row < rows; row += together) {
@@ -142,8 +144,9 @@ void add_blocks(const NetworkView& net, const T* w, const Batch<T>& all, Hessian
                     const auto count = static_cast<index>(pieces.size());
                     parallel_for(count, threads, interrupt, [&](index i) {
                         const HessianPiece& piece = pieces[static_cast<std::size_t>(i)];
-                        T* const scratch = Workspace::of_pass().take<T>(
-                            k.hessian_piece_scratch(net, piece, tiling.size));
+                        PassWorkspace memory;
+                        T* const scratch =
+                            memory.take<T>(k.hessian_piece_scratch(net, piece, tiling.size));
                         k.hessian_add(net, w, kind, piece, tiles, n.data(), states.data(), to.begin,
                                       to.step, scratch);
                     });
@@ -171,11 +174,18 @@ index size_of(const Layer& l) { return l.n_out * (l.n_in + 1); }
 
 } // namespace
 
-template <class T> double hessian_scratch_bytes(const NetworkView& net, index n) {
+template <class T> double hessian_scratch_bytes(const NetworkView& net, index n, int threads) {
     const Tiling tiling = make_tiling<T>(net, n);
     const index tiles = std::min(tiling.together, (n + tiling.size - 1) / tiling.size);
-    return static_cast<double>(sizeof(T)) * static_cast<double>(tiles) *
-           static_cast<double>(kernels<T>().scratch_size(net, Quantity::hessian, tiling.size));
+    const index state = kernels<T>().scratch_size(net, Quantity::hessian, tiling.size);
+    const index inputs = net.widest + 1;
+    const index rows = std::min(2 * most_rows, inputs * inputs);
+    const index columns = std::min(most_columns + inputs, inputs * inputs);
+    const index piece = rows * (columns + tiling.size);
+    threads = std::min(threads, useful_threads<T>(cost(net, Quantity::hessian, n)));
+    return static_cast<double>(sizeof(T)) *
+           (static_cast<double>(tiles) * static_cast<double>(state) +
+            static_cast<double>(threads) * static_cast<double>(piece));
 }
 
 template <class T>
@@ -207,7 +217,7 @@ void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, He
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \
-    template double hessian_scratch_bytes<T>(const NetworkView&, index);                           \
+    template double hessian_scratch_bytes<T>(const NetworkView&, index, int);                      \
     template void hessian(const NetworkView&, const T*, const Batch<T>&, HessianKind, T*,          \
                           Interrupt*);                                                             \
     template void hessian_blocks(const NetworkView&, const T*, const Batch<T>&, HessianKind,       \

@@ -104,7 +104,8 @@ class Pool {
             job.work(interrupt);
             return;
         }
-        if (!place_helpers(helpers)) {
+        helpers = place_helpers(helpers);
+        if (helpers < 1) {
             job.work(interrupt);
             return;
         }
@@ -146,8 +147,9 @@ class Pool {
 
     // A thread that wakes is often put beside the one that woke it; then both share a CPU for
     // milliseconds while another is idle. So the helpers may use what the caller may use but for
-    // the CPU that it is on. False if that leaves none.
-    bool place_helpers(int helpers) {
+    // the CPU that it is on. Returns how many helpers there may be: none if that leaves no CPU, and
+    // one for each CPU unless the caller chose a number.
+    int place_helpers(int helpers) {
 #if defined(__linux__)
         // To ask where the caller may run takes as long as a small job; it seldom changes.
         constexpr std::chrono::milliseconds trusted{10};
@@ -157,19 +159,23 @@ class Pool {
         if (cpu != left_cpu_ || now >= ask_again_) {
             if (cpu < 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
                 grow(helpers);
-                return true;
+                return helpers;
             }
             CPU_CLR(static_cast<unsigned>(cpu), &allowed);
             left_cpu_ = cpu;
             ask_again_ = now + trusted;
         }
-        if (CPU_COUNT(&allowed) == 0) {
+        const int cpus = CPU_COUNT(&allowed);
+        if (cpus == 0) {
             places_ = allowed;
-            return false;
+            return 0;
+        }
+        if (chosen_threads() == 0) {
+            helpers = std::min(helpers, cpus);
         }
         grow(helpers);
         if (placed_ == threads_.size() && CPU_EQUAL(&allowed, &places_)) {
-            return true;
+            return helpers;
         }
         for (const pthread_t thread : threads_) {
             pthread_setaffinity_np(thread, sizeof allowed, &allowed);
@@ -179,7 +185,7 @@ class Pool {
 #else
         grow(helpers);
 #endif
-        return true;
+        return helpers;
     }
 
     void grow(int helpers) {

@@ -26,8 +26,25 @@ Batch<T> slice(const NetworkView& net, const Batch<T>& data, index first, index 
 // Multiply-adds of a quantity on n samples, roughly.
 double cost(const NetworkView& net, Quantity quantity, index n);
 
-// The working memory that a quantity takes on n samples, in all threads.
-template <class T> double scratch_bytes(const NetworkView& net, Quantity quantity, index n);
+// Whether the working memory of a quantity grows faster than the number of units.
+constexpr bool takes_much(Quantity quantity) {
+    switch (quantity) {
+    case Quantity::jacobian:
+    case Quantity::hessian:
+    case Quantity::hessian_diagonal:
+    case Quantity::hessian_vector_product:
+    case Quantity::hessian_vector_products:
+    case Quantity::output_hessian:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// The working memory that a quantity takes on n samples if it is computed `times` times (for so
+// many groups of directions, say), on at most so many threads.
+template <class T>
+double scratch_bytes(const NetworkView& net, Quantity quantity, index n, index times, int threads);
 
 // All throw Interrupted if `interrupt` (may be null) says so, and std::bad_alloc.
 
@@ -69,8 +86,8 @@ template <class T>
 void hessian_blocks(const NetworkView& net, const T* w, const Batch<T>& data, HessianKind kind,
                     T* const* blocks, Interrupt* interrupt);
 
-// The working memory of the two on n samples, in all threads.
-template <class T> double hessian_scratch_bytes(const NetworkView& net, index n);
+// scratch_bytes of these two.
+template <class T> double hessian_scratch_bytes(const NetworkView& net, index n, int threads);
 // The Hessian times each of m vectors v (m x W); `product` is m x W.
 template <class T>
 void hessian_vector_product(const NetworkView& net, const T* w, const T* v, index m,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "mlpcore/derivatives.hpp"
 #include "mlpcore/parallel.hpp"
@@ -32,31 +33,46 @@ template <class T> struct Ensemble {
     }
 };
 
-// Calls body(s, interrupt) for each network s, which computes the quantity `times` times. Small
-// networks are computed side by side, one a thread; large ones one after the other, each on all
-// threads.
+// The threads that take a network each, where small ones are computed side by side. None where each
+// is worth all threads, and they are computed one after the other.
+template <class T>
+std::optional<int> threads_side_by_side(const Ensemble<T>& ensemble, Quantity quantity,
+                                        index times) {
+    constexpr double large = 1e7, worth_a_thread = 5e4; // multiply-adds
+    if (ensemble.size <= 1) {
+        return {};
+    }
+    const double each =
+        cost(ensemble.net, quantity, ensemble.samples.n) * static_cast<double>(times);
+    if (each >= large) {
+        return {};
+    }
+    const auto networks = static_cast<double>(ensemble.size);
+    const double most = std::min(networks, static_cast<double>(max_threads()));
+    return static_cast<int>(std::clamp(each * networks / worth_a_thread, 1.0, most));
+}
+
+// Calls body(s, interrupt) for each network s, which computes the quantity `times` times.
 template <class T, class Body>
 void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, index times,
                       Interrupt* interrupt, const Body& body) {
-    constexpr double large = 1e7, worth_a_thread = 5e4; // multiply-adds
-    const double each = ensemble.size > 1 ? cost(ensemble.net, quantity, ensemble.samples.n) *
-                                                static_cast<double>(times)
-                                          : large;
-    if (each >= large) {
-        for (index s = 0; s < ensemble.size; ++s) {
-            body(s, interrupt);
-        }
+    if (const auto threads = threads_side_by_side(ensemble, quantity, times)) {
+        parallel_for(ensemble.size, *threads, interrupt, [&](index s) { body(s, nullptr); });
         return;
     }
-    const double useful = each * static_cast<double>(ensemble.size) / worth_a_thread;
-    const int threads =
-        static_cast<int>(std::min(static_cast<double>(max_threads()), std::max(useful, 1.0)));
-    parallel_for(ensemble.size, threads, interrupt, [&](index s) { body(s, nullptr); });
+    for (index s = 0; s < ensemble.size; ++s) {
+        body(s, interrupt);
+    }
 }
-template <class T, class Body>
-void for_each_network(const Ensemble<T>& ensemble, Quantity quantity, Interrupt* interrupt,
-                      const Body& body) {
-    for_each_network(ensemble, quantity, 1, interrupt, body);
+
+// The working memory that this takes, in all threads.
+template <class T>
+double scratch_bytes(const Ensemble<T>& ensemble, Quantity quantity, index times) {
+    const index n = ensemble.samples.n;
+    if (const auto threads = threads_side_by_side(ensemble, quantity, times)) {
+        return *threads * scratch_bytes<T>(ensemble.net, quantity, n, 1, 1);
+    }
+    return scratch_bytes<T>(ensemble.net, quantity, n, times, max_threads());
 }
 
 } // namespace mlpcore

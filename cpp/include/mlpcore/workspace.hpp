@@ -1,6 +1,6 @@
 // Scratch memory: each thread has a block for the pass that it runs, and others for what it holds
 // while it hands out pieces. They grow to what is asked of them and are used again by the next
-// call, for fresh memory costs a page fault for every 4 KiB.
+// call, for fresh memory costs a page fault for every 4 KiB; but what is large is given back.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +30,15 @@ class Workspace {
         return reinterpret_cast<T*>(block_.get());
     }
 
+    // Of one block.
+    static constexpr std::size_t most_kept = std::size_t{64} << 20;
+    void give_back_if_large() {
+        if (size_ > most_kept) {
+            block_.reset();
+            size_ = 0;
+        }
+    }
+
   private:
     static constexpr std::align_val_t alignment{64};
     struct Free {
@@ -39,13 +48,31 @@ class Workspace {
     std::size_t size_ = 0;
 };
 
+// For one pass: the thread's block, or where that would grow large, memory that is given back.
+class PassWorkspace {
+  public:
+    template <class T> T* take(std::ptrdiff_t count) {
+        const bool keeps = static_cast<std::size_t>(count) <= Workspace::most_kept / sizeof(T);
+        return (keeps ? Workspace::of_pass() : own_).take<T>(count);
+    }
+
+  private:
+    Workspace own_;
+};
+
 // A thread's block of that name, held while pieces of work are handed out. In between signal
 // handlers may run, and call us again from here: then the inner call has memory of its own.
 enum class Holding { sums, tiles, vectors };
 template <Holding Name> class HeldWorkspace {
   public:
     HeldWorkspace() : is_outer_(!kept().is_held) { kept().is_held = true; }
-    ~HeldWorkspace() { kept().is_held = !is_outer_; }
+    ~HeldWorkspace() {
+        Kept& mine = kept();
+        if (is_outer_) {
+            mine.workspace.give_back_if_large();
+        }
+        mine.is_held = !is_outer_;
+    }
     HeldWorkspace(const HeldWorkspace&) = delete;
     HeldWorkspace& operator=(const HeldWorkspace&) = delete;
 

@@ -35,6 +35,7 @@ from mlpcore.training import EnsembleTrainResult, TrainResult, train
 __version__: str
 
 if TYPE_CHECKING:
+    from mlpcore import cross_validation as cross_validation
     from mlpcore import datasets as datasets
     from mlpcore import evidence as evidence
     from mlpcore import plots as plots
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mlpcore import sklearn as sklearn
 else:  # a checker would make of __getattr__ that every misspelt name exists
     _ON_DEMAND = (
+        "cross_validation",
         "datasets",
         "evidence",
         "plots",

@@ -536,7 +536,7 @@ def check_derivatives(
         raise ValueError(
             f"w has shape {shape}, expected ({net.n_weights},): a single network, no ensemble"
         )
-    net.error(w, X, T, sample_weight, regularizer)  # checks the arguments
+    net.error(w, X, T, sample_weight, regularizer=regularizer)  # checks the arguments
     at = np.array(w, dtype=net.dtype).astype(np.float64)
     X_, T_, s = np.asarray(X, net.dtype), np.asarray(T), sample_weight
     if T_.dtype.kind == "f":  # not the labels of classes

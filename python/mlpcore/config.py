@@ -24,8 +24,12 @@ def get_num_threads() -> int:
     """The most threads that one call uses.
 
     That is what `set_num_threads` said, else what OpenMP would use: ``OMP_NUM_THREADS``, a
-    limit by threadpoolctl or joblib, or the CPUs that the process may run on. A build without
-    OpenMP (`show_config` says so) takes the CPUs of the machine.
+    limit by threadpoolctl or joblib, or the CPUs that the process may run on. A limit by
+    threadpoolctl holds in the Python thread that set it; others have the whole number. A build
+    without OpenMP (`show_config` says so) takes the CPUs of the machine.
+
+    On Linux no more threads are started than there are CPUs that the process may run on, unless
+    `set_num_threads` said so.
     """
     return _core.max_threads()
 
@@ -37,6 +41,8 @@ def set_num_threads(n: int | None) -> None:
 
     Raises
     ------
+    TypeError
+        If `n` is neither a whole number nor None.
     ValueError
         If `n` is less than 1 or above 4096.
     """

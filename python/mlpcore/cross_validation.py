@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpcore.network import Network
+from mlpcore.results import Table
 from mlpcore.training import EnsembleTrainResult, train
 
 __all__ = ["CrossValidationResult", "train_by_cross_validation"]
@@ -31,8 +32,8 @@ PATIENCE, WORTHWHILE = 10, 3e-4
 LEAST_FOLDS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class CrossValidationResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class CrossValidationResult(Table):
     """What a training with cross-validation gives back.
 
     Attributes
@@ -51,6 +52,14 @@ class CrossValidationResult:
     weight_decay: float
     errors: dict[float, float]
     rounds: tuple[EnsembleTrainResult, ...]
+
+    def _title(self) -> str:
+        return f"CrossValidationResult of {len(self.w)} networks"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [("weight decay", "error of a sample left out")]
+        rows += [(f"{alpha:g}", f"{error:.6g}") for alpha, error in self.errors.items()]
+        return [*rows, ("best", f"{self.weight_decay:g}")]
 
 
 def train_by_cross_validation(

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpcore.checks import whole_number
 from mlpcore.network import Network
+from mlpcore.results import Table
 from mlpcore.training import EnsembleTrainResult, train
 
 __all__ = ["Evidence", "EvidenceResult", "curvatures", "reestimate", "train_by_evidence"]
@@ -31,6 +33,8 @@ Array = NDArray[Any]
 
 # Up to this many weights the eigenvalues of H are computed, which costs some W^3.
 MOST_WEIGHTS = 1500
+# A round of training has this many epochs at least, or half of all if that is less.
+LEAST_EPOCHS = 50
 # With more samples than this for each weight, H is measured on some of them.
 SAMPLES_A_WEIGHT = 8
 # alpha / beta stays between these; a constant target would make it infinite.
@@ -59,8 +63,8 @@ class Evidence:
         return float(np.clip(self.alpha / self.beta, *WEIGHT_DECAY_RANGE))
 
 
-@dataclass(frozen=True, eq=False)
-class EvidenceResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class EvidenceResult(Table):
     """What a training with the evidence procedure gives back.
 
     Attributes
@@ -68,14 +72,30 @@ class EvidenceResult:
     w : (S, W) array
         The weights of the networks.
     evidence : Evidence
-        The precisions, one for all networks.
+        The precisions as estimated from these weights, one for all networks.
+    weight_decay : float
+        That of the last training, from the estimate before.
     rounds : tuple of EnsembleTrainResult
         The trainings between the estimates, one after the other.
     """
 
     w: Array
     evidence: Evidence
+    weight_decay: float
     rounds: tuple[EnsembleTrainResult, ...]
+
+    def _title(self) -> str:
+        return f"EvidenceResult of {len(self.w)} networks"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        found = self.evidence
+        return [
+            ("alpha", f"{found.alpha:.6g}"),
+            ("beta", f"{found.beta:.6g}"),
+            ("gamma", f"{found.gamma:.3g} of {self.w.shape[1]} weights"),
+            ("weight decay", f"{self.weight_decay:.6g}"),
+            ("rounds", str(len(self.rounds))),
+        ]
 
 
 def curvatures(net: Network, w: Array, X: Array, T: Array, sample_weight: Array) -> Array:
@@ -136,24 +156,32 @@ def train_by_evidence(
     """Fit an ensemble and its precisions, which all its networks share.
 
     Rounds of training, each a quarter as long as all before it, and estimates take turns until
-    both stand still or the epochs are used up. gamma is measured at one network a round, in turn;
-    w.w and the errors are means over all.
+    both stand still or the epochs are used up. `patience` ends a round, which counts as a whole.
+    gamma is measured at one network a round, in turn; w.w and the errors are means over all.
 
     Parameters
     ----------
     net, w, X, T, sample_weight, **options
         As for `mlpcore.train`, with w (S, W).
     epochs : int
-        The most epochs of all rounds together.
+        The most epochs of all rounds together; at least 2, for no training has an estimate before
+        the second.
     weight_decay : float
         alpha / beta to begin with.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `epochs` is not such a number, or another argument unusable for `mlpcore.train`.
     """
+    whole_number("epochs", epochs, least=2)
     n_targets = float(sample_weight.sum()) * net.n_outputs if net.output == "linear" else 0.0
     evidence = Evidence(alpha=weight_decay, beta=1.0, gamma=0.0)
     rounds: list[EnsembleTrainResult] = []
     done = 0
-    while done < epochs:
-        length = min(max(50, done // 4), epochs - done)
+    while True:
+        length = min(max(LEAST_EPOCHS, done // 4), epochs - done, epochs // 2)
+        used = evidence.weight_decay
         result = train(
             net,
             w,
@@ -161,27 +189,25 @@ def train_by_evidence(
             T,
             sample_weight=sample_weight,
             epochs=length,
-            weight_decay=evidence.weight_decay,
+            weight_decay=used,
             **options,
         )
         rounds.append(result)
         w = result.w
         done += length
         reasons = {member.stopped for member in result}
-        if done >= epochs or reasons & {"interrupted"} or reasons <= {"patience", "diverged"}:
+        if "interrupted" in reasons or reasons == {"diverged"}:
             break
         of = w[len(rounds) % len(w)].astype(np.float64)
-        before, evidence = (
+        evidence = reestimate(
+            curvatures(net, of, X, T, sample_weight),
+            float(np.mean(np.sum(w.astype(np.float64) ** 2, axis=1))),
+            float(np.mean([2 * net.error(one, X, T, sample_weight) for one in w])),
+            n_targets,
             evidence,
-            reestimate(
-                curvatures(net, of, X, T, sample_weight),
-                float(np.mean(np.sum(w.astype(np.float64) ** 2, axis=1))),
-                float(np.mean([2 * net.error(one, X, T, sample_weight) for one in w])),
-                n_targets,
-                evidence,
-            ),
         )
-        moved = abs(np.log(evidence.weight_decay / before.weight_decay))
-        if reasons == {"converged"} and moved < 0.01:
+        at_rest = reasons <= {"converged", "patience"}
+        moved = abs(np.log(evidence.weight_decay / used))
+        if done >= epochs or (at_rest and moved < 0.01):
             break
-    return EvidenceResult(w, evidence, tuple(rounds))
+    return EvidenceResult(w, evidence, used, tuple(rounds))

@@ -17,7 +17,7 @@ from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.one_by_one import minimize_one_by_one
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
-from mlpcore.results import html_table, text_table
+from mlpcore.results import Table
 from mlpcore.symmetry import warn_of_symmetry
 
 __all__ = ["EnsembleMinimizeResult", "LbfgsState", "MinimizeResult", "minimize"]
@@ -56,7 +56,7 @@ class LbfgsState:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class MinimizeResult:
+class MinimizeResult(Table):
     """What a minimization gives back.
 
     Attributes
@@ -115,15 +115,9 @@ class MinimizeResult:
             ("seconds", f"{self.seconds:.3g}"),
         ]
 
-    def __repr__(self) -> str:
-        return text_table("MinimizeResult", self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table("MinimizeResult", self._rows())
-
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EnsembleMinimizeResult(Sequence[MinimizeResult]):
+class EnsembleMinimizeResult(Table, Sequence[MinimizeResult]):
     """What the minimization of an ensemble gives back: a sequence of its members' results.
 
     Attributes
@@ -159,6 +153,9 @@ class EnsembleMinimizeResult(Sequence[MinimizeResult]):
             raise ValueError("the ensemble has no networks")
         return min(self.members, key=_finite_objective)
 
+    def _title(self) -> str:
+        return f"EnsembleMinimizeResult of {len(self)} networks"
+
     def _rows(self) -> list[tuple[str, str]]:
         if not self.members:
             return []
@@ -171,12 +168,6 @@ class EnsembleMinimizeResult(Sequence[MinimizeResult]):
             ("method", self.members[0].method),
             ("seconds", f"{self.members[0].seconds:.3g}"),
         ]
-
-    def __repr__(self) -> str:
-        return text_table(f"EnsembleMinimizeResult of {len(self)} networks", self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table(f"EnsembleMinimizeResult of {len(self)} networks", self._rows())
 
 
 def _finite_objective(result: MinimizeResult) -> float:

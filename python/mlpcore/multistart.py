@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpcore import _core
 from mlpcore.checks import whole_number
-from mlpcore.network import InitScheme, Network
-from mlpcore.results import html_table, text_table
+from mlpcore.network import InitScheme, Network, activation_names
+from mlpcore.results import Table
 from mlpcore.splitting import split_samples
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
@@ -108,7 +108,7 @@ def initial_weights(net: Network, starts: int, seed: int, scheme: InitScheme = "
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SweepResult:
+class SweepResult(Table):
     """What `sweep` gives back: every network of every size.
 
     Attributes
@@ -166,7 +166,22 @@ class SweepResult:
     def plot(
         self, ax: Axes | None = None, *, rms_unit: float | None = None, unit: str | None = None
     ) -> Axes:
-        """`mlpcore.plots.sweep` of this result."""
+        """`mlpcore.plots.sweep` of this result: the error of each start by size.
+
+        Parameters
+        ----------
+        ax, rms_unit, unit
+            As for `mlpcore.plots.sweep`.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+
+        Raises
+        ------
+        ImportError, TypeError, ValueError
+            As from `mlpcore.plots.sweep`.
+        """
         from mlpcore import plots
 
         return plots.sweep(self, ax, rms_unit=rms_unit, unit=unit)
@@ -188,12 +203,6 @@ class SweepResult:
         starts = self.training_errors.shape[1]
         return f"SweepResult of {len(self.hidden)} sizes, {starts} starts each"
 
-    def __repr__(self) -> str:
-        return text_table(self._title(), self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table(self._title(), self._rows())
-
 
 def size_name(size: tuple[int, ...]) -> str:
     """``8`` or ``8-4``: the hidden layers as words."""
@@ -212,6 +221,7 @@ def sweep(
     output: str = "linear",
     dtype: DTypeLike = "float64",
     seed: int | None = None,
+    scheme: InitScheme = "auto",
     validation_fraction: float | None = None,
     optimizer: Optimizer | None = None,
     epochs: int = 200,
@@ -233,12 +243,13 @@ def sweep(
     starts : int
         Networks of each size.
     activation, output, dtype
-        `hidden`, `output` and `dtype` of `mlpcore.Network`.
+        `hidden`, `output` and `dtype` of `mlpcore.Network`; a sequence of activations needs sizes
+        that all have as many hidden layers.
     seed : int, optional
         As for `multistart`; also of the split.
     validation_fraction : float, optional
         Split off this share of the samples for validation, as `mlpcore.train` does.
-    optimizer, epochs, **options
+    scheme, optimizer, epochs, **options
         As for `multistart`.
 
     Returns
@@ -267,6 +278,7 @@ def sweep(
     sizes = tuple(_layers(i, size) for i, size in enumerate(hidden))
     if not sizes:
         raise ValueError("hidden is empty, expected at least one size")
+    activations = [activation_names("activation", activation, len(size)) for size in sizes]
     n_inputs, n_outputs = _n_inputs(X), _n_outputs(T, output)
     rows = None
     if validation_fraction is not None:
@@ -277,12 +289,15 @@ def sweep(
         X, T, options["sample_weight"], X_val, T_val, rows = split_samples(
             output, X, T, weight, validation_fraction, seed, starts
         )
-    networks = [Network((n_inputs, *size, n_outputs), activation, output, dtype) for size in sizes]
+    networks = [
+        Network((n_inputs, *size, n_outputs), names, output, dtype)
+        for size, names in zip(sizes, activations, strict=True)
+    ]
     results: list[EnsembleTrainResult] = []
     for net in networks:
         result = train(
             net,
-            initial_weights(net, starts, seed),
+            initial_weights(net, starts, seed, scheme),
             X,
             T,
             X_val,

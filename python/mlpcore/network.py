@@ -67,12 +67,14 @@ class Network:
     a TypeError; both name the argument, what came and what was expected. A result, or the working
     memory for it, that is larger than the memory available is a MemoryError that states its size.
 
-    ``out``, where a method has it, is an array for the result (of error_and_gradient: for the
-    gradient), which is returned: exactly of the result's shape and dtype, C-contiguous, aligned and
-    writeable, and sharing memory with no other argument. Anything else is a ValueError or a
-    TypeError, before anything is written. A large result is had more quickly in memory that was
-    used before. What `out` holds after an exception from the computation itself, such as
-    KeyboardInterrupt or one of a regularizer of your own, is not defined.
+    ``out`` and ``regularizer``, where a method has them, are given by their names.
+
+    ``out`` is an array for the result (of error_and_gradient: for the gradient), which is returned:
+    exactly of the result's shape and dtype, C-contiguous, aligned and writeable, and sharing memory
+    with no other argument. Anything else is a ValueError or a TypeError, before anything is
+    written. A large result is had more quickly in memory that was used before. What `out` holds
+    after an exception from the computation itself, such as KeyboardInterrupt or one of a
+    regularizer of your own, is not defined.
 
     With a ``regularizer`` (`mlpcore.regularizers`) the error is E(w) + R(w), and every derivative
     has that of R added; R's second derivatives are exact whatever the ``kind``.
@@ -104,18 +106,7 @@ class Network:
     ) -> None:
         self._layers = _layer_sizes(layers)
         n_hidden = max(len(self._layers) - 2, 0)
-        if isinstance(hidden, str):
-            choice("hidden", hidden, _core.activations)
-            names: tuple[str, ...] = (hidden,) * n_hidden
-        else:
-            try:
-                names = tuple(hidden)
-            except TypeError:
-                raise TypeError(
-                    f"hidden is {hidden!r}, expected a name or a sequence of names"
-                ) from None
-            for name in names:
-                choice("hidden", name, _core.activations)
+        names = activation_names("hidden", hidden, n_hidden)
         choice("output", output, _core.outputs)
         self._hidden = names
         self._output = output
@@ -207,6 +198,11 @@ class Network:
         -------
         w : (W,)
 
+        Raises
+        ------
+        ValueError, TypeError
+            If `seed` is no whole number of at least 0 and no Generator, or `scheme` none of these.
+
         Notes
         -----
         From "zeros" the units of a hidden layer have the same gradient and stay the same as each
@@ -234,8 +230,22 @@ class Network:
     def unpack(self, w: ArrayLike) -> list[tuple[Array, Array]]:
         """The weights as ``[(W1, b1), (W2, b2), ...]``: views into `w` if that is an array.
 
-        Each W is (n_out, n_in), each b is (n_out,); of an ensemble (S, W) they are (S, n_out, n_in)
-        and (S, n_out).
+        Parameters
+        ----------
+        w : (W,) or (S, W)
+
+        Returns
+        -------
+        parts : list of pairs of arrays
+            For each layer its W, (n_out, n_in), and its b, (n_out,); of an ensemble (S, W) they are
+            (S, n_out, n_in) and (S, n_out).
+
+        Raises
+        ------
+        ValueError
+            If `w` has another shape.
+        TypeError
+            If `w` is not an array and does not become one of real numbers.
         """
         if not isinstance(w, np.ndarray):
             w = _core.as_array("w", w, self._dtype == np.float64)
@@ -255,15 +265,32 @@ class Network:
         return parts
 
     def pack(self, parts: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
-        """The flat vector `w`, (W,), of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes.
+        """The flat vector `w` of ``[(W1, b1), (W2, b2), ...]``: what `unpack` undoes.
 
-        (S, W) if each W is (S, n_out, n_in) and each b (S, n_out).
+        Parameters
+        ----------
+        parts : sequence of pairs of array_like
+            For each layer its W, (n_out, n_in), and its b, (n_out,); of an ensemble of S networks
+            (S, n_out, n_in) and (S, n_out).
+
+        Returns
+        -------
+        w : (W,), or (S, W)
+
+        Raises
+        ------
+        ValueError
+            If `parts` is no sequence of pairs, one for each layer, or an array has another shape.
+        TypeError
+            If an array does not hold real numbers, or is a masked array.
         """
         n_layers = len(self._layers) - 1
         try:
             pairs = [(W, b) for W, b in parts]
         except (TypeError, ValueError):
-            raise ValueError("parts is not a sequence of pairs (W, b), one a layer") from None
+            raise ValueError(
+                "parts is not a sequence of pairs, expected a pair (W, b) for each layer"
+            ) from None
         if len(pairs) != n_layers:
             raise ValueError(
                 f"parts has {len(pairs)} entries, expected {n_layers}: a pair (W, b) for each layer"
@@ -283,7 +310,7 @@ class Network:
     # Values and derivatives
 
     def forward(
-        self, w: ArrayLike, X: ArrayLike, logits: bool = False, out: Array | None = None
+        self, w: ArrayLike, X: ArrayLike, logits: bool = False, *, out: Array | None = None
     ) -> Array:
         """The outputs y, (N, K); with ``logits=True`` the z^L before the output function."""
         if out is None:
@@ -296,6 +323,7 @@ class Network:
         X: ArrayLike,
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
+        *,
         regularizer: Regularizer | None = None,
     ) -> Any:
         """The error E(w), a float: a sum over the samples (PRML 5.11, 5.23, 5.24)."""
@@ -310,13 +338,14 @@ class Network:
         X: ArrayLike,
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
+        *,
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> Array:
         """dE/dw, (W,), by error backpropagation (PRML 5.53 to 5.56)."""
         if regularizer is not None:
             terms = _terms(self, w, regularizer)  # refuses before anything is written
-            return terms.add_gradient(Network.gradient(self, w, X, T, sample_weight, out))
+            return terms.add_gradient(Network.gradient(self, w, X, T, sample_weight, out=out))
         if out is None:
             return _core.gradient(self._core, w, X, T, sample_weight)
         return _core.gradient_into(out, self._core, w, X, T, sample_weight)
@@ -327,6 +356,7 @@ class Network:
         X: ArrayLike,
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
+        *,
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> tuple[Any, Array]:
@@ -338,13 +368,13 @@ class Network:
         """
         if regularizer is not None:
             terms = _terms(self, w, regularizer)
-            E, g = Network.error_and_gradient(self, w, X, T, sample_weight, out)
+            E, g = Network.error_and_gradient(self, w, X, T, sample_weight, out=out)
             return E + terms.value(), terms.add_gradient(g, finite=False)
         if out is None:
             return _core.error_and_gradient(self._core, w, X, T, sample_weight)
         return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
 
-    def jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
+    def jacobian(self, w: ArrayLike, X: ArrayLike, *, out: Array | None = None) -> Array:
         """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76).
 
         Raises
@@ -356,7 +386,7 @@ class Network:
             return _core.jacobian(self._core, w, X)
         return _core.jacobian_into(out, self._core, w, X)
 
-    def weight_jacobian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
+    def weight_jacobian(self, w: ArrayLike, X: ArrayLike, *, out: Array | None = None) -> Array:
         """dy_k/dw, (N, K, W), of the outputs after the output function: the b_n of PRML 5.84.
 
         By backpropagation of each output (PRML 5.74 to 5.76), dy_k/dW^l_ji = dy_k/dz^l_j a^{l-1}_i
@@ -372,7 +402,7 @@ class Network:
         return _core.weight_jacobian_into(out, self._core, w, X)
 
     def per_sample_gradient(
-        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, out: Array | None = None
+        self, w: ArrayLike, X: ArrayLike, T: ArrayLike, *, out: Array | None = None
     ) -> Array:
         """dE_n/dw, (N, W): the terms of the gradient, without that of a regularizer: no sample's.
 
@@ -395,6 +425,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: CurvatureKind = "exact",
+        *,
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> Array:
@@ -420,7 +451,7 @@ class Network:
         choice("kind", kind, _core.curvatures)
         if regularizer is not None:
             terms = _terms(self, w, regularizer)
-            h = Network.hessian_diagonal(self, w, X, T, sample_weight, kind, out)
+            h = Network.hessian_diagonal(self, w, X, T, sample_weight, kind, out=out)
             return terms.add_diagonal(h)
         if out is None:
             return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
@@ -433,6 +464,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: HessianKind = "exact",
+        *,
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> Array:
@@ -476,7 +508,7 @@ class Network:
         choice("kind", kind, _core.hessian_kinds)
         if regularizer is not None:
             terms = _terms(self, w, regularizer)
-            return terms.add_hessian(Network.hessian(self, w, X, T, sample_weight, kind, out))
+            return terms.add_hessian(Network.hessian(self, w, X, T, sample_weight, kind, out=out))
         if out is None:
             return _core.hessian(self._core, w, X, T, sample_weight, kind)
         return _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
@@ -488,6 +520,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: HessianKind = "exact",
+        *,
         regularizer: Regularizer | None = None,
     ) -> list[Array]:
         """The diagonal blocks of the Hessian by layer, a list of (W_l, W_l).
@@ -515,6 +548,7 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: ProductKind = "exact",
+        *,
         out: Array | None = None,
         regularizer: Regularizer | None = None,
     ) -> Array:
@@ -554,7 +588,7 @@ class Network:
         choice("kind", kind, _core.product_kinds)
         if regularizer is not None:
             terms = _terms(self, w, regularizer)
-            p = Network.hessian_vector_product(self, w, v, X, T, sample_weight, kind, out)
+            p = Network.hessian_vector_product(self, w, v, X, T, sample_weight, kind, out=out)
             return terms.add_product(p, v)
         if out is None:
             return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
@@ -567,12 +601,18 @@ class Network:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         kind: ProductKind = "exact",
+        *,
         regularizer: Regularizer | None = None,
     ) -> Any:
         """The Hessian as a symmetric ``scipy.sparse.linalg.LinearOperator`` (W, W).
 
         For SciPy's iterative solvers (``cg``, ``minres``, ``eigsh``, ...): products with it are
         `hessian_vector_product`. w is (W,), one network; `w`, `X`, `T` are held, not copied.
+
+        Parameters
+        ----------
+        kind : {"exact", "gauss_newton"}
+            As in `hessian_vector_product`; of gauss_newton no eigenvalue is negative.
 
         Raises
         ------
@@ -610,7 +650,7 @@ class Network:
 
     # Derivatives of the outputs
 
-    def output_hessian(self, w: ArrayLike, X: ArrayLike, out: Array | None = None) -> Array:
+    def output_hessian(self, w: ArrayLike, X: ArrayLike, *, out: Array | None = None) -> Array:
         """d2y_k/dx_i dx_j, (N, K, D, D), of the outputs after the output function.
 
         Symmetric in i and j to the last bit. The curvature of a surrogate; `jacobian` has the
@@ -634,7 +674,7 @@ class Network:
             return _core.output_hessian(self._core, w, X)
         return _core.output_hessian_into(out, self._core, w, X)
 
-    def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike, out: Array | None = None) -> Array:
+    def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike, *, out: Array | None = None) -> Array:
         """The Jacobian-vector product in x, dy = (dy/dx) dx for each sample, (N, K).
 
         How the outputs change when the inputs (N, D) change by `dX` (N, D), to first order (PRML
@@ -644,7 +684,7 @@ class Network:
             return _core.jvp(self._core, w, X, dX)
         return _core.jvp_into(out, self._core, w, X, dX)
 
-    def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: Array | None = None) -> Array:
+    def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, *, out: Array | None = None) -> Array:
         """The vector-Jacobian product in x, (dy/dx)^T dy for each sample, (N, D).
 
         With `dY` (N, K) the slopes of something in the outputs, these are its slopes in the
@@ -655,7 +695,7 @@ class Network:
         return _core.vjp_into(out, self._core, w, X, dY)
 
     def weight_jvp(
-        self, w: ArrayLike, X: ArrayLike, v: ArrayLike, out: Array | None = None
+        self, w: ArrayLike, X: ArrayLike, v: ArrayLike, *, out: Array | None = None
     ) -> Array:
         """The Jacobian-vector product in w, (dy/dw) v for each sample, (N, K).
 
@@ -666,7 +706,7 @@ class Network:
         return _core.weight_jvp_into(out, self._core, w, X, v)
 
     def weight_vjp(
-        self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: Array | None = None
+        self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, *, out: Array | None = None
     ) -> Array:
         """The vector-Jacobian product in w, sum_n (dy_n/dw)^T dy_n, (W,).
 
@@ -683,6 +723,23 @@ def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:
     from mlpcore.regularizers import Terms
 
     return Terms(net, w, regularizer)
+
+
+def activation_names(name: str, given: object, n_hidden: int) -> tuple[str, ...]:
+    """The activation of each hidden layer by one name or a sequence; errors call it ``name``."""
+    if isinstance(given, str):
+        return (choice(name, given, _core.activations),) * n_hidden
+    try:
+        names: tuple[Any, ...] = tuple(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} is {given!r}, expected a name or a sequence of names") from None
+    names = tuple(choice(f"{name}[{i}]", a, _core.activations) for i, a in enumerate(names))
+    if len(names) != n_hidden:
+        raise ValueError(
+            f"{name} has {len(names)} names, expected one name or one for each of the {n_hidden} "
+            f"hidden layers"
+        )
+    return names
 
 
 def _layer_sizes(layers: Sequence[int]) -> tuple[int, ...]:

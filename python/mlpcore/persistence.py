@@ -127,13 +127,13 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     """
     path = file_path("path", path)
     if not isinstance(net, Network):
-        raise TypeError(f"net: expected a Network, got {type(net).__name__}")
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
     members = {"w.npy": _npy(_checked_weights(net, w))}
     values: dict[str, Any] = {}
     arrays: dict[str, dict[str, Any]] = {}
     for name, extra in extras.items():
         if not name.isidentifier():
-            raise ValueError(f"extras: {name!r} is not a name (a Python identifier)")
+            raise ValueError(f"extra {name!r} is not a name, expected a Python identifier")
         if isinstance(extra, np.ndarray):
             array = _checked_array(name, extra)
             arrays[name] = {"dtype": array.dtype.str, "shape": list(array.shape)}
@@ -155,7 +155,9 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     }
     text = json.dumps(header, indent=1).encode("ascii")
     if len(text) > _MAX_HEADER:
-        raise ValueError(f"extras: more than {_MAX_HEADER >> 20} MiB that are not arrays")
+        raise ValueError(
+            f"extras has {len(text)} bytes that are not arrays, expected at most {_MAX_HEADER}"
+        )
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for member, content in {"header.json": text, **members}.items():
             # A fixed date, so that the same model makes the same bytes.
@@ -221,8 +223,8 @@ def _checked_weights(net: Network, w: ArrayLike) -> NDArray[Any]:
 def _checked_array(name: str, extra: NDArray[Any]) -> NDArray[Any]:
     if type(extra) not in (np.ndarray, np.memmap) or not _ARRAY_DTYPE.fullmatch(extra.dtype.str):
         raise TypeError(
-            f"extra {name!r}: expected an array of booleans, integers, real numbers of at most "
-            f"8 bytes or strings, got {type(extra).__name__} of dtype {extra.dtype}"
+            f"extra {name!r} is of type {type(extra).__name__} and dtype {extra.dtype}, expected "
+            f"an array of booleans, integers, real numbers of at most 8 bytes or strings"
         )
     if extra.dtype.itemsize == 0:  # an empty array of strings
         extra = extra.astype("<U1")
@@ -232,14 +234,18 @@ def _checked_array(name: str, extra: NDArray[Any]) -> NDArray[Any]:
 def _checked_value(name: str, value: Any, depth: int) -> Any:
     """``value`` in types that JSON has, or a TypeError that names the extra."""
     if depth > _MAX_DEPTH:
-        raise TypeError(f"extra {name!r}: nested deeper than {_MAX_DEPTH}, or in itself")
+        raise TypeError(
+            f"extra {name!r} is nested in itself or too deep, expected at most {_MAX_DEPTH} levels"
+        )
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         value = value.item()
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
         if value.bit_length() > 1024:
-            raise TypeError(f"extra {name!r}: an integer of {value.bit_length()} bits")
+            raise TypeError(
+                f"extra {name!r} has an integer of {value.bit_length()} bits, expected at most 1024"
+            )
         return value
     if isinstance(value, float):
         return float(value)
@@ -248,10 +254,10 @@ def _checked_value(name: str, value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"extra {name!r}: expected str as keys, got {type(key).__name__}")
+                raise TypeError(f"extra {name!r} has the key {key!r}, expected keys of type str")
         return {key: _checked_value(name, item, depth + 1) for key, item in value.items()}
     raise TypeError(
-        f"extra {name!r}: can't save {type(value).__name__}; expected an array, str, int, float, "
+        f"extra {name!r} is or has a {type(value).__name__}, expected an array, str, int, float, "
         f"bool, None, or a list or dict of these"
         + (" (arrays go in as extras of their own)" if isinstance(value, np.ndarray) else "")
     )

@@ -39,11 +39,12 @@ __all__ = [
     "minimize",
     "newton_cg",
     "scg",
+    "steihaug",
     "typical_sizes",
 ]
 
 Array = NDArray[Any]
-Penalty = Callable[[Array], tuple[float, Array, Array]]
+PenaltyFunction = Callable[[Array], tuple[float, Array, Array]]
 
 
 class Objective:
@@ -62,7 +63,7 @@ class Objective:
         T: ArrayLike,
         sample_weight: ArrayLike | None = None,
         alpha: ArrayLike = 0.0,
-        penalty: Penalty | None = None,
+        penalty: PenaltyFunction | None = None,
     ) -> None:
         self.net, self.data = net, (X, T, sample_weight)
         self.alpha, self.penalty = np.asarray(alpha), penalty

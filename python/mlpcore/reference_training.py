@@ -52,7 +52,7 @@ def normal_prior(w: Array, alpha: Array) -> Penalty:
     return Penalty(0.5 * float(np.sum(alpha * w**2)), alpha * w, alpha)
 
 
-def weight_decay(layers: Sequence[int], w: Array, alpha: float) -> Penalty:
+def weight_decay(w: Array, alpha: float) -> Penalty:
     """alpha/2 w.w (PRML 5.112)."""
     return normal_prior(w, np.full(len(w), alpha))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-__all__ = ["html_table", "text_table"]
+__all__ = ["Table", "html_table", "text_table"]
 
 Rows = Sequence[tuple[str, str]]
 
@@ -24,3 +24,19 @@ def html_table(title: str, rows: Rows) -> str:
         for name, value in rows
     )
     return f"<table><caption>{html.escape(title)}</caption>{cells}</table>"
+
+
+class Table:
+    """A result that shows itself as a table."""
+
+    def _title(self) -> str:
+        return type(self).__name__
+
+    def _rows(self) -> Rows:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return text_table(self._title(), self._rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title(), self._rows())

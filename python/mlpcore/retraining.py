@@ -28,6 +28,7 @@ from mlpcore import _core
 from mlpcore.checks import choice, flag, whole_number
 from mlpcore.network import Network
 from mlpcore.regularizers import Regularizer, n_free_weights, real_curvature, with_weight_decay
+from mlpcore.results import Table
 
 __all__ = ["LeaveOneOut", "Optimum", "influence", "k_fold_predictions", "leave_one_out", "retrain"]
 
@@ -424,7 +425,7 @@ def _search_aside(
 # The optimum and its changes ---------------------------------------------------------------------
 
 
-class Optimum:
+class Optimum(Table):
     """A minimum of ``F(w) = E(w) + weight_decay / 2 * w.w + R(w)``, with all that moving it needs.
 
     It begins at `w`, which should be well trained, and takes Newton steps until they are of the
@@ -465,9 +466,9 @@ class Optimum:
     Raises
     ------
     ValueError, TypeError
-        If an argument is unusable, or if there are fewer targets (N K, counting the samples of
-        positive weight) than weights that neither weight decay nor regularizer holds: then there
-        is no single minimum.
+        If an argument is unusable, or if there are fewer targets (N K, counting the different rows
+        of X of positive weight) than weights that neither weight decay nor regularizer holds: then
+        there is no single minimum.
     MemoryError
         If the Hessian (W, W) is larger than the memory available; the message states its size.
 
@@ -509,7 +510,8 @@ class Optimum:
         objective = _Objective(double, *_samples(net, w, X, T, sample_weight), R)
         self.net, self.kind = net, kind
         self.weight_decay, self.regularizer = float(weight_decay), regularizer
-        self._settle(objective, w, None, max_steps)
+        weighing = "X" if sample_weight is None else "sample_weight"
+        self._settle(objective, w, None, max_steps, weighing)
 
     def _settle(
         self,
@@ -517,8 +519,9 @@ class Optimum:
         w: Array,
         factor: _Factor | None,
         max_steps: int,
+        weighing: str,
     ) -> None:
-        _check_determined(objective)
+        _check_determined(objective, weighing)
         self._objective = objective
         self.X, self.T, self.sample_weight = objective.X, objective.T, objective.s
         # A copy: without a step w would be the caller's array, or that of another optimum.
@@ -541,7 +544,7 @@ class Optimum:
                 self._at_w = _inverse_factor(H, d)
             except np.linalg.LinAlgError:
                 lowest, largest = np.linalg.eigvalsh(H)[[0, -1]]
-                remedy = "kind='gauss_newton' or " if self.kind == "exact" else ""
+                remedy = "kind='gauss_newton' or " if self._gauss_newton_may_help() else ""
                 others = "" if self.regularizer is None else f" and {self.regularizer!r}"
                 raise ValueError(
                     f"the Hessian with weight_decay {self.weight_decay:g}{others} is not positive "
@@ -551,16 +554,27 @@ class Optimum:
             self._factor = _Factor(self._at_w)
         return self._at_w
 
-    def __repr__(self) -> str:
+    def _gauss_newton_may_help(self) -> bool:
+        if self.kind != "exact":
+            return False
+        try:
+            _inverse_factor(*self._objective.hessian_and_units(self.w, "gauss_newton"))
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+    def _title(self) -> str:
+        return f"Optimum of {self.net!r}"
+
+    def _rows(self) -> list[tuple[str, str]]:
         state = "converged" if self.converged else "NOT converged"
-        R = "" if self.regularizer is None else f"  regularizer      {self.regularizer!r}\n"
-        return (
-            f"Optimum of {self.net!r}\n"
-            f"  samples          {len(self.X)}\n"
-            f"  weight decay     {self.weight_decay:g}\n{R}"
-            f"  {state} in {self.steps} Newton steps with {self.factorizations} factorizations, "
-            f"gradient {self.gradient_norm:.3g} at most"
-        )
+        rows = [("samples", str(len(self.X))), ("weight decay", f"{self.weight_decay:g}")]
+        if self.regularizer is not None:
+            rows.append(("regularizer", repr(self.regularizer)))
+        steps = f"{self.steps} Newton steps with {self.factorizations} factorizations"
+        rows.append(("state", f"{state} in {steps}"))
+        rows.append(("gradient", f"{self.gradient_norm:.3g} at most"))
+        return rows
 
 
 def _samples(
@@ -586,17 +600,31 @@ def _most_steps(max_steps: int | None, kind: Kind) -> int:
     return whole_number("max_steps", max_steps, least=0)
 
 
-def _check_determined(objective: _Objective) -> None:
-    n, K = np.count_nonzero(objective.s), objective.net.n_outputs
+def _check_determined(objective: _Objective, weighing: str) -> None:
+    """Refuses data that determine no minimum, by the arguments that weigh the samples."""
+    counted = objective.s > 0
+    n, K = np.count_nonzero(counted), objective.net.n_outputs
     if n == 0:
-        raise ValueError("no sample has a positive weight, expected at least one")
+        raise ValueError(f"{weighing}: no sample has a positive weight, expected at least one")
     free = n_free_weights(objective.net, objective.R)
-    if n * K < free:
+    different = _different_rows(objective.X[counted], -(-free // K))
+    if different * K < free:
+        where = "" if different == n else " at different rows of X"
         which = "" if objective.R is None else " that regularizer leaves free"
         raise ValueError(
-            f"weight_decay is 0 with {n * K} targets for {free} weights{which}, expected "
-            "weight_decay above 0: there is no single minimum"
+            f"weight_decay is 0 with {different * K} targets{where} for {free} weights{which}, "
+            "expected weight_decay above 0: there is no single minimum"
         )
+
+
+def _different_rows(X: Array, enough: int) -> int:
+    """How many rows of X (N, D) differ, counted until there are `enough`."""
+    rows: set[bytes] = set()
+    begin, end = 0, enough
+    while begin < len(X) and len(rows) < enough:
+        rows.update(row.tobytes() for row in X[begin:end] + 0.0)  # to which -0 is 0
+        begin, end = end, 2 * end
+    return len(rows)
 
 
 def retrain(
@@ -639,7 +667,8 @@ def retrain(
     Raises
     ------
     ValueError, TypeError
-        If an argument is unusable, no sample is left, or too few without weight decay.
+        If an argument is unusable, no sample is left, or too few without weight decay, as in
+        `Optimum`.
     MemoryError
         If the Hessian (W, W) is larger than the memory available; the message states its size.
     """
@@ -654,8 +683,8 @@ def retrain(
         s = _samples(optimum.net, w, old.X, old.T, sample_weight)[2]
     X, T, s_added = old.X[:0], old.T[:0], old.s[:0]
     if add is not None:
-        given: object = add  # whatever its type says
-        if not isinstance(given, tuple) or len(given) not in (2, 3):
+        new_samples: object = add  # whatever its type says
+        if not isinstance(new_samples, tuple) or len(new_samples) not in (2, 3):
             raise TypeError("add is no tuple (X, T) or (X, T, sample_weight), expected one")
         try:
             more = add[2] if len(add) > 2 else None
@@ -685,7 +714,9 @@ def retrain(
         w,
     )
     result = copy(optimum)
-    result._settle(new, w, factor, max_steps)
+    given = {"remove": remove, "sample_weight": sample_weight}
+    weighing = " and ".join(name for name, value in given.items() if value is not None)
+    result._settle(new, w, factor, max_steps, weighing)
     return result
 
 
@@ -731,8 +762,8 @@ def _check_optimum(optimum: object) -> None:
 # Without one sample, without a fold --------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class LeaveOneOut:
+@dataclass(frozen=True, repr=False, eq=False)
+class LeaveOneOut(Table):
     """What `leave_one_out` gives back.
 
     Attributes
@@ -753,13 +784,14 @@ class LeaveOneOut:
     error: float
     leverage: Array
 
-    def __repr__(self) -> str:
-        n = max(len(self.y), 1)
-        return (
-            f"LeaveOneOut of {len(self.y)} samples\n"
-            f"  error            {self.error / n:.6g} a sample\n"
-            f"  leverage         {self.leverage.min():.3g} to {self.leverage.max():.3g}"
-        )
+    def _title(self) -> str:
+        return f"LeaveOneOut of {len(self.y)} samples"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            ("error", f"{self.error / max(len(self.y), 1):.6g} a sample"),
+            ("leverage", f"{self.leverage.min():.3g} to {self.leverage.max():.3g}"),
+        ]
 
 
 def leave_one_out(optimum: Optimum) -> LeaveOneOut:

@@ -58,7 +58,8 @@ class Standardizer:
             A column is taken as constant when its standard deviation is below what rounding
             can make of equal numbers (8 units in the last place of its largest value).
         sample_weight : (N,) array_like, optional
-            Weights of the rows in the mean and the standard deviation, at least 0.
+            Weights of the rows in the mean and the standard deviation, at least 0. A row of weight
+            0 counts for nothing, nor does it keep a column from being constant.
 
         Raises
         ------
@@ -67,7 +68,7 @@ class Standardizer:
         ValueError
             If ``A`` is not a matrix, has no row, holds NaN or infinity, or values whose square
             overflows (beyond 1e150 in absolute value), or ``sample_weight`` has another length,
-            a negative value, or a sum that is not positive and finite.
+            a value that is negative or not finite, or a sum that is not positive and finite.
         """
         values = as_float64("A", A)
         if values.ndim != 2 or values.shape[0] == 0:
@@ -78,6 +79,7 @@ class Standardizer:
             raise ValueError(
                 f"A[{i}, {j}] is {values[i, j]}, expected at most 1e150 in absolute value"
             )
+        typical = 0  # the row of the largest weight
         if sample_weight is None:
             mean, scale = values.mean(axis=0), values.std(axis=0)
         else:
@@ -86,14 +88,21 @@ class Standardizer:
                 raise ValueError(
                     f"sample_weight has shape {weight.shape}, expected ({values.shape[0]},)"
                 )
-            if not (weight.min() >= 0 and 0 < weight.sum() < np.inf):
+            check_finite("sample_weight", weight)
+            for i in np.flatnonzero(weight < 0)[:1]:
                 raise ValueError(
-                    "sample_weight has a negative value, or a sum that is not positive and finite"
+                    f"sample_weight[{i}] is {weight[i]}, expected a weight of at least 0"
                 )
+            if not 0 < weight.sum() < np.inf:
+                raise ValueError(
+                    f"sample_weight has the sum {weight.sum()}, expected one above 0 and finite"
+                )
+            values, weight = values[weight > 0], weight[weight > 0]
+            typical = int(np.argmax(weight))
             mean = np.average(values, axis=0, weights=weight)
             scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
-        constant = constant_columns(values)
-        mean[constant] = values[0, constant]
+        constant = _is_constant(values, scale)
+        mean[constant] = values[typical, constant]
         scale[constant] = 1.0
         return cls(mean, scale)
 
@@ -120,10 +129,13 @@ def constant_columns(A: NDArray[np.float64]) -> NDArray[np.bool_]:
 
     Also columns that vary by less than 1e-150, whose squares would vanish.
     """
+    return _is_constant(A, A.std(axis=0))
+
+
+def _is_constant(A: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The same by the standard deviations ``scale`` (C,), which may be weighted."""
     rounding = 8 * np.finfo(np.float64).eps * np.abs(A).max(axis=0)
-    constant: NDArray[np.bool_] = (np.ptp(A, axis=0) == 0) | (
-        A.std(axis=0) <= np.maximum(rounding, 1e-150)
-    )
+    constant: NDArray[np.bool_] = (np.ptp(A, axis=0) == 0) | (scale <= np.maximum(rounding, 1e-150))
     return constant
 
 
@@ -202,8 +214,9 @@ def rescale_weights(
     b = _columns("input_shift", input_shift, net.n_inputs)
     c = _columns("target_scale", target_scale, net.n_outputs)
     d = _columns("target_shift", target_shift, net.n_outputs)
-    if (a == 0).any():
-        raise ValueError("input_scale is zero, expected numbers other than 0")
+    for i in np.flatnonzero(a == 0)[:1]:
+        place = f"input_scale[{i}]" if np.ndim(input_scale) else "input_scale"
+        raise ValueError(f"{place} is {a[i]}, expected a number other than 0")
     if net.output != "linear" and ((c != 1).any() or (d != 0).any()):
         raise ValueError(
             f"target_scale, target_shift came with {net.output} outputs, expected linear ones"

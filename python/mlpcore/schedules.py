@@ -1,8 +1,9 @@
 """Schedules of the learning rate: its course over the epochs, as a share of ``learning_rate``.
 
-A schedule is called as ``schedule(done, epochs)``, the epochs done and those there will be at most,
-and answers with the share; within an epoch of several batches `done` counts the part that is over.
-That formula is what the native loops compute.
+A schedule but `Plateau` is called as ``schedule(done, epochs)``, the epochs done and those there
+will be at most, and answers with the share; within an epoch of several batches `done` counts the
+part that is over. That formula is what the native loops compute. The share of `Plateau` depends on
+the course of the training, which only the loops know: it can't be called.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Constant", "Cosine", "OneCycle", "Plateau", "Schedule", "Step"]
 
 
 class Schedule:
-    """What all schedules are."""
+    """What all schedules are: what `mlpcore.train` takes for ``schedule``."""
 
     def _native(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -42,7 +43,20 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """``factor^floor(done / every)``: the rate is multiplied by `factor` every so many epochs."""
+    """``factor^floor(done / every)``: the rate is multiplied by `factor` every so many epochs.
+
+    Parameters
+    ----------
+    every : int
+        Epochs, at least 1.
+    factor : float
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is no such number; the message names it.
+    """
 
     every: int
     factor: float = 0.1
@@ -60,7 +74,22 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """``final + (1 - final) (1 + cos(pi done / epochs)) / 2`` (Loshchilov and Hutter, 2017, 5)."""
+    """``final + (1 - final) (1 + cos(pi done / epochs)) / 2``: half a cosine, from 1 down.
+
+    Parameters
+    ----------
+    final : float
+        The share after the last epoch, at least 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `final` is no such number.
+
+    References
+    ----------
+    Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts, 2017, equation 5.
+    """
 
     final: float = 0.0
 
@@ -76,8 +105,29 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up from `start` within the part `warmup` of all epochs, then down to `final` (Smith and
-    Topin, 2018), each by half a cosine."""
+    """Up from `start` within the part `warmup` of all epochs, then down to `final`.
+
+    Each by half a cosine; at the top the share is 1.
+
+    Parameters
+    ----------
+    warmup : float
+        Above 0 and below 1.
+    start : float
+        The share at first, above 0.
+    final : float
+        The share after the last epoch, at least 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is no such number; the message names it.
+
+    References
+    ----------
+    Smith and Topin, Super-convergence: Very fast training of neural networks using large learning
+    rates, 2018.
+    """
 
     warmup: float = 0.3
     start: float = 0.04
@@ -105,8 +155,23 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class Plateau(Schedule):
-    """The rate is multiplied by `factor` when `patience` epochs brought no improvement by more
-    than ``min_delta`` of the validation error (the objective without validation data)."""
+    """The rate is multiplied by `factor` when `patience` epochs brought no improvement.
+
+    An improvement is one of the validation error (of the objective without validation data) by more
+    than the ``min_delta`` of `mlpcore.train`. The next `patience` epochs are counted from there.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs, at least 1.
+    factor : float
+        Above 0 and below 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is no such number; the message names it.
+    """
 
     patience: int = 20
     factor: float = 0.5

@@ -102,20 +102,25 @@ def stochastic_diagonal(
         seed = whole_number("seed", seed, least=0)
     random = np.random.default_rng(seed)
     W = net.n_weights
-    hadamard = np.ones((1, 1), dtype=np.int8)
-    while method == "bekas" and len(hadamard) <= n_probes // 8 and len(hadamard) < W:
-        hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
-    order = len(hadamard)
+    order = 1
+    while method == "bekas" and order <= n_probes // 8 and order < W:
+        order *= 2
     columns = np.arange(W) % order
     rounds = n_probes // order
+
+    def hadamard_rows(start: int) -> Array:
+        """A block (m, W) of Sylvester's matrix: -1 where i and j share an odd number of ones."""
+        digits = np.arange(start, min(start + _BLOCK, order))[:, None] & columns
+        for half in (32, 16, 8, 4, 2, 1):
+            digits ^= digits >> half
+        return 1 - 2 * (digits & 1)
 
     def one_round_estimates(count: int) -> Array:
         """Of ``count`` rounds, (count, W)."""
         signs = random.integers(0, 2, size=(count, 1, W)) * 2.0 - 1
         totals = np.zeros((count, W))
         for start in range(0, order, _BLOCK):
-            patterns = hadamard[start : start + _BLOCK, columns]
-            z = (signs * patterns).reshape(-1, W).astype(net.dtype)
+            z = (signs * hadamard_rows(start)).reshape(-1, W).astype(net.dtype)
             products = net.hessian_vector_product(
                 w, z, X, T, sample_weight, kind, regularizer=regularizer
             )

@@ -21,7 +21,7 @@ from mlpcore.one_by_one import train_one_by_one
 from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
-from mlpcore.results import html_table, text_table
+from mlpcore.results import Table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import split_samples
 from mlpcore.symmetry import warn_of_symmetry
@@ -61,7 +61,7 @@ NATIVE = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class TrainResult:
+class TrainResult(Table):
     """What a training gives back.
 
     Attributes
@@ -112,15 +112,9 @@ class TrainResult:
         rows.append(("seconds", f"{self.seconds:.3g}"))
         return rows
 
-    def __repr__(self) -> str:
-        return text_table("TrainResult", self._rows())
-
-    def _repr_html_(self) -> str:
-        return html_table("TrainResult", self._rows())
-
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EnsembleTrainResult(Sequence[TrainResult]):
+class EnsembleTrainResult(Table, Sequence[TrainResult]):
     """What the training of an ensemble gives back: a sequence of its members' results.
 
     Attributes
@@ -156,17 +150,19 @@ class EnsembleTrainResult(Sequence[TrainResult]):
             raise ValueError("the ensemble has no networks")
         return min(self.members, key=best_error)
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
+        return f"EnsembleTrainResult of {len(self)} networks"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        if not self.members:
+            return []
         reasons = Counter(member.stopped for member in self.members)
-        lines = [f"EnsembleTrainResult of {len(self)} networks"]
-        if self.members:
-            errors = [best_error(member) for member in self.members]
-            lines += [
-                "  stopped          " + ", ".join(f"{n} {why}" for why, n in reasons.items()),
-                f"  error a sample   best {min(errors):.6g}, median {np.median(errors):.6g}",
-                f"  seconds          {self.members[0].seconds:.3g}",
-            ]
-        return "\n".join(lines)
+        errors = [best_error(member) for member in self.members]
+        return [
+            ("stopped", ", ".join(f"{n} {why}" for why, n in reasons.items())),
+            ("error a sample", f"best {min(errors):.6g}, median {np.median(errors):.6g}"),
+            ("seconds", f"{self.members[0].seconds:.3g}"),
+        ]
 
 
 def best_error(result: TrainResult) -> float:
@@ -229,7 +225,8 @@ def train(
         regularizer of your own they are trained one after the other.
     X_val, T_val : array-like, optional
         Validation data. With it the best epoch is that of the lowest validation error, without it
-        that of the lowest objective; the weights of the best epoch are what comes back.
+        that of the lowest objective; the weights of the best epoch are what comes back. The decay
+        of adamw is a part of its steps and not of that objective.
     optimizer : str
         adam (Kingma and Ba, 2015); adamw (Loshchilov and Hutter, 2019: the weights shrink by
         ``rate * weight_decay / sum of sample weights`` in each step, beside the gradient); sgd
@@ -261,7 +258,8 @@ def train(
         Other priors, or an error term of your own.
     validation_fraction : float, optional
         Split off this share of the samples as validation data, by `seed`; for class labels the
-        same share of each class.
+        same share of each class. The networks of an ensemble then share X (N, D) and T; data of
+        their own (S, N, D) are refused.
     metric : callable, optional
         ``metric(Y, T_val)`` with the outputs Y (N, K) for the validation data: a number to be
         lowered in place of the validation error.

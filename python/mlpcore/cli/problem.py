@@ -71,7 +71,9 @@ def _concrete(options: argparse.Namespace) -> Problem:
         name for name in ("target", "delimiter", "header") if getattr(options, name) is not None
     ]
     for name in given + ["classes"] * options.classes:
-        raise UserError(f"--{name} is for a file, and none is given (see {PROGRAM} train --help)")
+        raise UserError(
+            f"--{name} is for a file, and none is given (see {PROGRAM} {options.command} --help)"
+        )
     data = load_concrete()
     columns = len(data.feature_names) + 1
     return Problem(

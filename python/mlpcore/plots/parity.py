@@ -57,9 +57,12 @@ def predicted_against_true(
     pairs = [(*_pair(t, y, "t", "y"), label, BLUE)]
     if training is not None:
         try:
-            true, predicted = training
-        except (TypeError, ValueError):
-            raise ValueError("training is not a pair (t, y)") from None
+            parts = list(training)
+        except TypeError:
+            raise ValueError(f"training is {training!r}, expected a pair (t, y)") from None
+        if len(parts) != 2:
+            raise ValueError(f"training has {len(parts)} entries, expected a pair (t, y)")
+        true, predicted = parts
         pairs.insert(0, (*_pair(true, predicted, "training[0]", "training[1]"), "training", "0.65"))
     ax = own_axes(ax)
     everything = np.concatenate([values for pair in pairs for values in pair[:2]])

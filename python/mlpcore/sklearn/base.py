@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from mlpcore import _core
 from mlpcore.checks import choice, flag, real_number, whole_number
 from mlpcore.cross_validation import LEAST_FOLDS, train_by_cross_validation
 from mlpcore.evidence import train_by_evidence
-from mlpcore.network import Network
+from mlpcore.network import Network, activation_names
 from mlpcore.optimizer_settings import used_by
 from mlpcore.regularizers import Regularizer, check_regularizer
 from mlpcore.scaling import LARGEST, Standardizer
@@ -274,18 +274,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _activations(self, n_hidden: int) -> list[str]:
         """The activation of each hidden layer."""
-        given: Any = self.activation
-        if isinstance(given, str):
-            return [choice("activation", given, _core.activations)] * n_hidden
-        if not isinstance(given, Iterable):
-            raise TypeError(f"activation is {given!r}, expected a name or a sequence of names")
-        names = [choice(f"activation[{i}]", a, _core.activations) for i, a in enumerate(given)]
-        if len(names) != n_hidden:
-            raise ValueError(
-                f"activation has {len(names)} names, expected one name or one for each of the "
-                f"{n_hidden} hidden layers"
-            )
-        return names
+        return list(activation_names("activation", self.activation, n_hidden))
 
     def _train_options(self) -> dict[str, Any]:
         """The parameters that all trainings share, as `mlpcore.train` knows them.
@@ -294,7 +283,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """
         choice("combine", self.combine, ("average", "best"))
         whole_number("n_starts", self.n_starts, least=1)
-        self._alpha(0)
+        alpha = self._alpha(0)
         batch: Any = self.batch_size
         if isinstance(batch, str):
             choice("batch_size", batch, ("auto",))
@@ -303,7 +292,12 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(self.max_iter, str):
             choice("max_iter", self.max_iter, ("auto",))
         else:
-            whole_number("max_iter", self.max_iter, least=1)
+            most = whole_number("max_iter", self.max_iter, least=1)
+            if alpha == "evidence" and most < 2:
+                raise ValueError(
+                    "max_iter is 1, expected at least 2 with alpha='evidence': before the second "
+                    "round of training there is no estimate"
+                )
         if self.regularizer is not None:
             check_regularizer(self.regularizer)
         solver = choice("solver", self.solver, (*_core.first_order_optimizers, *_core.methods))
@@ -372,7 +366,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             by_evidence = train_by_evidence(self.network_, self.weights_, **data, **options)
             rounds = by_evidence.rounds
             self.evidence_ = by_evidence.evidence
-            self.weight_decay_ = by_evidence.evidence.weight_decay
+            self.weight_decay_ = by_evidence.weight_decay
         elif alpha == "cross_validation":
             validated = train_by_cross_validation(self.network_, self.weights_, **data, **options)
             # Those before it, each without a part of the samples, leave only their errors.

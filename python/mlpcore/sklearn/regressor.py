@@ -38,8 +38,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         the squared errors (scaled). "cross_validation", which is "auto", chooses it by samples
         that each start leaves out, and then fits all starts to all samples
         (`mlpcore.cross_validation`); it is 1 with fewer than 8 different samples, or than two for
-        each start. "evidence" estimates it from the training data alone (`mlpcore.evidence`). With
-        a `regularizer` "auto" is 0.
+        each start. "evidence" estimates it from the training data alone (`mlpcore.evidence`),
+        between rounds of training. With a `regularizer` "auto" is 0.
     batch_size : int or "auto"
         Of adam, adamw and sgd; "auto" is min(200, N).
     learning_rate_init, momentum : float
@@ -56,13 +56,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         the others 6 W, beyond 100 weights times sqrt(W / 100), but at most 8000 and, beyond 100
         epochs, at most 8 million divided by N. All trainings of an alpha that is to be chosen share
         them: by cross-validation, the steps of the path (8 at most) and the fit to all samples have
-        a ninth each, at least 1; by evidence, the rounds follow one another until they are used up.
+        a ninth each, at least 1; by evidence, the rounds follow one another until they are used up:
+        at least 2, and 50 each unless that is more than half of all.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
     tol, n_iter_no_change
-        adam, adamw, sgd, rprop, and all solvers with validation data, stop when the mean error of
-        a sample has not fallen by more than `tol` for `n_iter_no_change` epochs.
+        adam, adamw, sgd, rprop, and all solvers with validation data, stop when the mean error of a
+        validation sample (or, without them, of a sample with its share of the weight decay) has not
+        fallen by more than `tol` for `n_iter_no_change` epochs; by evidence, the round does. The
+        other solvers without validation data look at neither and stop where they have converged.
     verbose : bool
         A line after the fit.
     warm_start : bool
@@ -91,12 +94,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         S is `n_starts`, or 1 with ``combine="best"``.
     input_scaling_, target_scaling_ : mlpcore.scaling.Standardizer
     weight_decay_ : float
-        The weight decay that was used.
+        The weight decay that was used; of several trainings that of the last.
     cross_validation_errors_ : dict of float
         The mean error (scaled) of a sample left out, by weight decay, in the order tried. Nothing
         else is kept of the trainings without these samples.
     evidence_ : mlpcore.evidence.Evidence
-        alpha, beta and the effective number of weights, with ``alpha="evidence"``.
+        alpha, beta and the effective number of weights, as estimated from the weights at the end,
+        with ``alpha="evidence"``.
     loss_curve_, validation_loss_curve_ : list of float
         The mean error of a sample (scaled) after each epoch of the fit to all samples, a mean over
         the networks. `warm_start` and `partial_fit` add to them.

@@ -68,8 +68,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """The tests that compare with other packages, the slow ones too."""
+    session.install(".[test]", "torch==2.13.0", "jax", "jaxlib", "scikit-learn", "polars")
+    session.run("pytest", "-m", "peer", *session.posargs)
+
+
+@nox.session
 def tidy(session: nox.Session) -> None:
-    """A build in which warnings are errors, then clang-tidy on the core and the bindings."""
+    """A build in which warnings are errors, then clang-tidy on the core, kernels and bindings."""
     session.install(*dev("clang-tidy", "cmake", "ninja", "pybind11"))
     cmakedir = session.run("python", "-m", "pybind11", "--cmakedir", silent=True)
     session.run("cmake", "--preset", "dev", f"-Dpybind11_DIR={str(cmakedir).strip()}")
@@ -121,7 +128,10 @@ def tsan(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmark table; `nox -s bench -- --quick`. Installs PyTorch, JAX and scikit-learn."""
+    """The benchmark table; `nox -s bench -- --quick`. Installs its peers.
+
+    They are PyTorch, JAX, scikit-learn, BackPACK and curvlinops.
+    """
     session.install(
         ".", "torch", "jax", "scikit-learn", "backpack-for-pytorch", "curvlinops-for-pytorch"
     )

@@ -16,6 +16,8 @@ import numpy as np
 
 import mlpcore
 from mlpcore import reference
+from mlpcore import reference_optimizers as oracle
+from mlpcore.regularizers import Regularizer
 
 ACTIVATIONS = tuple(reference.ACTIVATIONS)
 OUTPUTS = tuple(reference.OUTPUTS)
@@ -214,6 +216,44 @@ SQUARES = ("hessian_blocks", *(f"hessian-{kind}" for kind in HESSIAN_KINDS))
 
 #: Those that are sums over samples, and so take ``sample_weight``.
 SUMS = ("error", "gradient", *(name for name in QUANTITIES if name.startswith("hessian")))
+
+
+#: The methods of `minimize` with their options: the name, the options of `minimize`, the method of
+#: the reference and its options.
+MINIMIZERS: list[tuple[str, dict[str, Any], Callable[..., Any], dict[str, Any]]] = [
+    ("lm", {}, oracle.lm, {}),
+    ("lm", {"acceleration": True}, oracle.lm, {"acceleration": True}),
+    ("scg", {}, oracle.scg, {}),
+    ("scg", {"curvature": "gauss_newton"}, oracle.scg, {"kind": "gauss_newton"}),
+    ("cg", {}, oracle.cg, {}),
+    ("cg", {"conjugacy": "hestenes_stiefel"}, oracle.cg, {"conjugacy": "hestenes_stiefel"}),
+    ("newton-cg", {}, oracle.newton_cg, {}),
+    ("newton-cg", {"curvature": "gauss_newton"}, oracle.newton_cg, {"kind": "gauss_newton"}),
+    ("bfgs", {}, oracle.bfgs, {}),
+    ("lbfgs", {}, oracle.lbfgs, {}),
+    ("lbfgs", {"memory": 2}, oracle.lbfgs, {"memory": 2}),
+    ("gd", {}, oracle.gd, {}),
+]
+
+#: `minimize` goes on until its iterations are done.
+OFF = {"gradient_tolerance": 0.0, "step_tolerance": 0.0, "error_tolerance": 0.0}
+
+
+class Coupled(Regularizer):
+    """R(w) = sum_i log cosh w_i + 0.1 (sum_i w_i)^2, as a user writes it: no sum over the weights,
+    its second derivatives differences of the gradient.
+    """
+
+    def value(self, net: mlpcore.Network, w: Any) -> float:
+        return float(np.log(np.cosh(w)).sum() + 0.1 * w.sum() ** 2)
+
+    def gradient(self, net: mlpcore.Network, w: Any) -> Any:
+        return np.tanh(w) + 0.2 * w.sum()
+
+    @staticmethod
+    def exact_hessian(w: Any) -> Any:
+        """(W, W), in closed form."""
+        return np.diag(1 - np.tanh(w) ** 2) + 0.2
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float, floor: float = 1e-300) -> None:

@@ -273,7 +273,40 @@ def test_the_memory_that_control_groups_leave(name, tmp_path):
     assert _core.available_memory(str(tmp_path)) == left * GIB
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@linux
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_memmap_is_read_where_it_is(dtype, tmp_path):
+    """One of more than the memory that is left; as another type it would be copied."""
+    program = f"""
+import resource
+import numpy as np
+import mlpcore
+
+X = np.memmap({str(tmp_path / "X")!r}, "{dtype}", "w+", shape=(300_000, 100))
+X[:10] = np.arange(1000).reshape(10, 100)
+mlpcore.set_num_threads(1)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**26, resource.RLIM_INFINITY))
+for dtype in ("float64", "float32"):
+    net = mlpcore.Network((100, 1), dtype=dtype)
+    w = net.init(0)
+    try:
+        print((net.forward(w, X)[:10] == net.forward(w, np.array(X[:10]))).all())
+    except MemoryError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    double, single = done.stdout.splitlines()
+    own, other = (double, single) if dtype == "float64" else (single, double)
+    assert own == "True"
+    assert re.fullmatch(r"X as .* would take .* GiB, more than the .* of memory available", other)
+
+
+@linux
 def test_the_memory_that_the_address_space_leaves():
     """What is larger is refused in words, a result or the matrix of a method."""
     program = """

@@ -17,6 +17,14 @@ import mlpcore
 from mlpcore import _core
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+try:
+    from bench import arithmetic, compare, report
+    from bench.cases import Case
+    from bench.profile_methods import METHODS, STYLES
+finally:
+    del sys.path[0]
+
 PACKAGE = Path(mlpcore.__file__).parent
 
 
@@ -51,6 +59,38 @@ def test_the_stub_declares_the_members_of_each_compiled_class():
     assert public(classes) == public(compiled)
     for name in public(compiled):
         assert declared(classes[name].body) == public(vars(compiled[name])), name
+
+
+def functions():
+    """Those of the stub, methods included, each with the compiled one."""
+    for node in stub().body:
+        if isinstance(node, ast.FunctionDef):
+            yield node, getattr(_core, node.name)
+        elif isinstance(node, ast.ClassDef):
+            owner = getattr(_core, node.name)
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            yield from ((m, getattr(owner, m.name)) for m in methods if not m.decorator_list)
+
+
+def parameters(function):
+    """Names and defaults, as text, and the names of those that must be arrays already."""
+    arrays = set()
+    for node in ast.walk(function.args):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            if ast.unparse(node.annotation).startswith(("numpy.ndarray", "NDArray")):
+                arrays.add(node.arg)
+            node.annotation = None
+    return ast.unparse(function.args), arrays
+
+
+def test_the_stub_declares_the_parameters_of_each_function():
+    """As pybind11 writes them in the docstring: name(x: type = default) -> type."""
+    for node, compiled in functions():
+        signature = ast.parse(f"def {compiled.__doc__.splitlines()[0]}: ...").body[0]
+        stated, arrays = parameters(node)
+        expected, must_be_arrays = parameters(signature)
+        assert stated == expected, node.name
+        assert must_be_arrays <= arrays, node.name
 
 
 def test_one_version():
@@ -172,6 +212,52 @@ def test_the_benchmark_says_which_row_got_slower(saved_run, tmp_path):
     assert marked == [["gradient", "1-10-1,"]]
 
 
+def row(case, ours, peer=2.0, spread=0.01):
+    """Of a benchmark, with these medians, and quartiles by that share to both sides."""
+    entries = [
+        report.Entry(name, why_not="too little memory")
+        if median is None
+        else report.Entry(
+            name, seconds=median, quartiles=((1 - spread) * median, (1 + spread) * median)
+        )
+        for name, median in ((report.OURS, ours), ("numpy", peer))
+    ]
+    return report.Row("gradient", case, "float64", entries=entries)
+
+
+A, B = row("a", 1), row("b", 1)
+#: What becomes of rows A and B: the rows of the second run, those that got slower, those that are
+#: missing and why.
+COMPARED = {
+    "equal": ([A, B], [], []),
+    "slower": ([row("a", 1.06), B], ["a"], []),
+    "slower by less than the threshold": ([row("a", 1.04), B], [], []),
+    "slower with quartiles that overlap": ([row("a", 1.06, spread=0.05), B], [], []),
+    "faster": ([row("a", 0.5), B], [], []),
+    "a slower peer": ([row("a", 1, peer=4), B], [], []),
+    "not measured": ([row("a", None), B], [], ["gradient of a float64: too little memory"]),
+    "no such row": ([A], [], ["gradient of b float64: not in the second run"]),
+    "a new row": ([A, B, row("c", 1)], [], []),
+    "slower, and no such row": (
+        [row("b", 3)],
+        ["b"],
+        ["gradient of a float64: not in the second run"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COMPARED)
+def test_what_the_benchmark_says_of_two_runs(what, capsys):
+    after, slower, missing = COMPARED[what]
+    status = compare.show([A, B], after, 0.05, everybody=False)
+    assert status == (1 if slower or missing else 0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.endswith("  slower")] == slower
+    gone = "no longer measured: "
+    assert [line.removeprefix(gone) for line in lines if line.startswith(gone)] == missing
+    assert lines[-1] == f"{len(slower) or 'no'} row{'s' * bool(slower)} of mlpcore got slower"
+
+
 def test_the_benchmark_puts_instruction_sets_side_by_side():
     options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1", "--quick"]
     done = bench("run.py", "--isas", *options)
@@ -185,9 +271,10 @@ def test_the_benchmark_puts_instruction_sets_side_by_side():
 def test_the_benchmark_puts_builds_side_by_side():
     options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1"]
     done = bench("commits.py", sys.executable, sys.executable, *options)
-    assert done.returncode in (0, 1), done.stderr
     assert done.stdout.count("gradient  1-10-1") == 2, done.stderr
-    assert "got slower" in done.stdout
+    slower = re.search(r"^(no row|\d+ rows) of mlpcore got slower$", done.stdout, re.MULTILINE)
+    assert slower, done.stderr
+    assert done.returncode == (slower[1] != "no row"), done.stderr
 
 
 def test_the_benchmark_of_imports():
@@ -209,11 +296,6 @@ def test_the_benchmark_draws(saved_run, tmp_path):
 def test_the_profile_of_the_methods_can_be_read_in_grey(tmp_path):
     """By line and sign, whatever the colour: in the picture and in its legend."""
     pytest.importorskip("matplotlib")
-    sys.path.insert(0, str(ROOT))
-    try:
-        from bench.profile_methods import METHODS, STYLES
-    finally:
-        sys.path.remove(str(ROOT))
     assert STYLES.keys() == METHODS.keys()
     assert len({(line, sign) for _, line, sign in STYLES.values()}) == len(METHODS)
     ratios = {name: [1.0 + k, 30.0, float("inf")] for k, name in enumerate(METHODS)}
@@ -235,12 +317,6 @@ def test_the_profile_of_the_methods_can_be_read_in_grey(tmp_path):
 @pytest.mark.parametrize("output", ["linear", "softmax"])
 def test_the_arithmetic_of_the_benchmark_by_counting(hidden_layers, output):
     """Where two ways of counting must agree, and bounds that the mathematics gives."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        from bench import arithmetic
-        from bench.cases import Case
-    finally:
-        sys.path.remove(str(ROOT))
     layers = (3, *range(4, 4 + hidden_layers), 2)
     case = Case(layers, 10, output=output)
     products = sum(a * b for a, b in itertools.pairwise(layers))

@@ -181,6 +181,7 @@ def test_delimiter_and_header_given():
     assert parse_table(b"1,2\n3,4\n", header=True).names == ("1", "2")
 
 
+@pytest.mark.timeout(20)
 def test_a_large_table_is_read_quickly(tmp_path):
     values = np.random.default_rng(0).normal(size=(20_000, 5))
     np.savetxt(tmp_path / "large.csv", values, delimiter=",")

@@ -352,6 +352,12 @@ def test_bad_description_of_a_network(argument, value, shown):
         mlpcore.Network((2, 3, 4, 1), **{argument: value})
 
 
+@pytest.mark.parametrize("name", ["foo", ""])
+def test_the_layer_of_an_unknown_activation_is_named(name):
+    with pytest.raises(ValueError, match=rf"^hidden\[1\] is '{name}', expected one of identity"):
+        mlpcore.Network((2, 3, 4, 1), ["tanh", name])
+
+
 def test_init_with_an_unknown_scheme():
     with pytest.raises(ValueError, match=r"scheme is 'foo', expected one of auto"):
         NET.network().init(scheme="foo")
@@ -368,6 +374,9 @@ def test_unpack_and_pack_check_shapes():
         net.pack([(np.zeros((3, 2)), np.zeros(2)), good[1]])
     with pytest.raises(ValueError, match=r"\b1\b.*expected.*\b2\b"):
         net.pack(good[:1])
+    for parts in (5, [1, 2], [(1, 2, 3)] * 2):
+        with pytest.raises(ValueError, match=r"^parts is not a sequence of pairs, expected a pair"):
+            net.pack(parts)
 
 
 def test_a_result_too_big_for_memory():

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from cases import OFF
 
 import mlpcore
 
@@ -224,9 +225,8 @@ def call(f):
         "lower": [bool(m.objective < m.history["objective"][0]) for m in members if m.n_iterations],
         "entries": [len(h) for m in members for h in m.history.values()],
     }), flush=True)
-
-OFF = {"gradient_tolerance": 0, "step_tolerance": 0, "error_tolerance": 0}
 """
+MINIMIZE += f"\nOFF = {OFF}\n"
 
 
 @posix

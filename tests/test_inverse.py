@@ -7,7 +7,6 @@ import pickle
 import re
 import tracemalloc
 
-import mpmath
 import numpy as np
 import pytest
 from cases import Case, assert_close, assert_same_bits
@@ -29,6 +28,7 @@ def test_outer_product_inverse(n):
 
 def exact_inverse(rows, alpha):
     """(diag(alpha) + B^T B)^-1 of the very floats, rounded once."""
+    mpmath = pytest.importorskip("mpmath")
     W = rows.shape[1]
     integers = np.array([[int(mpmath.ldexp(b, 200)) for b in row] for row in rows], dtype=object)
     with mpmath.workprec(300):

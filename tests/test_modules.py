@@ -12,6 +12,7 @@ import pytest
 import mlpcore
 
 ON_DEMAND = (
+    "cross_validation",
     "datasets",
     "evidence",
     "plots",

@@ -61,6 +61,16 @@ def test_sweep():
     assert "<table>" in result._repr_html_()
 
 
+def test_a_sweep_begins_by_the_scheme():
+    options = {"starts": 2, "seed": 3, "epochs": 5, "scheme": "he"}
+    result = mlpcore.sweep(X, T, hidden=(2, 3), activation=["relu"], **options)
+    for net, of_size in zip(result.networks, result.results, strict=True):
+        assert net.hidden == ("relu",)
+        assert_same_bits(of_size.w, mlpcore.multistart(net, X, T, **options).w)
+    other = mlpcore.sweep(X, T, hidden=[2], activation="relu", **{**options, "scheme": "normal"})
+    assert (other.results[0].w != result.results[0].w).any()
+
+
 def test_a_sweep_without_validation_data():
     result = mlpcore.sweep(X, T, hidden=[1, 2], starts=3, seed=0, epochs=30)
     assert result.validation_errors is None
@@ -225,7 +235,15 @@ def test_networks_without_a_finite_error_are_not_chosen():
         ({"T": [[1, 2], [1]]}, ValueError, "^T is not an array of numbers"),
         ({"optimizer": "foo"}, ValueError, "optimizer is 'foo'"),
         ({"optimizer": ""}, ValueError, "optimizer is ''"),
-        ({"activation": "foo"}, ValueError, "hidden is 'foo'"),
+        ({"activation": "foo"}, ValueError, "^activation is 'foo'"),
+        ({"activation": ["foo"]}, ValueError, r"^activation\[0\] is 'foo'"),
+        ({"activation": None}, TypeError, "^activation is None, expected a name or a sequence"),
+        (
+            {"activation": ["tanh"], "hidden": [2, (2, 3)]},
+            ValueError,
+            "^activation has 1 names, expected one name or one for each of the 2 hidden layers$",
+        ),
+        ({"scheme": "foo"}, ValueError, "^scheme is 'foo'"),
     ],
 )
 def test_refusals(options, exception, message):

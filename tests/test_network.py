@@ -146,6 +146,21 @@ def test_every_method_but_one_takes_an_ensemble():
             assert {np.shape(result)[0] for result in results} == {2}, name
 
 
+def test_out_and_regularizer_are_given_by_name():
+    """They stand in no order that anybody would know."""
+    parameters = [
+        (name, parameter)
+        for name, method in inspect.getmembers(mlpcore.Network, inspect.isfunction)
+        for parameter in inspect.signature(method).parameters.values()
+        if parameter.name in ("out", "regularizer")
+    ]
+    assert {name for name, _ in parameters} >= {"forward", "error", "gradient", "hessian_blocks"}
+    assert [name for name, p in parameters if p.kind is not p.KEYWORD_ONLY] == []
+    net, X = mlpcore.Network((2, 3, 1)), np.ones((5, 2))
+    with pytest.raises(TypeError, match="positional arguments"):
+        net.gradient(net.init(0), X, X[:, 0], None, np.zeros(13))
+
+
 def test_the_hessian_operator_takes_one_network():
     pytest.importorskip("scipy.sparse.linalg")
     net, X = mlpcore.Network((2, 3, 1)), np.ones((5, 2))

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import assert_same_bits
+from cases import MINIMIZERS, OFF, Coupled, assert_same_bits
 
 import mlpcore
 from mlpcore import _core, regularizers
@@ -15,7 +15,6 @@ from mlpcore.regularizers import (
     L1,
     Coefficients,
     ConsistentPrior,
-    Regularizer,
     SeparableRegularizer,
     WeightDecay,
 )
@@ -26,33 +25,12 @@ w, X = NET.init(0, "normal"), np.random.default_rng(0).standard_normal((9, 2))
 T = np.sin(X[:, 0])
 
 
-class Coupled(Regularizer):
-    """No sum over the weights; any of its results may be another."""
+class With(Coupled):
+    """`Coupled` with these in place of its methods, functions of w (and v)."""
 
     def __init__(self, **other):
-        self.other = other
-
-    def value(self, net, w):
-        own = float(np.log(np.cosh(w)).sum() + 0.1 * w.sum() ** 2)
-        return self.other.get("value", lambda *_: own)(w)
-
-    def gradient(self, net, w):
-        return self.other.get("gradient", lambda w: np.tanh(w) + 0.2 * w.sum())(w)
-
-    def hessian_diagonal(self, net, w):
-        if "hessian_diagonal" in self.other:
-            return self.other["hessian_diagonal"](w)
-        return super().hessian_diagonal(net, w)
-
-    def hessian_vector_product(self, net, w, v):
-        if "hessian_vector_product" in self.other:
-            return self.other["hessian_vector_product"](w, v)
-        return super().hessian_vector_product(net, w, v)
-
-
-def exact(w):
-    """The Hessian of Coupled."""
-    return np.diag(1 - np.tanh(w) ** 2) + 0.2
+        for name, function in other.items():
+            setattr(self, name, lambda net, *given, function=function: function(*given))
 
 
 def arrays_of(result):
@@ -141,7 +119,7 @@ BAD_DERIVATIVES = {
 def test_bad_derivatives(name, what, together):
     """By a network, in a sum with others, and in training: the same words."""
     result, exception, message = BAD_DERIVATIVES[what]
-    R = Coupled(**{name: result})
+    R = With(**{name: result})
     R = WeightDecay(0.1) + R if together else R
     message = f"^the regularizer's {name} {message}"
     with pytest.raises(exception, match=message):
@@ -171,7 +149,7 @@ def test_bad_derivatives(name, what, together):
     ],
 )
 def test_bad_values(value, exception, message):
-    for R in (Coupled(value=lambda w: value), L1(1) + Coupled(value=lambda w: value)):
+    for R in (With(value=lambda w: value), L1(1) + With(value=lambda w: value)):
         for compute in (NET.error, NET.error_and_gradient, mlpcore.minimize, mlpcore.Optimum):
             first = () if compute in (NET.error, NET.error_and_gradient) else (NET,)
             with pytest.raises(exception, match=f"^the regularizer's value {message}"):
@@ -182,7 +160,7 @@ def test_bad_values(value, exception, message):
 def test_what_becomes_an_array_of_numbers_will_do(dtype):
     net = mlpcore.Network(NET.layers, dtype=dtype)
     at = w.astype(dtype)
-    listed = Coupled(
+    listed = With(
         value=lambda w: np.array(3),
         gradient=lambda w: (2 * w).tolist(),
         hessian_diagonal=lambda w: [2] * W,
@@ -225,7 +203,7 @@ def test_derivatives_that_are_not_finite(name, number):
         array[..., 3] = number
         return array
 
-    R = Coupled(**{name: result})
+    R = With(**{name: result})
     quantity = "the gradient" if name == "gradient" else "the Hessian"
     at = r"\[0, 3\]" if name == "hessian_vector_product" else r"\[3\]"
     with pytest.raises(ValueError, match=f"^{quantity} is not finite: .*'s {name}{at} is {number}"):
@@ -241,7 +219,7 @@ def test_where_it_is_not_defined():
 
         return checked
 
-    barrier = Coupled(
+    barrier = With(
         value=inside(lambda w: -1e-3 * np.log1p(-np.minimum(w**2, 0.99)).sum()),
         gradient=inside(lambda w: 2e-3 * w / (1 - w**2)),
     )
@@ -268,13 +246,13 @@ def test_what_it_is_given_are_copies():
             array *= 2
         return (v or [w])[0]
 
-    in_place_of_all = Coupled(
+    in_place_of_all = With(
         gradient=in_place,
         hessian_diagonal=lambda w: in_place(w) * 0 + 2,
         hessian_vector_product=in_place,
         value=lambda w: float(in_place(w) @ w) / 4,
     )
-    by_differences = Coupled(gradient=in_place, value=lambda w: float(in_place(w) @ w) / 4)
+    by_differences = With(gradient=in_place, value=lambda w: float(in_place(w) @ w) / 4)
     for R in (in_place_of_all, by_differences, in_place_of_all + L1(0), L1(0) + by_differences):
         for at in (w, np.stack([w, -w])):
             before = at.copy()
@@ -298,7 +276,7 @@ def test_a_gradient_in_the_same_array_each_time():
         memory[:] = np.tanh(w) + 0.2 * w.sum()
         return memory
 
-    R = Coupled(gradient=gradient)
+    R = With(gradient=gradient)
     for method in METHODS[1:]:
         results, expected = (arrays_of(call(method, regularizer=one)) for one in (R, Coupled()))
         for one, other in zip(results, expected, strict=True):
@@ -306,18 +284,6 @@ def test_a_gradient_in_the_same_array_each_time():
 
 
 # Ensembles in minimize ---------------------------------------------------------------------------
-
-MINIMIZERS = [
-    ("lm", {}),
-    ("lm", {"acceleration": True}),
-    ("scg", {"curvature": "gauss_newton"}),
-    ("cg", {"conjugacy": "hestenes_stiefel"}),
-    ("newton-cg", {}),
-    ("bfgs", {}),
-    ("lbfgs", {"memory": 3}),
-    ("gd", {}),
-]
-OFF = {"gradient_tolerance": 0, "step_tolerance": 0, "error_tolerance": 0}
 
 
 def ensemble(own_data=True):
@@ -330,7 +296,7 @@ def ensemble(own_data=True):
 
 
 @pytest.mark.parametrize("own_data", [False, True])
-@pytest.mark.parametrize(("method", "options"), MINIMIZERS)
+@pytest.mark.parametrize(("method", "options"), [variant[:2] for variant in MINIMIZERS])
 def test_an_ensemble_is_minimized_one_by_one(method, options, own_data):
     """Network for network what is found alone."""
     at, x, t, weight = ensemble(own_data)
@@ -385,7 +351,6 @@ class Slow(Coupled):
     """Its value takes a while, or raises what it is told to when it is asked often enough."""
 
     def __init__(self, seconds=0.0, after=np.inf, exception=None):
-        super().__init__()
         self.seconds, self.left, self.exception = seconds, after, exception
 
     def value(self, net, w):
@@ -436,7 +401,7 @@ def test_an_interrupted_ensemble():
         ({"callback": print}, ValueError, "callback came with an ensemble of networks"),
         ({"weight_decay": np.ones(W)}, ValueError, "expected a single one beside a regularizer"),
         (
-            {"regularizer": Coupled(gradient=lambda w: np.ones(1))},
+            {"regularizer": With(gradient=lambda w: np.ones(1))},
             ValueError,
             r"the regularizer's gradient has shape \(1,\), expected \(13,\)",
         ),
@@ -461,11 +426,13 @@ def test_hessians_by_rows(tile, together, ensemble, monkeypatch):
     monkeypatch.setattr(regularizers, "_TILE", tile)
     skew = np.random.default_rng(0).standard_normal((W, W))
     skew = 1e-3 * (skew - skew.T)
-    R = Coupled(hessian_vector_product=lambda w, v: v @ (exact(w) + skew))
+    R = With(hessian_vector_product=lambda w, v: v @ (Coupled.exact_hessian(w) + skew))
     R = WeightDecay(0.5) + R + WeightDecay(0.25) if together else R
     at = np.stack([w, -w, 2 * w]) if ensemble else w
     H = NET.hessian(at, X, T, regularizer=R)
-    second = np.array([exact(one) + 0.75 * together * np.eye(W) for one in np.atleast_2d(at)])
+    second = np.array(
+        [Coupled.exact_hessian(one) + 0.75 * together * np.eye(W) for one in np.atleast_2d(at)]
+    )
     expected = NET.hessian(at, X, T) + (second if ensemble else second[0])
     np.testing.assert_allclose(H, expected, rtol=1e-12, atol=1e-12)
     assert_same_bits(H, np.ascontiguousarray(np.swapaxes(H, -1, -2)))

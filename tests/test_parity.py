@@ -27,7 +27,15 @@ from mlpcore import reference
 
 DTYPES = ("float64", "float32")
 #: What goes forward and back through the layers once.
-MANY_TERMS = ("forward", "error_and_gradient", "per_sample_gradient", "jvp", "vjp", "weight_vjp")
+MANY_TERMS = (
+    "forward",
+    "error_and_gradient",
+    "jacobian",
+    "per_sample_gradient",
+    "jvp",
+    "vjp",
+    "weight_vjp",
+)
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -86,15 +94,22 @@ def test_jacobian_of_many_inputs(layers, n, dtype):
         ((3, 4, 513, 2), "linear"),
         ((3, 1030, 40, 1), "linear"),
         ((2, 5, 7, 1100), "linear"),
+        ((5, 1100, 30, 2), "softmax"),
+        ((3, 40, 1025), "linear"),
+        ((2, 14, 2100), "sigmoid"),
     ],
     ids=str,
 )
 def test_sums_of_many_terms(layers, output, n, weighted, dtype):
-    """Of more than 1024: in pieces on the way forward, and without a copy of the matrix."""
+    """Of more than 1024 terms: in pieces, on the way forward and on the way back."""
     hidden = ("tanh", "gelu")[: len(layers) - 2]
     case = Case(layers, hidden, output, n, weighted, flat=False, dtype=dtype)
     problem = case.problem()
-    for name in MANY_TERMS if n < 300 else ("error_and_gradient",):
+    takes_long = n * layers[-1] ** 2 > 1e8  # in the reference
+    names = ("error_and_gradient",) if takes_long else MANY_TERMS
+    if n == 33:  # enough samples for copies of the squared matrices
+        names += ("hessian_diagonal-becker_lecun",)
+    for name in names:
         compute = QUANTITIES[name]
         expected = compute(case.reference(), problem.astype("float64"))
         assert_close(compute(case.network(), problem), expected, TOLERANCE[dtype])
@@ -146,6 +161,17 @@ def test_logits_of_a_thousand(output, dtype):
     assert not net.jacobian(w, X).any()
     for kind in KINDS:
         assert not net.hessian_diagonal(w, X, wrong, kind=kind).any()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sizes"), [("float64", (1e12, 1e15, 1e20)), ("float32", (1e4, 1e6, 1e8))]
+)
+def test_large_logits_that_are_equal(dtype, sizes):
+    """E = ln 2, which is beyond the digits of the logits."""
+    net = mlpcore.Network((1, 2), output="softmax", dtype=dtype)
+    for size in sizes:
+        E = net.error([1, 1, 0, 0], [[size]], [0])
+        assert E == pytest.approx(np.log(2), rel=4 * float(np.finfo(dtype).eps))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -254,7 +254,7 @@ def test_weights_that_overflow_in_the_dtype_of_the_network(tmp_path):
 
 
 def test_wrong_network(tmp_path):
-    with pytest.raises(TypeError, match="net: expected a Network, got tuple"):
+    with pytest.raises(TypeError, match=r"^net is a tuple, expected a mlpcore\.Network$"):
         save(tmp_path / "m", (3, 4, 1), np.zeros(21))
 
 

@@ -21,8 +21,6 @@ try:
 finally:
     del sys.path[0]
 
-pytestmark = pytest.mark.slow
-
 REASONS = set(get_args(minimization.Stopped))
 
 
@@ -51,6 +49,7 @@ def test_missing_problems_are_said(monkeypatch, tmp_path, capsys):
     assert told[-1].startswith(f"ONLY {len(made)} OF 10 PROBLEMS")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_method_on_a_problem(name, method):

@@ -1,5 +1,6 @@
 """Every code block of the README runs and prints what the README says; so do those of the pages
-about the command line, the estimators and the plots."""
+about the command line, the estimators, training and the plots. Those of the page about performance
+take too long: of them only the options are looked up."""
 
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import assert_same_bits
 
 from mlpcore import plots
 
@@ -59,6 +61,37 @@ def test_the_page_about_plots(tmp_path, monkeypatch):
     assert set(re.findall(r"plots\.(\w+)\(", code)) == set(plots.__all__)
     exec(compile(code, "docs/plots.md", "exec"), {})
     assert {p.name for p in tmp_path.iterdir()} == {"curves.png", "both.pdf"}
+
+
+def test_the_page_about_training(tmp_path, monkeypatch):
+    """Its example of checkpoints: the second time takes up the first, which is at its end."""
+    monkeypatch.chdir(tmp_path)
+    [(language, text)] = code_blocks(README.parent / "docs" / "training.md")
+    assert language == "python"
+    results = []
+    for _ in range(2):
+        exec(compile(text, "docs/training.md", "exec"), names := {})
+        results.append(names["result"])
+        assert (tmp_path / "run.mlp").exists()
+    first, second = results
+    assert first.stopped == second.stopped == "epochs"
+    assert_same_bits(second.w, first.w)
+    again = {**names["settings"], "epochs": 1999}
+    with pytest.raises(ValueError, match="epochs"):
+        names["mlpcore"].train(names["net"], first.w, names["X"], names["T"], **again)
+
+
+def test_the_page_about_performance():
+    """The scripts that it names have the options that it gives them."""
+    text = (README.parent / "docs" / "performance.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^python (bench/\w+\.py)(.*)$", text, re.MULTILINE)
+    assert commands
+    for script, options in commands:
+        given = [sys.executable, README.parent / script, "--help"]
+        done = subprocess.run(given, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        for option in re.findall(r"--[a-z-]+", options):
+            assert re.search(rf"{option}\b", done.stdout), (script, option)
 
 
 def shell_blocks(page):

@@ -10,13 +10,11 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import assert_close
+from cases import OFF, assert_close
 
 import mlpcore
 from mlpcore import reference
 from mlpcore import reference_optimizers as plain
-
-OFF = {"gradient_tolerance": 0.0, "step_tolerance": 0.0, "error_tolerance": 0.0}
 
 
 def courses(method, expected, layers, w, X, T, iterations, output="linear", **options):

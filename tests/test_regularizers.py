@@ -45,7 +45,7 @@ def plain(name, net, w):
     zeros = mlpcore.reference_training.layer_decay(net.layers, w, [1, 1, 1], [0, 0, 0])
     on_weights = zeros.hessian_diagonal
     of = {
-        "weight_decay": lambda: reference_training.weight_decay(net.layers, w, 0.3),
+        "weight_decay": lambda: reference_training.weight_decay(w, 0.3),
         "weights_alone": lambda: reference_training.normal_prior(w, 0.3 * on_weights),
         "layer_decay": lambda: reference_training.layer_decay(
             net.layers, w, [0.1, 0.2, 0.3], [0.4, 0.5, 0.0]
@@ -393,7 +393,7 @@ def test_rescaling_of_every_column():
         rescale_weights(mlpcore.Network((2, 2), output="softmax"), np.zeros(6), target_scale=2.0)
     with pytest.raises(ValueError, match=r"input_scale has shape \(3,\), expected a number"):
         rescale_weights(net, w, input_scale=[1, 2, 3])
-    with pytest.raises(ValueError, match="input_scale is zero"):
+    with pytest.raises(ValueError, match=r"^input_scale is 0\.0, expected a number other"):
         rescale_weights(net, w, input_scale=0)
 
 

@@ -1007,8 +1007,21 @@ def test_a_singular_hessian_is_refused():
     X = np.linspace(-1, 1, 20)[:, None]
     old = mlpcore.Optimum(net, net.init(seed=0), X, 2 * X)
     assert net.error(old.w, X, 2 * X) < 1e-15
-    with pytest.raises(ValueError, match=r"not positive definite|has not converged"):
+    with pytest.raises(ValueError, match=r"not positive definite|has not converged") as refusal:
         mlpcore.influence(old, X)
+    assert "gauss_newton" not in str(refusal.value)  # that is singular as well
+
+
+def test_gauss_newton_is_advised_where_it_is_definite(monkeypatch):
+    old = optimum_of(SMALL["linear"])
+    hessian = mlpcore.retraining._Objective.hessian
+    monkeypatch.setattr(
+        mlpcore.retraining._Objective,
+        "hessian",
+        lambda self, w, kind: (kind == "gauss_newton") * hessian(self, w, kind),
+    )
+    with pytest.raises(ValueError, match="kind='gauss_newton' or a larger weight_decay may help"):
+        mlpcore.leave_one_out(old)
 
 
 def test_far_from_the_minimum_it_still_descends():
@@ -1129,7 +1142,7 @@ def test_a_regularizer_without_numbers(method, message):
 
 
 def test_fewer_targets_than_weights():
-    few = {**DATA, "X": np.zeros((20, 3)), "T": np.zeros(20)}
+    few = {**DATA, "X": np.random.default_rng(0).normal(size=(20, 3)), "T": np.zeros(20)}
     with pytest.raises(ValueError, match="weight_decay is 0 with 20 targets for 21 weights"):
         mlpcore.Optimum(**few)
     old = mlpcore.Optimum(**few, weight_decay=0.1)
@@ -1139,6 +1152,32 @@ def test_fewer_targets_than_weights():
     few["sample_weight"] = np.arange(20) < 4
     with pytest.raises(ValueError, match="4 targets for 5 weights that regularizer leaves free"):
         mlpcore.Optimum(**few, regularizer=ConsistentPrior([0.1, 0.1]))
+
+
+@pytest.mark.parametrize(("K", "rows"), [(1, 5), (1, 16), (2, 10)])
+def test_fewer_different_rows_than_weights(K, rows):
+    """Targets at one place determine no more than their mean."""
+    rng = np.random.default_rng(0)
+    net = mlpcore.Network((2, 4, K))  # 17 weights, or 22
+    X, T = np.repeat(rng.normal(size=(rows, 2)), 6, axis=0), rng.normal(size=(6 * rows, K))
+    X[:6] = 0.0
+    X[1] = -0.0  # which is the same
+    order = rng.permutation(6 * rows)
+    X, T = X[order], T[order]
+    words = (
+        f"weight_decay is 0 with {rows * K} targets at different rows of X for {net.n_weights} w"
+    )
+    with pytest.raises(ValueError, match=words):
+        mlpcore.Optimum(net, net.init(0), X, T)
+    assert mlpcore.Optimum(net, net.init(0), X, T, weight_decay=0.1).converged
+    # Others don't count without a weight, and are enough with one.
+    X, T = np.append(X, rng.normal(size=(20, 2)), 0), np.append(T, rng.normal(size=(20, K)), 0)
+    others = np.arange(6 * rows, len(X))
+    with pytest.raises(ValueError, match=words):
+        mlpcore.Optimum(net, net.init(0), X, T, np.isin(np.arange(len(X)), others, invert=True))
+    old = mlpcore.Optimum(net, net.init(0), X, T, max_steps=0)
+    with pytest.raises(ValueError, match=words):
+        mlpcore.retrain(old, remove=others)
 
 
 def test_the_regularizer_is_named_where_the_hessian_is_refused():

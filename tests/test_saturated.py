@@ -85,6 +85,42 @@ def test_squares_beyond_float32(method):
     assert np.allclose(result.w, 1e17, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "adamw", "sgd", "rprop", "lbfgs", "lm", "scg", "bfgs"]
+)
+def test_weights_of_samples_whose_total_has_no_inverse_in_float32(optimizer):
+    """1 / 2e-39 is above 3e38, the largest number; weights that are all equal change nothing."""
+    rng = np.random.default_rng(0)
+    net = mlpcore.Network((2, 5, 1), dtype="float32")
+    X = rng.normal(size=(20, 2))
+    ones, tiny = (
+        mlpcore.train(
+            net, net.init(0), X, np.sin(2 * X[:, 0]),
+            optimizer=optimizer, epochs=5, sample_weight=np.full(20, s),
+        )
+        for s in (1, 1e-40)
+    )  # fmt: skip
+    assert tiny.stopped == "epochs"
+    # 1e-40 itself has five digits.
+    np.testing.assert_allclose(tiny.w, ones.w, rtol=1e-2, atol=1e-3)
+    errors = (result.history["training_error"] for result in (tiny, ones))
+    np.testing.assert_allclose(*errors, rtol=1e-2)
+
+
+def test_rprop_sees_the_signs_of_slopes_whose_squares_are_nothing():
+    """Of 1e-25 in float32: steps grow by 1.2 for as long as the sign stays."""
+    weights = []
+    for dtype in ("float64", "float32"):
+        net = mlpcore.Network((1, 1, 1), "sigmoid", dtype=dtype)
+        w, X = [1, -60, 1, 0], [[1.0], [2.0]]  # h = e^-59 and e^-58
+        options = {"optimizer": "rprop", "learning_rate": 0.01, "epochs": 18}
+        assert 0 < np.abs(net.gradient(w, X, X)[:3]).max() < 1e-24
+        weights.append(mlpcore.train(net, w, X, X, **options).w)
+    double, single = weights
+    assert double[0] > 2  # 1 + 0.01 (1 + 1.2 + 1.2^2 + ...)
+    np.testing.assert_allclose(single, double, rtol=1e-5)
+
+
 def test_a_long_gradient_beyond_float32_is_clipped():
     net = mlpcore.Network((1, 1), dtype="float32")
     X, T = [[100.0]], [[1e18]]

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from mlpcore.scaling import Standardizer, unscale_jacobian
+import mlpcore
+from mlpcore.scaling import Standardizer, rescale_weights, unscale_jacobian
 
 
 def test_standardized_columns():
@@ -27,6 +28,50 @@ def test_constant_columns_become_zero(value):
 
 def test_columns_that_are_constant_but_for_rounding():
     assert Standardizer.fit([[0.1 + 0.2], [0.3], [0.3]]).scale[0] == 1
+
+
+def test_weighted_columns():
+    A = np.random.default_rng(1).normal(size=(9, 2))
+    weight = np.arange(9)
+    s = Standardizer.fit(A, weight)
+    copies = Standardizer.fit(A.repeat(weight, axis=0))
+    np.testing.assert_allclose(s.mean, copies.mean, rtol=1e-13)
+    np.testing.assert_allclose(s.scale, copies.scale, rtol=1e-13)
+
+
+@pytest.mark.parametrize("value", [0.1, -1e100, 1e-300])
+@pytest.mark.parametrize("weight", [[0, 0.3, 0.1, 0], [0, 7, 0, 0], [0, 1e-300, 1, 0]])
+def test_columns_that_are_constant_where_there_is_weight(value, weight):
+    """To the last bit, which a weighted mean is not."""
+    A = np.array([[5, 1.0], [value, 2], [value, 3], [7, 4]])
+    s = Standardizer.fit(A, weight)
+    assert (s.mean[0], s.scale[0]) == (value, 1)
+    assert np.isfinite(s.transform(A)).all()
+    np.testing.assert_array_equal(s.transform(A)[1:3, 0], 0)
+
+
+def test_a_row_without_weight_leaves_no_trace():
+    s = Standardizer.fit([[1.0], [1.0], [2.0]], sample_weight=[1, 1, 0])
+    np.testing.assert_array_equal(s.transform([[1.0], [2.0]]), [[0], [1]])
+    # Of a weight so small that its square of the deviation vanishes.
+    s = Standardizer.fit([[1.5], [1.0], [1.0]], sample_weight=[5e-324, 1, 1])
+    assert (s.mean[0], s.scale[0]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.ones(2), r" has shape \(2,\), expected \(3,\)"),
+        ([1, -0.5, -1], r"\[1\] is -0.5, expected a weight of at least 0"),
+        ([1, 1, np.nan], r" is not finite: sample_weight\[2\] is nan"),
+        ([1, np.inf, 1], r" is not finite: sample_weight\[1\] is inf"),
+        ([0, 0, 0], r" has the sum 0.0, expected one above 0 and finite"),
+        ([1e308, 1e308, 0], r" has the sum inf, expected one above 0 and finite"),
+    ],
+)
+def test_weights_that_weigh_nothing(weight, words):
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=f"^sample_weight{words}$"):
+        Standardizer.fit(np.ones((3, 1)), weight)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +149,12 @@ def test_jacobian_in_the_units_of_the_data():
     got = unscale_jacobian(J, inputs, targets)
     assert got.shape == (20, 2, 3)
     np.testing.assert_allclose(got, np.broadcast_to(B, got.shape), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("scale", "place"), [(0.0, "input_scale"), ([2.0, -0.0, 0.0], r"input_scale\[1\]")]
+)
+def test_inputs_can_not_be_scaled_by_zero(scale, place):
+    net = mlpcore.Network((3, 2, 1))
+    with pytest.raises(ValueError, match=rf"^{place} is -?0.0, expected a number other than 0$"):
+        rescale_weights(net, net.init(seed=0), input_scale=scale)

@@ -380,6 +380,7 @@ def test_hostile_numbers(data):
         ({"activation": "logistic"}, "^activation is 'logistic', expected one of identity, sigm"),
         ({"activation": ["tanh", "sin"]}, r"^activation\[1\] is 'sin', expected one of"),
         ({"activation": ["tanh", "relu"]}, "^activation has 2 names, expected one name or one for"),
+        ({"alpha": "evidence", "max_iter": 1}, "^max_iter is 1, expected at least 2 with alpha"),
     ],
 )
 def test_parameters_are_named(data, parameters, message):
@@ -396,6 +397,27 @@ def test_the_default_predicts_concrete_well():
         error = model.predict(data.X[test]) - data.t[test]
         assert np.sqrt(np.mean(error**2)) < 6
     assert 0 < model.evidence_.gamma < model.network_.n_weights
+
+
+@pytest.mark.parametrize("max_iter", [2, 50, 200])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_evidence_is_estimated_whatever_ends_the_training(data, solver, early_stopping, max_iter):
+    X, Y = data
+    model = small(
+        MLPRegressor,
+        alpha="evidence",
+        solver=solver,
+        early_stopping=early_stopping,
+        max_iter=max_iter,
+        n_iter_no_change=3,
+    ).fit(X, Y)
+    found, net = model.evidence_, model.network_
+    assert 0 < found.gamma < net.n_weights
+    assert found.beta != 1
+    assert found.alpha == pytest.approx(found.gamma / np.mean(np.sum(model.weights_**2, axis=1)))
+    assert model.weight_decay_ != 0.1  # that of the first round
+    assert model.n_iter_ <= max_iter
 
 
 @pytest.mark.parametrize(

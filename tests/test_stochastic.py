@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from cases import Case, assert_close, assert_same_bits
+from cases import Case, Coupled, assert_close, assert_same_bits
 
 import mlpcore
-from mlpcore.regularizers import ARD, L1, Regularizer
+from mlpcore import reference
+from mlpcore.regularizers import ARD, L1
 
 CASE = Case((4, 6, 2), "tanh", "softmax", n=60, weighted=True)
 
@@ -74,14 +76,46 @@ def test_no_more_products_at_once_than_a_block():
     assert np.linalg.norm(off) < 2 * np.linalg.norm(estimate.standard_error)
 
 
-class Coupled(Regularizer):
-    """One of a user: no sum over the weights, its second derivatives by differences."""
+def test_the_vectors_are_those_of_the_reference():
+    """Of 256 rows of a Hadamard matrix, which come in blocks."""
 
-    def value(self, net, w):
-        return float(np.log(np.cosh(w)).sum() + 0.1 * w.sum() ** 2)
+    class Seeing(mlpcore.Network):
+        seen: ClassVar[list[np.ndarray]] = []
 
-    def gradient(self, net, w):
-        return np.tanh(w) + 0.2 * w.sum()
+        def hessian_vector_product(self, w, v, *args, **kwargs):
+            self.seen.append(v)
+            return super().hessian_vector_product(w, v, *args, **kwargs)
+
+    net = Seeing((4, 40, 2), "tanh", "softmax")
+    w, X, T, _ = Case((4, 40, 2), "tanh", "softmax", n=9).problem()
+    mlpcore.stochastic_diagonal(net, w, X, T, 1024, seed=3, method="bekas")
+    expected = reference.probes(net.n_weights, 1024, seed=3, method="bekas")
+    assert expected.shape == (4, 256, net.n_weights)
+    np.testing.assert_array_equal(np.concatenate(net.seen), expected.reshape(1024, -1))
+
+
+def test_a_hadamard_matrix_is_never_held_as_a_whole():
+    """That of order 2^14 has 268 million elements."""
+
+    class Enough(Exception):
+        pass
+
+    class Refusing(mlpcore.Network):
+        def hessian_vector_product(self, *args, **kwargs):
+            raise Enough
+
+    net = Refusing((1, 5500, 1))
+    order = 2**14
+    assert net.n_weights > order
+    X = np.ones((1, 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Enough):
+            mlpcore.stochastic_diagonal(net, net.init(0), X, X, 4 * order, method="bekas")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * net.n_weights * 8 * 8  # several blocks of 64 rows
 
 
 def second_derivatives(f, w, step=1e-3):

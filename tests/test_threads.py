@@ -59,6 +59,11 @@ def test_absurd_numbers_of_threads(n, exception):
 # Who else may say how many ------------------------------------------------------------------------
 
 openmp = pytest.mark.skipif(not _core.openmp, reason="built without OpenMP")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+two_cpus = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="takes two CPUs",
+)
 
 
 def run(program, **environment):
@@ -75,27 +80,38 @@ def run(program, **environment):
     return done.stdout.strip()
 
 
-@openmp
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_the_environment_says_how_many(n):
-    """And so many compute, if there are as many CPUs."""
-    program = """
-import os, sys
+STARTED = """
+import os
 import numpy as np
 import mlpcore
 
-net, X = mlpcore.Network((8, 50, 1)), np.ones((20_000, 8))
+mlpcore.set_num_threads({chosen})
+net, X = mlpcore.Network((8, 50, 1)), np.ones((100_000, 8))
 tasks = "/proc/self/task"
 count = lambda: len(os.listdir(tasks)) if os.path.exists(tasks) else 0
 before = count()
 net.gradient(net.init(0), X, X[:, :1])
 print(mlpcore.get_num_threads(), count() - before)
 """
-    threads, started = map(int, run(program, OMP_NUM_THREADS=str(n)).split())
+
+
+@openmp
+@pytest.mark.parametrize("n", [1, 2, 5, 16])
+def test_the_environment_says_how_many(n):
+    """And so many compute, if there are as many CPUs; else one on each."""
+    threads, started = map(int, run(STARTED.format(chosen=None), OMP_NUM_THREADS=str(n)).split())
     assert threads == n
     if sys.platform.startswith("linux"):
-        several = n > 1 and len(os.sched_getaffinity(0)) > 1
-        assert started == (n - 1 if several else 0)
+        assert started == min(n, len(os.sched_getaffinity(0))) - 1
+
+
+@linux
+@two_cpus
+@pytest.mark.parametrize("n", [2, 16])
+def test_a_number_that_was_chosen_is_started(n):
+    """Whatever the CPUs."""
+    threads, started = map(int, run(STARTED.format(chosen=n), OMP_NUM_THREADS="3").split())
+    assert (threads, started) == (n, n - 1)
 
 
 @openmp
@@ -115,6 +131,26 @@ with threadpool_limits(limits=1):
     print(mlpcore.get_num_threads())
 """
     assert run(program, OMP_NUM_THREADS="3").split() == ["3", "1", "2", "3", "4"]
+
+
+@openmp
+def test_the_limit_of_threadpoolctl_holds_in_the_thread_that_set_it():
+    pytest.importorskip("threadpoolctl")
+    program = """
+import threading
+import mlpcore
+from threadpoolctl import threadpool_limits
+
+def show():
+    print(mlpcore.get_num_threads())
+
+with threadpool_limits(limits=1):
+    show()
+    other = threading.Thread(target=show)
+    other.start()
+    other.join()
+"""
+    assert run(program, OMP_NUM_THREADS="3").split() == ["1", "3"]
 
 
 @openmp
@@ -250,9 +286,6 @@ def test_the_floating_point_mode_is_left_alone():
     assert (np.array([1e-40], np.float32) / np.float32(2) > 0).all()
 
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-
-
 @linux
 def test_no_more_threads_than_pieces_of_work():
     program = """
@@ -274,10 +307,7 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 
 @linux
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="takes two CPUs",
-)
+@two_cpus
 def test_a_process_that_is_bound_to_a_cpu_later():
     """The helpers follow the thread that calls; left with one CPU it works alone."""
     program = """
@@ -329,7 +359,7 @@ print(time.monotonic() - start)
 
 
 @linux
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="takes two CPUs")
+@two_cpus
 def test_a_child_that_was_forked_beside_other_callers_has_its_helpers():
     program = """
 import os, threading, time

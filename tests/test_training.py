@@ -11,6 +11,7 @@ import pytest
 from cases import Case, assert_close, assert_same_bits
 
 import mlpcore
+from mlpcore import reference_training as plain
 
 # The oracle: the documented algorithms in plain NumPy, on the gradients of mlpcore.reference ------
 
@@ -51,31 +52,7 @@ class Shuffle:
             order[i - 1], order[j] = order[j], order[i - 1]
 
 
-def sgd(rate, momentum=0.9):
-    velocity = 0
-
-    def step(w, g):
-        nonlocal velocity
-        velocity = momentum * velocity - rate * g
-        return w + velocity
-
-    return step
-
-
-def adam(rate):
-    t = m = v = 0
-
-    def step(w, g):  # Kingma and Ba (2015), Algorithm 1
-        nonlocal t, m, v
-        t += 1
-        m = 0.9 * m + 0.1 * g
-        v = 0.999 * v + 0.001 * g * g
-        return w - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-
-    return step
-
-
-def oracle(case, problem, step, epochs, batch_size=None, weight_decay=0.0, seed=0):
+def oracle(case, problem, step, rate, epochs, batch_size=None, weight_decay=0.0, seed=0):
     """The weights of every epoch and the history of training errors."""
     net, (w, X, T, s) = case.reference(), problem
     N = len(X)
@@ -94,7 +71,7 @@ def oracle(case, problem, step, epochs, batch_size=None, weight_decay=0.0, seed=
                 continue
             error, g = net.error_and_gradient(w, X[rows], T[rows], s[rows])
             total += error
-            w = step(w, g / share + weight_decay / s.sum() * w)
+            w = step(w, g / share + weight_decay / s.sum() * w, rate)
         weights.append(w)
         history.append(net.error(w, X, T, s) / s.sum() if full else total / s.sum())
     return np.array(weights), np.array(history)
@@ -122,7 +99,7 @@ PROBLEMS = [
     Case((2, 8, 1), "gelu", "sigmoid", n=41, weighted=True, flat=True),
     Case((3, 2), n=20),
 ]
-STEPS = {"sgd": sgd, "adam": adam}
+STEPS = {"sgd": lambda: plain.sgd(0.9), "adam": plain.adam}
 
 
 def fit(case, problem=None, validation=None, **settings):
@@ -146,7 +123,7 @@ def trajectory(case, problem, **settings):
 @pytest.mark.parametrize("case", PROBLEMS, ids=str)
 def test_trajectory(case, optimizer, batch_size):
     problem, settings = case.problem(), {"weight_decay": 0.3, "batch_size": batch_size, "seed": 5}
-    expected = oracle(case, problem, STEPS[optimizer](0.02), 6, **settings)
+    expected = oracle(case, problem, STEPS[optimizer](), 0.02, 6, **settings)
     weights, result = trajectory(
         case, problem, optimizer=optimizer, learning_rate=0.02, epochs=6, **settings
     )
@@ -158,7 +135,7 @@ def test_trajectory(case, optimizer, batch_size):
 
 @pytest.mark.parametrize("momentum", [0, 0.5])
 def test_momentum(momentum):
-    expected = oracle(REGRESSION, REGRESSION.problem(), sgd(0.1, momentum), 5)
+    expected = oracle(REGRESSION, REGRESSION.problem(), plain.sgd(momentum), 0.1, 5)
     weights, _ = trajectory(
         REGRESSION, None, optimizer="sgd", momentum=momentum, learning_rate=0.1, epochs=5
     )
@@ -167,7 +144,7 @@ def test_momentum(momentum):
 
 @pytest.mark.parametrize("optimizer", STEPS)
 def test_defaults(optimizer):
-    expected = oracle(REGRESSION, REGRESSION.problem(), STEPS[optimizer](0.01), 5)
+    expected = oracle(REGRESSION, REGRESSION.problem(), STEPS[optimizer](), 0.01, 5)
     assert_close(trajectory(REGRESSION, None, optimizer=optimizer, epochs=5)[0], expected[0], 1e-10)
 
 
@@ -177,7 +154,7 @@ def test_float32(optimizer, batch_size):
     case = Case((4, 5, 4, 3), ("tanh", "silu"), "softmax", n=37, flat=True, dtype="float32")
     problem, settings = case.problem(), {"weight_decay": 0.3, "batch_size": batch_size, "seed": 2}
     wide = problem._replace(w=problem.w.astype("float64"), X=problem.X.astype("float64"))
-    expected = oracle(case, wide, STEPS[optimizer](0.02), 6, **settings)
+    expected = oracle(case, wide, STEPS[optimizer](), 0.02, 6, **settings)
     weights, result = trajectory(
         case, problem, optimizer=optimizer, learning_rate=0.02, epochs=6, **settings
     )
@@ -265,6 +242,7 @@ def test_lbfgs_finds_the_optimum_of_logistic_regression(weighted):
     assert_close(result.w, v, 1e-6)
 
 
+@pytest.mark.peer
 def test_lbfgs_finds_the_optimum_of_scipy():
     optimize = pytest.importorskip("scipy.optimize")
     case = Case((5, 3), output="softmax", n=80, flat=True)

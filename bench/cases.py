@@ -33,6 +33,9 @@ QUANTITIES = (
 # Those with so large a result, N K W and N W numbers, that a plain copy of it is the measure.
 COPIED = ("weight_jacobian", "per_sample_gradient")
 
+# Matrices of W^2 numbers.
+HESSIANS = ("hessian", "gauss_newton")
+
 # BackPACK takes 1.5 s on 16-64-64-64-4 already; the widest network would take minutes.
 LARGEST_HESSIAN_DIAGONAL = 50_000  # weights
 
@@ -93,7 +96,7 @@ class Case:
             return quantity == "train" and self.training is not None
         if quantity == "hessian_diagonal":
             return self.n_weights <= LARGEST_HESSIAN_DIAGONAL
-        if quantity in ("hessian", "gauss_newton"):
+        if quantity in HESSIANS:
             return self.n_weights <= LARGEST_HESSIAN
         return True
 
@@ -102,7 +105,7 @@ class Case:
         if quantity in COPIED:
             return 8 * math.prod(self.result_shape(quantity)) <= LARGEST_RESULT_BY_PEERS
         by_rows = self.n_samples * self.layers[-1] * self.n_weights**2 / 2
-        return quantity not in ("hessian", "gauss_newton") or by_rows <= LARGEST_HESSIAN_BY_PEERS
+        return quantity not in HESSIANS or by_rows <= LARGEST_HESSIAN_BY_PEERS
 
     def result_shape(self, quantity: str) -> tuple[int, ...]:
         n, k, d, w = self.n_samples, self.layers[-1], self.layers[0], self.n_weights

@@ -9,8 +9,8 @@ as it stands. The path of a Python interpreter serves as well, of an environment
 then nothing is built. The benchmark is this tree's for both. Needs git and a C++ compiler.
 
 A row got slower when its medians are more than --threshold apart and in every round it was slower
-than in any round of the other commit; with 5 rounds, chance does that in one row of 250. Then the
-exit status is 1.
+than in any round of the other commit; with 5 rounds, chance does that in one row of 250. Then, or
+when REV2 fails in a row that REV1 has, the exit status is 1.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 
 A row has changed when the interquartile ranges of the two runs do not overlap and the medians are
 more than --threshold apart. The peers did not change between the runs, so what they show is
-the machine: the last line gives it. Exit status 1 when a row of mlpcore got slower.
+the machine: a line gives it. Exit status 1 when a row of mlpcore got slower, or when the second run
+did not measure one that the first did.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def verdict(before: report.Entry, after: report.Entry, threshold: float) -> str:
 def show(
     rows_before: list[report.Row], rows_after: list[report.Row], threshold: float, everybody: bool
 ) -> int:
-    """Print the rows of mlpcore (of everybody) that both runs have; 1 if one of ours got slower."""
+    """Print the rows of mlpcore (of everybody) that both runs have.
+
+    Returns the exit status: 1 if one of ours got slower, or is not in the second run.
+    """
     before = {(*row.key, e.contestant): e for row in rows_before for e in row.entries}
     slower, drift, missing = [], [], []
     lines = [("quantity", "case", "type", "contestant", "before", "after", "change", "")]
@@ -47,7 +51,7 @@ def show(
             ours = entry.contestant == report.OURS
             if old is None or old.seconds is None or entry.seconds is None:
                 if ours and old is not None and old.seconds is not None:
-                    missing.append(f"{row.quantity} of {row.case}: {entry.why_not}")
+                    missing.append((row.key, entry.why_not))
                 continue
             change = entry.seconds / old.seconds - 1
             said = verdict(old, entry, threshold)
@@ -59,11 +63,16 @@ def show(
                 lines.append(
                     (*row.key, entry.contestant, old.cell(), entry.cell(), f"{change:+.1%}", said)
                 )
+    missing += [
+        (key, "not in the second run")
+        for (*key, contestant), entry in before.items()
+        if contestant == report.OURS and entry.seconds is not None
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip())
-    for what in missing:
-        print(f"no longer measured: {what}")
+    for (quantity, case, dtype), why in missing:
+        print(f"no longer measured: {quantity} of {case} {dtype}: {why}")
     if drift:
         print(f"\nmeanwhile the peers changed by {statistics.median(drift):+.1%} (median)")
     print(f"{len(slower)} rows of mlpcore got slower" if slower else "no row of mlpcore got slower")

@@ -9,8 +9,8 @@
 
 roofline: what each quantity reaches beside what the machine allows. To the right the multiply-adds
 limit, to the left memory: below some number of operations a byte the arguments and the result can't
-come and go any quicker. The large results of weight_jacobian and per_sample_gradient go into an
-array that is there.
+come and go any quicker. The results of weight_jacobian and per_sample_gradient, and those of large
+Hessians, go into an array that is there.
 
 scaling: the time of a gradient against the number of samples, the width, and the depth, on log
 axes, with the slope of the upper half of each line. Needs matplotlib.
@@ -39,6 +39,7 @@ import numpy as np
 from bench import machine, measure, report, timing
 from bench.cases import CASES, TRAINING_CASES, Case
 from mlpcore import _core
+from mlpcore.plots.style import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,18 +51,18 @@ Curves = dict[str, list[tuple[int, dict[str, float]]]]
 ROOT = Path(__file__).resolve().parent.parent
 SAVED = ROOT / "bench" / "results" / "figures.json"
 
-# The palette of Okabe and Ito, which colour-blind readers tell apart.
-COLOURS = {"mlpcore": "#0072B2", "numpy": "#999999", "torch": "#D55E00", "jax": "#009E73"}
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = PALETTE
+COLOURS = {"mlpcore": BLUE, "numpy": "#999999", "torch": ORANGE, "jax": GREEN}
 QUANTITIES = {  # of the roofline, and their signs
-    "gradient": ("o", "#0072B2"),
-    "jacobian": ("s", "#D55E00"),
-    "hessian_diagonal": ("^", "#009E73"),
+    "gradient": ("o", BLUE),
+    "jacobian": ("s", ORANGE),
+    "hessian_diagonal": ("^", GREEN),
     "hessian": ("h", "#7A5195"),  # gauss_newton would lie on it
     "hessian_vector_product": ("p", "#B2182B"),
-    "weight_jacobian": ("D", "#CC79A7"),
-    "per_sample_gradient": ("v", "#E69F00"),
+    "weight_jacobian": ("D", PURPLE),
+    "per_sample_gradient": ("v", YELLOW),
     "train": ("P", "#000000"),
-    "train_ensemble": ("X", "#56B4E9"),
+    "train_ensemble": ("X", SKY),
 }
 SWEEPS = {
     "samples N (8-50-1)": [

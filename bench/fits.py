@@ -8,11 +8,16 @@ A row is the time of all fits of one contestant, and the training errors E (half
 squares) it reached: the lowest, the mean and the highest. SciPy gets our Jacobian; R's nnet runs
 where there is an Rscript. Everybody begins at the same weights, but for scikit-learn and
 `mlpcore.sweep`, which begin at their own.
+
+Of the starts we fit as many at once as there are threads, the others one after the other; a row "2
+processes" is theirs with the starts shared out. The start of a process is not on the clock.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,16 +28,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]
+import mlpcore
+from bench.problems import standardized
+from mlpcore.datasets import load_concrete
 
-import mlpcore  # noqa: E402
-from bench.problems import standardized  # noqa: E402
-from mlpcore.datasets import load_concrete  # noqa: E402
-
-Fit = Callable[[mlpcore.Network, Any, Any, Any], list[float]]
+#: From a network, weights (S, W), X and t: the seconds of S fits, and their errors.
+Fit = Callable[[mlpcore.Network, Any, Any, Any], tuple[float, list[float]]]
+#: The error of one fit, from the network, weights (W,), a seed, X and t.
+FitOne = Callable[[mlpcore.Network, Any, int, Any, Any], float]
 R_SCRIPT = """
 library(nnet)
 a <- commandArgs(trailingOnly = TRUE)
@@ -47,16 +55,61 @@ cat(as.numeric(Sys.time() - start, units = "secs"), errors)
 """
 
 
-def lowest_errors(iterations: int, **options: Any) -> Fit:
-    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
-        found = mlpcore.minimize(net, w, X, t, iterations=iterations, **options)
-        return [member.error for member in found]
+class Absent(Exception):
+    """A peer that is not installed; the message says what is missing."""
+
+
+def timed(work: Callable[[], list[float]]) -> tuple[float, list[float]]:
+    begin = time.perf_counter()
+    errors = work()
+    return time.perf_counter() - begin, errors
+
+
+def minimized(iterations: int, **options: Any) -> Fit:
+    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+        return timed(
+            lambda: [
+                member.error
+                for member in mlpcore.minimize(net, w, X, t, iterations=iterations, **options)
+            ]
+        )
 
     return fit
 
 
-def scipy_least_squares(method: str, iterations: int) -> Fit:
-    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
+def sweep(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+    """One size of `mlpcore.sweep` at its defaults."""
+
+    def work() -> list[float]:
+        result = mlpcore.sweep(X, t, hidden=net.layers[1:-1], starts=len(w), seed=0)
+        errors: list[float] = (len(X) * result.training_errors[0]).tolist()
+        return errors
+
+    return timed(work)
+
+
+def wake(module: str) -> None:
+    """Import what the fits need; wait, so that every process of a pool gets one of these calls."""
+    importlib.import_module(module)
+    time.sleep(1)
+
+
+def shared_out(fit_one: FitOne, module: str, processes: int) -> Fit:
+    """One fit after the other, in each of so many processes; in this one alone if it is 1."""
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=processes)
+    pool(delayed(wake)(module) for _ in range(processes))
+
+    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+        fits = [delayed(fit_one)(net, v, seed, X, t) for seed, v in enumerate(w)]
+        return timed(lambda: list(pool(fits)))
+
+    return fit
+
+
+def scipy_least_squares(method: str, iterations: int, processes: int = 1) -> Fit:
+    def fit_one(net: mlpcore.Network, w: Any, seed: int, X: Any, t: Any) -> float:
         from scipy.optimize import least_squares
 
         def residual(v: Any) -> Any:
@@ -65,27 +118,18 @@ def scipy_least_squares(method: str, iterations: int) -> Fit:
         def jacobian(v: Any) -> Any:
             return net.weight_jacobian(v, X)[:, 0]
 
-        return [
-            least_squares(residual, v, jacobian, method=method, max_nfev=iterations).cost for v in w
-        ]
+        found = least_squares(residual, w, jacobian, method=method, max_nfev=iterations)
+        return float(found.cost)
 
-    return fit
-
-
-def sweep(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
-    """One size of `mlpcore.sweep` at its defaults."""
-    result = mlpcore.sweep(X, t, hidden=net.layers[1:-1], starts=len(w), seed=0)
-    errors: list[float] = (len(X) * result.training_errors[0]).tolist()
-    return errors
+    return shared_out(fit_one, "scipy.optimize", processes)
 
 
 def sklearn_lbfgs(iterations: int, processes: int = 1) -> Fit:
-    from joblib import Parallel, delayed
-    from sklearn.neural_network import MLPRegressor
+    def fit_one(net: mlpcore.Network, w: Any, seed: int, X: Any, t: Any) -> float:
+        from sklearn.neural_network import MLPRegressor
 
-    def fit_one(layers: tuple[int, ...], seed: int, X: Any, t: Any) -> float:
         model = MLPRegressor(
-            hidden_layer_sizes=layers,
+            hidden_layer_sizes=net.layers[1:-1],
             activation="tanh",
             solver="lbfgs",
             alpha=0,
@@ -99,60 +143,62 @@ def sklearn_lbfgs(iterations: int, processes: int = 1) -> Fit:
             model.fit(X, t)
         return float(0.5 * ((model.predict(X) - t) ** 2).sum())
 
-    pool = Parallel(n_jobs=processes)
-    pool(delayed(abs)(i) for i in range(processes))  # their start is not theirs to pay
-
-    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> list[float]:
-        layers = net.layers[1:-1]
-        return list(pool(delayed(fit_one)(layers, seed, X, t) for seed in range(len(w))))
-
-    return fit
+    return shared_out(fit_one, "sklearn.neural_network", processes)
 
 
-def r_nnet(net: mlpcore.Network, w: Any, X: Any, t: Any, iterations: int) -> tuple[float, Any]:
-    """The seconds within R, without its start and the reading of files, and the errors.
+def r_nnet(iterations: int, processes: int = 1) -> Fit:
+    """The seconds are those within R, without its start and the reading of files; of several
+    processes, which run at once, those of the slowest.
 
     nnet has logistic units, sigmoid(2 z) = (1 + tanh z) / 2: the same functions, from weights
     that are changed accordingly; and each unit's bias before its weights.
     """
-    starts = []
-    for one in w:
-        (W1, b1), (W2, b2) = net.unpack(one)
-        hidden = 2 * np.column_stack([b1, W1])
-        starts.append(np.concatenate([hidden.ravel(), b2 - W2.sum(axis=1), 2 * W2.ravel()]))
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("data.csv", "weights.csv", "fit.R")]
-        np.savetxt(files[0], np.column_stack([X, t]), delimiter=",", fmt="%.17g")
-        np.savetxt(files[1], np.array(starts), delimiter=",", fmt="%.17g")
-        files[2].write_text(R_SCRIPT)
-        command = ["Rscript", str(files[2]), str(files[0]), str(files[1])]
-        command += [str(net.layers[1]), str(iterations)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, *errors = map(float, done.stdout.split())
-    return seconds, errors
+    if shutil.which("Rscript") is None:
+        raise Absent("no Rscript")
+
+    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+        starts = []
+        for one in w:
+            (W1, b1), (W2, b2) = net.unpack(one)
+            hidden = 2 * np.column_stack([b1, W1])
+            starts.append(np.concatenate([hidden.ravel(), b2 - W2.sum(axis=1), 2 * W2.ravel()]))
+        with tempfile.TemporaryDirectory() as name:
+            data, script = Path(name) / "data.csv", Path(name) / "fit.R"
+            np.savetxt(data, np.column_stack([X, t]), delimiter=",", fmt="%.17g")
+            script.write_text(R_SCRIPT)
+            running = []
+            for i in range(min(processes, len(starts))):
+                weights = Path(name) / f"weights{i}.csv"
+                np.savetxt(weights, np.array(starts[i::processes]), delimiter=",", fmt="%.17g")
+                command = ["Rscript", script, data, weights, str(net.layers[1]), str(iterations)]
+                running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            printed = [process.communicate()[0] for process in running]
+        if any(process.returncode for process in running):
+            raise SystemExit("bench: R failed, see above")
+        numbers = [[float(word) for word in text.split()] for text in printed]
+        return max(s for s, *_ in numbers), [e for _, *errors in numbers for e in errors]
+
+    return fit
 
 
-def compare(name: str, nets: list[mlpcore.Network], X: Any, t: Any, fits: dict[str, Fit],
-            starts: int, iterations: int) -> None:  # fmt: skip
+def compare(name: str, nets: list[mlpcore.Network], X: Any, t: Any,
+            makers: dict[str, Callable[[], Fit]], starts: int) -> None:  # fmt: skip
     print(f"{name}: {starts} starts each\n")
     print("| fit | seconds | lowest E | mean E | highest E |\n|---|---|---|---|---|")
     w = [np.stack([net.init(seed=s) for s in range(starts)]) for net in nets]
-
-    def show(label: str, seconds: float, errors: list[float]) -> None:
-        numbers = f"{seconds:.4g} | {min(errors):.5g} | {np.mean(errors):.5g} | {max(errors):.5g}"
-        print(f"| {label} | {numbers} |", flush=True)
-
-    for label, fit in fits.items():
-        errors: list[float] = []
-        begin = time.perf_counter()
-        for net, one in zip(nets, w, strict=True):
-            errors += fit(net, one, X, t)
-        show(label, time.perf_counter() - begin, errors)
-    try:
-        found = [r_nnet(net, one, X, t, iterations) for net, one in zip(nets, w, strict=True)]
-        show("R nnet, BFGS", sum(s for s, _ in found), [e for _, some in found for e in some])
-    except FileNotFoundError:
-        print("(no Rscript)", file=sys.stderr)
+    for label, make in makers.items():
+        try:
+            fit = make()
+        except Absent as why:
+            print(f"left out: {label}, {why}", file=sys.stderr)
+            continue
+        found = [fit(net, one, X, t) for net, one in zip(nets, w, strict=True)]
+        E = [error for _, errors in found for error in errors]
+        seconds = sum(seconds for seconds, _ in found)
+        print(
+            f"| {label} | {seconds:.4g} | {min(E):.5g} | {np.mean(E):.5g} | {max(E):.5g} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -167,15 +213,17 @@ def main() -> None:
         X, t = standardized(data.X), standardized(data.t)
         nets, starts, n = [mlpcore.Network((8, 20, 1))], 20, arguments.iterations or 200
         makers: dict[str, Callable[[], Fit]] = {
-            "mlpcore lm": partial(lowest_errors, n, method="lm"),
+            "mlpcore lm": partial(minimized, n, method="lm"),
             # Enough for the lowest error of all.
-            f"mlpcore lm, {2 * n} iterations": partial(lowest_errors, 2 * n, method="lm"),
-            "mlpcore lbfgs": partial(lowest_errors, 20 * n, method="lbfgs"),
+            f"mlpcore lm, {2 * n} iterations": partial(minimized, 2 * n, method="lm"),
+            "mlpcore lbfgs": partial(minimized, 20 * n, method="lbfgs"),
+        }
+        peers: dict[str, Callable[..., Fit]] = {
             "scipy least_squares trf": partial(scipy_least_squares, "trf", n),
             "scipy least_squares lm": partial(scipy_least_squares, "lm", n),
             "scikit-learn lbfgs": partial(sklearn_lbfgs, 20 * n),
+            "R nnet, BFGS": partial(r_nnet, 20 * n),
         }
-        n *= 20
     else:
         rng = np.random.default_rng(0)
         X = rng.uniform(size=(50, 1))
@@ -184,17 +232,21 @@ def main() -> None:
         n = arguments.iterations or 1000
         fewer = n * 6 // 10  # enough for the mean error of R's BFGS
         makers = {
-            "mlpcore lbfgs": partial(lowest_errors, n, method="lbfgs"),
-            f"mlpcore lbfgs, {fewer} iterations": partial(lowest_errors, fewer, method="lbfgs"),
-            "mlpcore bfgs": partial(lowest_errors, n, method="bfgs"),
-            "mlpcore lm": partial(lowest_errors, n, method="lm"),
+            "mlpcore lbfgs": partial(minimized, n, method="lbfgs"),
+            f"mlpcore lbfgs, {fewer} iterations": partial(minimized, fewer, method="lbfgs"),
+            "mlpcore bfgs": partial(minimized, n, method="bfgs"),
+            "mlpcore lm": partial(minimized, n, method="lm"),
             "mlpcore sweep": lambda: sweep,
-            "scikit-learn lbfgs": partial(sklearn_lbfgs, n),
-            "scikit-learn lbfgs, 2 processes": partial(sklearn_lbfgs, n, processes=2),
         }
+        peers = {
+            "scikit-learn lbfgs": partial(sklearn_lbfgs, n),
+            "R nnet, BFGS": partial(r_nnet, n),
+        }
+    makers |= peers
+    makers |= {f"{name}, 2 processes": partial(make, processes=2) for name, make in peers.items()}
     wanted = (arguments.only or "").split(",")
-    fits = {name: make() for name, make in makers.items() if any(word in name for word in wanted)}
-    compare(arguments.which, nets, X, t, fits, arguments.starts or starts, n)
+    makers = {name: make for name, make in makers.items() if any(word in name for word in wanted)}
+    compare(arguments.which, nets, X, t, makers, arguments.starts or starts)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def draw(path: Path, true: Any, ours: Any, leverage: Any, off: dict[str, Any]) -
     import matplotlib
 
     from mlpcore import plots
+    from mlpcore.plots.style import BLUE, ORANGE
 
     figure = plots.figure(8, 3.4)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -119,7 +120,7 @@ def draw(path: Path, true: Any, ours: Any, leverage: Any, off: dict[str, Any]) -
     left.set_ylabel("residual by leave_one_out (MPa)")
     left.set_aspect("equal", adjustable="datalim")
 
-    looks = (("#0072B2", "-", -8, "right"), ("#D55E00", "--", 10, "left"))
+    looks = ((BLUE, "-", -8, "right"), (ORANGE, "--", 10, "left"))
     share = np.arange(1, len(true) + 1) / len(true)
     for (name, parts), (colour, line, aside, side) in zip(off.items(), looks, strict=True):
         right.step(np.sort(parts), share, where="post", color=colour, linestyle=line)

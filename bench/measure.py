@@ -14,6 +14,7 @@ from bench import arithmetic, machine, memory, report, timing
 from bench.cases import (
     CASES,
     COPIED,
+    HESSIANS,
     QUANTITIES,
     TRAINING_CASES,
     Array,
@@ -86,8 +87,7 @@ def too_large(quantity: str, case: AnyCase, dtype: str, quick: bool) -> str:
 
 
 def judged_by_products(quantity: str, problem: AnyProblem) -> bool:
-    square = quantity in ("hessian", "gauss_newton")
-    return square and problem.case.n_weights > LARGEST_JUDGED_WHOLE
+    return quantity in HESSIANS and problem.case.n_weights > LARGEST_JUDGED_WHOLE
 
 
 def right_answer(quantity: str, problem: AnyProblem) -> Array:
@@ -137,17 +137,57 @@ def check(quantity: str, problem: AnyProblem, idiom: Idiom, right: Array) -> tup
     got = idiom.collect(idiom.run())
     shape = problem.case.result_shape(quantity)
     if got.shape != shape:
-        return np.inf, f"{idiom.name}: shape {got.shape}, not {shape}"
+        return np.inf, f"shape {got.shape}, not {shape}"
     if got.dtype != problem.dtype:
-        return np.inf, f"{idiom.name}: computes in {got.dtype}, not in {problem.dtype}"
+        return np.inf, f"computes in {got.dtype}, not in {problem.dtype}"
     difference, allowed = compare(quantity, problem, got, right)
-    wrong = "" if difference <= allowed else f"{idiom.name}: differs by {difference:.1e}"
-    return difference, wrong
+    return difference, "" if difference <= allowed else f"differs by {difference:.1e}"
 
 
 def copies(result: Array, target: Array) -> dict[str, timing.Job]:
     """What it takes merely to write such a result: into an array that is there, and into a new."""
     return {"np.copyto": lambda: np.copyto(target, result), "np.copy": lambda: np.copy(result)}
+
+
+def said(error: Exception) -> str:
+    """What broke, in a line; compilers write pages."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def choose_idiom(
+    idioms: list[Idiom],
+    quantity: str,
+    problem: AnyProblem,
+    right: Array,
+    settings: timing.Settings,
+    entry: report.Entry,
+) -> Idiom | None:
+    """The quickest of those that give the right numbers; `entry` tells what was found.
+
+    One that breaks or differs is dropped with a remark, so that it does not take the others of its
+    contestant out of the row. None if there is no other.
+    """
+    differences: dict[str, float] = {}
+    for idiom in idioms:
+        try:
+            difference, wrong = check(quantity, problem, idiom, right)
+            if not wrong and len(idioms) > 1:
+                entry.ways[idiom.name] = timing.best_of_three(idiom.run, settings)
+        except Exception as error:  # a peer that breaks must not end the run
+            traceback.print_exc()
+            wrong = said(error)
+        if wrong:
+            entry.dropped[idiom.name] = wrong
+        else:
+            differences[idiom.name] = difference
+    usable = [idiom for idiom in idioms if idiom.name in differences]
+    if not usable:
+        entry.why_not = "; ".join(f"{name}: {why}" for name, why in entry.dropped.items())
+        entry.dropped, entry.failed = {}, True
+        return None
+    chosen = min(usable, key=lambda idiom: entry.ways.get(idiom.name, 0.0))
+    entry.idiom, entry.difference = chosen.name, max(differences.values())
+    return chosen
 
 
 def measure_row(
@@ -168,39 +208,33 @@ def measure_row(
         row.entries.append(entry)
         try:
             idioms = contestant.idioms(quantity, problem)
-            differences, wrongs = zip(
-                *(check(quantity, problem, idiom, right) for idiom in idioms), strict=True
-            )
-            entry.difference = max(differences) if np.all(np.isfinite(differences)) else None
-            entry.why_not = "; ".join(filter(None, wrongs))
-            entry.failed = bool(entry.why_not)
-            if not entry.failed:
-                idiom = idioms[0]
-                if len(idioms) > 1:
-                    entry.ways = {i.name: timing.best_of_three(i.run) for i in idioms}
-                    idiom = min(idioms, key=lambda i: entry.ways[i.name])
-                chosen[contestant.name], entry.idiom = idiom, idiom.name
         except NotOffered as why:
             entry.why_not = str(why)
-        except Exception as error:  # a peer that breaks must not end the run
+        except Exception as error:
             traceback.print_exc()
-            entry.why_not, entry.failed = f"{type(error).__name__}: {error}", True
+            entry.why_not, entry.failed = said(error), True
+        else:
+            idiom = choose_idiom(idioms, quantity, problem, right, settings, entry)
+            if idiom is not None:
+                chosen[contestant.name] = idiom
 
     epochs = case.training.epochs if case.training else 1
     jobs: dict[str, timing.Job] = {name: idiom.run for name, idiom in chosen.items()}
     into: dict[str, Idiom] = {}
-    if quantity in COPIED:
-        target = np.empty(right.shape, problem.dtype)
-        copied = copies(np.asarray(right, problem.dtype), target)
+    copied: dict[str, timing.Job] = {}
+    if quantity in COPIED or judged_by_products(quantity, problem):  # page faults cost as much
+        target = np.empty(case.result_shape(quantity), problem.dtype)
         for contestant in contestants:
             if contestant.name in chosen and (idiom := contestant.into(quantity, problem, target)):
                 into[contestant.name] = idiom
+        if quantity in COPIED:
+            copied = copies(np.asarray(right, problem.dtype), target)
         jobs.update(copied, **{f"{name} into": idiom.run for name, idiom in into.items()})
     times = timing.alternate(jobs, settings)
-    if quantity in COPIED:
-        row.copies = {name: times[name].median for name in copied}
+    row.copies = {name: times[name].median for name in copied}
+    if into:
         target.fill(np.nan)  # what the others have left in it
-    if quantity in ("hessian", "gauss_newton") and problem.case.n_weights > LARGEST_JUDGED_WHOLE:
+    if judged_by_products(quantity, problem):
         row.beyond_result = memory_of_ours(quantity, problem.case)
     for entry in row.entries:
         if entry.contestant not in times:
@@ -210,9 +244,13 @@ def measure_row(
         if entry.contestant in into:
             idioms.append(into[entry.contestant])
             entry.into = times[f"{entry.contestant} into"].median
-        wrong = "; ".join(filter(None, (check(quantity, problem, i, right)[1] for i in idioms)))
-        if wrong:
-            entry.why_not, entry.failed = f"after timing, {wrong}", True
+        wrongs = [
+            f"{idiom.name}: {wrong}"
+            for idiom in idioms
+            if (wrong := check(quantity, problem, idiom, right)[1])
+        ]
+        if wrongs:
+            entry.why_not, entry.failed = f"after timing, {'; '.join(wrongs)}", True
         else:
             samples = times[entry.contestant]
             low, high = samples.quartiles
@@ -244,6 +282,9 @@ def found(entry: report.Entry) -> str | None:
 
 def progress(row: report.Row) -> None:
     """A line for a row that is done: a run that is cut off has not been in vain."""
+    for entry in row.entries:
+        for idiom, why in entry.dropped.items():
+            print(f"dropped: {entry.contestant} by {idiom}, {why}", file=sys.stderr)
     entries = ", ".join(text for entry in row.entries if (text := found(entry)) is not None)
     ratio = "" if row.ratio is None else f"; {row.ratio[0]:.2f} times {row.ratio[1]}"
     print(

@@ -90,7 +90,7 @@ def two_spirals(rng: np.random.Generator) -> Problem:
 
 
 def rosenbrock(rng: np.random.Generator) -> Problem:
-    """The values of Rosenbrock's function on its usual square."""
+    """The root of Rosenbrock's function, where it is usually drawn: [-2, 2] x [-2, 2]."""
     X = rng.uniform(-2, 2, size=(300, 2))
     t = 100 * (X[:, 1] - X[:, 0] ** 2) ** 2 + (1 - X[:, 0]) ** 2
     return Problem("rosenbrock", mlpcore.Network((2, 12, 1)), X, standardized(np.sqrt(t)))

@@ -19,14 +19,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-SAVED = ROOT / "bench" / "results" / "profile_methods.json"
-sys.path[:0] = [str(ROOT)]
+import mlpcore
+from bench.problems import Problem, problems
+from mlpcore.plots.style import PALETTE
 
-import mlpcore  # noqa: E402
-from bench.problems import Problem, problems  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
+SAVED = ROOT / "bench" / "results" / "profile_methods.json"
 
 METHODS: dict[str, dict[str, Any]] = {
     "lm": {"method": "lm"},
@@ -39,16 +42,17 @@ METHODS: dict[str, dict[str, Any]] = {
     "cg": {"method": "cg"},
     "gd": {"method": "gd"},
 }
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = PALETTE
 # Colour, line and sign of each. The latter two tell them apart in grey: relatives have the sign in
 # common, and the second of them is dashed, its signs hollow.
 STYLES = {
-    "lm": ("#0072B2", "-", "o"),
-    "lm, accelerated": ("#56B4E9", "--", "o"),
-    "newton-cg": ("#009E73", "-", "s"),
+    "lm": (BLUE, "-", "o"),
+    "lm, accelerated": (SKY, "--", "o"),
+    "newton-cg": (GREEN, "-", "s"),
     "newton-cg, Gauss-Newton": ("#5FB596", "--", "s"),
-    "bfgs": ("#D55E00", "-", "^"),
-    "lbfgs": ("#E69F00", "--", "^"),
-    "scg": ("#CC79A7", "-", "D"),
+    "bfgs": (ORANGE, "-", "^"),
+    "lbfgs": (YELLOW, "--", "^"),
+    "scg": (PURPLE, "-", "D"),
     "cg": ("#7A5195", "--", "D"),
     "gd": ("0.4", ":", "x"),
 }

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.cases import VECTORS
+from bench.cases import HESSIANS, VECTORS
 
 SCHEMA = 2
 OURS = "mlpcore"
@@ -24,7 +24,8 @@ class Entry:
 
     contestant: str
     idiom: str = ""
-    ways: dict[str, float] = field(default_factory=dict)  # best seconds of few calls, by idiom
+    ways: dict[str, float] = field(default_factory=dict)  # best seconds of few samples, by idiom
+    dropped: dict[str, str] = field(default_factory=dict)  # idioms that are out, and why
     difference: float | None = None  # from the reference, relative
     seconds: float | None = None  # median of a call (of an epoch when training)
     quartiles: tuple[float, float] | None = None
@@ -205,13 +206,22 @@ def ways_to_the_hessian(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def memory_beyond_results(rows: list[Row]) -> str:
-    return "\n".join(
-        f"{row.quantity} of {row.case}: at the peak {1e-6 * row.beyond_result:.1f} MB of memory "
-        "beyond the result"
-        for row in rows
-        if row.beyond_result is not None
-    )
+def large_hessians(rows: list[Row]) -> str:
+    """What they take in memory that is there, and how much they need beyond the result."""
+    lines = []
+    for row in rows:
+        ours = row.entry(OURS)
+        if row.quantity in HESSIANS and ours is not None and ours.into is not None:
+            lines.append(
+                f"{row.quantity} of {row.case} {row.dtype}: {ours.into:.3g} s into an array that "
+                "is there (out=)"
+            )
+        if row.beyond_result is not None:
+            lines.append(
+                f"{row.quantity} of {row.case}: at the peak {1e-6 * row.beyond_result:.1f} MB of "
+                "memory beyond the result"
+            )
+    return "\n".join(lines)
 
 
 def of_the_machine(facts: Facts) -> str:
@@ -241,7 +251,7 @@ def everything(rows: list[Row], contestants: list[str], facts: Facts) -> str:
         jacobians_against_arithmetic(rows, facts),
         second_order_against_others(rows),
         ways_to_the_hessian(rows),
-        memory_beyond_results(rows),
+        large_hessians(rows),
         of_the_machine(facts),
         remarks(rows),
     ]
@@ -249,11 +259,14 @@ def everything(rows: list[Row], contestants: list[str], facts: Facts) -> str:
 
 
 def remarks(rows: list[Row]) -> str:
-    """By which idioms each contestant was measured, and why the missing ones are missing."""
+    """By which idioms each contestant was measured, and why others, or all, are missing."""
     idioms: dict[str, Counter[str]] = {}
     missing: dict[str, list[str]] = {}
     for row in rows:
         for e in row.entries:
+            for idiom, why in e.dropped.items():
+                where = f"{row.quantity} of {row.case} {row.dtype}"
+                missing.setdefault(f"{e.contestant} without {idiom}, {why}", []).append(where)
             if e.seconds is not None:
                 idioms.setdefault(e.contestant, Counter())[e.idiom] += 1
             elif e.failed or e.why_not not in ("", "not offered"):

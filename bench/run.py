@@ -6,11 +6,12 @@
     python bench/run.py --dtype float32 --json run.json
     python bench/run.py --isas           # mlpcore by each instruction set, side by side
 
-A row is one quantity on one case. First every contestant computes it and is compared with the
-NumPy reference in float64; who differs is shown as FAILED and is not timed. Then they are timed in
-turns. A cell is the median and the interquartile range in microseconds a call (an epoch when
-training); `ratio` is the best peer's median over ours; `of peak` is the share of the multiply-adds
-that this machine could have done in our time.
+A row is one quantity on one case. First every contestant computes it and is compared with the NumPy
+reference in float64; of several ways to it one that differs is dropped, and who has no other is
+shown as FAILED and is not timed. Then they are timed in turns. A cell is the median and the
+interquartile range in microseconds a call (an epoch when training); `ratio` is the best peer's
+median over ours; `of peak` is the share of the multiply-adds that this machine could have done in
+our time.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from common import save
 
 import mlpcore
 from mlpcore.plots import figure
+from mlpcore.plots.style import BLUE, ORANGE
 from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.scaling import rescale_weights
 
@@ -55,8 +56,8 @@ def main() -> None:
         back = (net.forward(w, a * x + b) - d) / c
         print(f"{title}: largest difference {np.abs(y - back).max():.1e}")
         ax.plot(X, T, "o", color="0.6", markersize=3, label="data")
-        ax.plot(x, y, color="#0072B2", linewidth=2.5, alpha=0.6, label="fit to the data")
-        ax.plot(x, back, "--", color="#D55E00", linewidth=1.2, label="fit to their transform")
+        ax.plot(x, y, color=BLUE, linewidth=2.5, alpha=0.6, label="fit to the data")
+        ax.plot(x, back, "--", color=ORANGE, linewidth=1.2, label="fit to their transform")
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("$x$")
         ax.spines[["top", "right"]].set_visible(False)

@@ -8,6 +8,7 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
+from mlpcore.plots.style import BLUE, ORANGE
 
 
 def main() -> None:
@@ -29,8 +30,8 @@ def main() -> None:
     x = np.linspace(-1, 1, 401)[:, None]
     right.plot(X[:20], t[:20], "o", color="0.35", markersize=4, label="training data")
     right.plot(x, np.sin(np.pi * x), color="0.6", linewidth=1.2, label=r"$\sin\,\pi x$")
-    right.plot(x, net.forward(result.w, x), color="#D55E00", linewidth=1.6, label="best epoch")
-    right.plot(x, net.forward(last.w, x), "--", color="#0072B2", linewidth=1.4, label="last epoch")
+    right.plot(x, net.forward(result.w, x), color=ORANGE, linewidth=1.6, label="best epoch")
+    right.plot(x, net.forward(last.w, x), "--", color=BLUE, linewidth=1.4, label="last epoch")
     right.set_xlabel("$x$")
     right.set_ylabel("$t$")
     right.legend(frameon=False, fontsize="small", loc="upper left")

@@ -13,6 +13,7 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
+from mlpcore.plots.style import BLUE, ORANGE
 
 ETA = np.array([0.1, 1.5])  # eigenvalues of the Hessian
 MINIMUM = np.array([2.0, 1.5])  # w_ML
@@ -58,13 +59,13 @@ def main() -> None:
                linewidths=0.9)  # fmt: skip
     ax.axhline(0, color="0.4", linewidth=0.7)
     ax.axvline(0, color="0.4", linewidth=0.7)
-    ax.plot(*path.T, "-", color="#0072B2", linewidth=1.4)
+    ax.plot(*path.T, "-", color=BLUE, linewidth=1.4)
     minima = np.array([decayed(net, X, T, decay) for decay in np.geomspace(1e-4, 1e3, 80)])
-    ax.plot(*minima.T, "--", color="#D55E00", linewidth=1.2)
-    ax.plot(*path[: tau + 1].T, "o", color="#0072B2", markersize=2.6)
+    ax.plot(*minima.T, "--", color=ORANGE, linewidth=1.2)
+    ax.plot(*path[: tau + 1].T, "o", color=BLUE, markersize=2.6)
     marks = (
-        (path[tau], "o", "#0072B2", rf"stopped after $\tau = {tau}$ steps", (9, 9)),
-        (with_decay, "s", "#D55E00", rf"weight decay $\lambda = {LAMBDA}$", (9, -12)),
+        (path[tau], "o", BLUE, rf"stopped after $\tau = {tau}$ steps", (9, 9)),
+        (with_decay, "s", ORANGE, rf"weight decay $\lambda = {LAMBDA}$", (9, -12)),
         (MINIMUM, "*", "black", r"$\mathbf{w}_{\mathrm{ML}}$", (7, 8)),
     )
     for where, marker, color, text, offset in marks:

@@ -8,6 +8,7 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
+from mlpcore.plots.style import PALETTE
 
 FUNCTIONS = (
     ("$x^2$", lambda x: x**2),
@@ -15,7 +16,7 @@ FUNCTIONS = (
     ("$|x|$", np.abs),
     ("Heaviside step of $x$", lambda x: np.heaviside(x, 0.5)),
 )
-COLORS = ("#009E73", "#CC79A7", "#E69F00")
+BLUE, ORANGE, GREEN, PURPLE, _, YELLOW = PALETTE
 
 
 def main() -> None:
@@ -32,10 +33,10 @@ def main() -> None:
 
         (W1, b1), _ = net.unpack(w)
         hidden = np.tanh(x @ W1.T + b1)
-        ax.plot(X, f(X), "o", color="#0072B2", markersize=3.5, alpha=0.7, mew=0, label="data")
-        ax.plot(x, net.forward(w, x), color="#D55E00", linewidth=1.6, zorder=3, label="$y(x)$")
-        for j, color in enumerate(COLORS):
-            ax.plot(x, hidden[:, j], "--", color=color, linewidth=1.1, label=f"$z_{j + 1}$")
+        ax.plot(X, f(X), "o", color=BLUE, markersize=3.5, alpha=0.7, mew=0, label="data")
+        ax.plot(x, net.forward(w, x), color=ORANGE, linewidth=1.6, zorder=3, label="$y(x)$")
+        for j, color in enumerate((GREEN, PURPLE, YELLOW)):
+            ax.plot(x, hidden[:, j], "--", color=color, linewidth=1.1, label=f"$a_{j + 1}$")
         ax.set_title(name, fontsize="medium")
         ax.set_ylim(-1.12, 1.12)
         ax.spines[["top", "right"]].set_visible(False)

@@ -8,6 +8,9 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
+from mlpcore.plots.style import PALETTE
+
+BLUE, ORANGE, GREEN, *_ = PALETTE
 
 
 def main() -> None:
@@ -22,9 +25,9 @@ def main() -> None:
         rmse = np.sqrt(2 * net.error(fit.w, X, t) / len(X))
         off = np.sqrt(np.mean((net.forward(fit.w, x) - np.sin(2 * np.pi * x)) ** 2))
         print(f"M = {M:2}: RMSE of the data {rmse:.2g}, distance from the sinusoid {off:.2g}")
-        ax.plot(x, np.sin(2 * np.pi * x), color="#009E73", linewidth=1.2, label=r"$\sin\,2\pi x$")
-        ax.plot(x, net.forward(fit.w, x), color="#D55E00", linewidth=1.6, label="network")
-        ax.plot(X, t, "o", color="#0072B2", markersize=4.5, label="data")
+        ax.plot(x, np.sin(2 * np.pi * x), color=GREEN, linewidth=1.2, label=r"$\sin\,2\pi x$")
+        ax.plot(x, net.forward(fit.w, x), color=ORANGE, linewidth=1.6, label="network")
+        ax.plot(X, t, "o", color=BLUE, markersize=4.5, label="data")
         ax.set_title(f"$M = {M}$", fontsize="medium")
         ax.set_xlabel("$x$")
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])

@@ -10,9 +10,9 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
+from mlpcore.plots.style import PALETTE
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-M = len(COLORS)
+M = 4
 EPOCHS = 3000
 
 
@@ -42,7 +42,7 @@ def main() -> None:
         apart = np.ptp(first_layer, axis=1).max()
         rmse = np.sqrt(2 * result.history["training_error"][-1])
         print(f"{name}: units differ by at most {apart:.3g}, RMSE {rmse:.3g}")
-        for j, color in enumerate(COLORS):
+        for j, color in enumerate(PALETTE[:M]):
             # Where all four are one line, dashes in turns show each of them.
             style = (-6 * j, (6, 6 * (M - 1))) if apart == 0 else "-"
             ax.plot(

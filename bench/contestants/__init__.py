@@ -32,7 +32,9 @@ class Idiom:
 class Contestant:
     """Offers a quantity by a method of its name that returns idioms; the fastest is measured.
 
-    A method may convert and compile as much as it likes: only `Idiom.run` is on the clock.
+    A method may convert and compile as much as it likes: only `Idiom.run` is on the clock, and not
+    its first call. What the method itself raises takes all its idioms out of the row, what an idiom
+    raises that one alone.
     """
 
     name: str

@@ -47,6 +47,10 @@ def outputs(p: Problem, params: Params, X: jax.Array) -> jax.Array:
     return jax.nn.softmax(z) if p.case.output == "softmax" else z
 
 
+def outputs_of_flat(p: Problem, w: jax.Array, X: jax.Array) -> jax.Array:
+    return outputs(p, unpack(p, w), X)
+
+
 def error(p: Problem, params: Params, X: jax.Array, T: jax.Array) -> jax.Array:
     z = logits(p, params, X)
     if p.case.output == "softmax":
@@ -101,14 +105,18 @@ def on_device(p: Problem) -> tuple[jax.Array, jax.Array, jax.Array]:
     return jax.block_until_ready(tuple(jax.device_put(a) for a in (p.w, p.X, p.T)))
 
 
+def by_layer(p: Problem, w: jax.Array) -> Params:
+    """Arrays of their own."""
+    return jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+
+
 def flatten(tree: Any) -> Array:
     return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def timed(name: str, f: Any, *args: Any, collect: Any = np.asarray) -> Idiom:
-    """Compile f for these arguments; the idiom calls it and waits for the result."""
+    """The idiom calls f, which its first call compiles, and waits for the result."""
     compiled = jax.jit(f)
-    jax.block_until_ready(compiled(*args))
     return Idiom(name, lambda: jax.block_until_ready(compiled(*args)), collect)
 
 
@@ -125,24 +133,19 @@ class Jax(Contestant):
 
     def gradient(self, p: Problem) -> list[Idiom]:
         w, X, T = on_device(p)
-        by_flat = jax.grad(lambda w, X, T: error(p, unpack(p, w), X, T))
-        by_layer = jax.grad(lambda params, X, T: error(p, params, X, T))
-        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+        flat = jax.grad(partial(error_of_flat, p))
+        layers = jax.grad(partial(error, p))
         return [
-            timed("jit(grad), flat w", by_flat, w, X, T),
-            timed("jit(grad), w by layer", by_layer, params, X, T, collect=flatten),
+            timed("jit(grad), flat w", flat, w, X, T),
+            timed("jit(grad), w by layer", layers, by_layer(p, w), X, T, collect=flatten),
         ]
 
     def jacobian(self, p: Problem) -> list[Idiom]:
         w, X, _ = on_device(p)
-
-        def one(w: jax.Array, x: jax.Array) -> jax.Array:
-            return outputs(p, unpack(p, w), x)
-
         return [
             timed(
                 f"jit(vmap({transform.__name__}))",
-                jax.vmap(transform(one, argnums=1), (None, 0)),
+                jax.vmap(transform(partial(outputs_of_flat, p), argnums=1), (None, 0)),
                 w,
                 X,
             )
@@ -152,56 +155,32 @@ class Jax(Contestant):
     def weight_jacobian(self, p: Problem) -> list[Idiom]:
         w, X, _ = on_device(p)
         n, k = p.case.n_samples, p.case.layers[-1]
-
-        def flat(w: jax.Array, x: jax.Array) -> jax.Array:
-            return outputs(p, unpack(p, w), x)
-
-        def by_layer(params: Params, x: jax.Array) -> jax.Array:
-            return outputs(p, params, x)
-
-        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+        flat, layers = (
+            jax.vmap(jax.jacrev(partial(f, p)), (None, 0)) for f in (outputs_of_flat, outputs)
+        )
 
         def collect(tree: Any) -> Array:
             leaves = [np.asarray(leaf).reshape(n, k, -1) for leaf in jax.tree.leaves(tree)]
             return np.concatenate(leaves, axis=-1)
 
         return [
-            timed("jit(vmap(jacrev)), flat w", jax.vmap(jax.jacrev(flat), (None, 0)), w, X),
-            timed(
-                "jit(vmap(jacrev)), w by layer",
-                jax.vmap(jax.jacrev(by_layer), (None, 0)),
-                params,
-                X,
-                collect=collect,
-            ),
+            timed("jit(vmap(jacrev)), flat w", flat, w, X),
+            timed("jit(vmap(jacrev)), w by layer", layers, by_layer(p, w), X, collect=collect),
         ]
 
     def per_sample_gradient(self, p: Problem) -> list[Idiom]:
         w, X, T = on_device(p)
-
-        def flat(w: jax.Array, x: jax.Array, t: jax.Array) -> jax.Array:
-            return error(p, unpack(p, w), x, t)
-
-        def by_layer(params: Params, x: jax.Array, t: jax.Array) -> jax.Array:
-            return error(p, params, x, t)
-
-        params = jax.block_until_ready([(W.copy(), b.copy()) for W, b in unpack(p, w)])
+        flat, layers = (
+            jax.vmap(jax.grad(partial(f, p)), (None, 0, 0)) for f in (error_of_flat, error)
+        )
 
         def collect(tree: Any) -> Array:
             leaves = [np.asarray(leaf).reshape(len(X), -1) for leaf in jax.tree.leaves(tree)]
             return np.concatenate(leaves, axis=-1)
 
-        axes = (None, 0, 0)
         return [
-            timed("jit(vmap(grad)), flat w", jax.vmap(jax.grad(flat), axes), w, X, T),
-            timed(
-                "jit(vmap(grad)), w by layer",
-                jax.vmap(jax.grad(by_layer), axes),
-                params,
-                X,
-                T,
-                collect=collect,
-            ),
+            timed("jit(vmap(grad)), flat w", flat, w, X, T),
+            timed("jit(vmap(grad)), w by layer", layers, by_layer(p, w), X, T, collect=collect),
         ]
 
     def hessian_diagonal(self, p: Problem) -> list[Idiom]:
@@ -250,18 +229,27 @@ class Jax(Contestant):
     def gauss_newton(self, p: Problem) -> list[Idiom]:
         """J^T J, J = dy/dw; with softmax J over sqrt(y), for dy/dz is B = B diag(1/y) B."""
         w, X, _ = on_device(p)
+        params = by_layer(p, w)
+        rows = p.case.n_samples * p.case.layers[-1]
 
-        def by_rows(w: jax.Array, X: jax.Array) -> jax.Array:
-            def one(w: jax.Array, x: jax.Array) -> jax.Array:
-                return outputs(p, unpack(p, w), x)
-
-            J = jax.vmap(jax.jacrev(one), (None, 0))(w, X)
+        def by_rows(params: Params, parts: list[jax.Array], X: jax.Array) -> jax.Array:
+            J = jnp.concatenate([part.reshape(rows, -1) for part in parts], axis=1)
             if p.case.output == "softmax":
-                J = J / jnp.sqrt(outputs(p, unpack(p, w), X))[:, :, None]
-            J = J.reshape(-1, w.size)
+                J = J / jnp.sqrt(outputs(p, params, X)).reshape(rows, 1)
             return J.T @ J
 
-        return [timed("jit(J.T @ J), J by vmap(jacrev)", by_rows, w, X)]
+        def flat(w: jax.Array, X: jax.Array) -> jax.Array:
+            J = jax.vmap(jax.jacrev(partial(outputs_of_flat, p)), (None, 0))(w, X)
+            return by_rows(unpack(p, w), [J], X)
+
+        def layers(params: Params, X: jax.Array) -> jax.Array:
+            J = jax.vmap(jax.jacrev(partial(outputs, p)), (None, 0))(params, X)
+            return by_rows(params, jax.tree.leaves(J), X)
+
+        return [
+            timed("jit(J.T @ J), J by vmap(jacrev), flat w", flat, w, X),
+            timed("jit(J.T @ J), J by vmap(jacrev), w by layer", layers, params, X),
+        ]
 
     def hessian_vector_product(self, p: Problem) -> list[Idiom]:
         (w, X, T), v = on_device(p), jax.device_put(p.vectors(1)[0])
@@ -324,39 +312,33 @@ class Jax(Contestant):
             def scan() -> jax.Array:
                 return jax.block_until_ready(scan_epochs(start(w), X, T)[0])
 
-            idioms = [Idiom("jit(step)", loop), Idiom("jit(fori_loop)", scan)]
-        else:
-            batch, n_batches = how.batch_size, n // how.batch_size
-            assert n == batch * n_batches
+            return [Idiom("jit(step)", loop), Idiom("jit(fori_loop)", scan)]
 
-            @partial(jax.jit, donate_argnums=0)
-            def epochs(state: State, key: jax.Array, X: jax.Array, T: jax.Array) -> State:
-                def epoch(state: State, key: jax.Array) -> tuple[State, None]:
-                    order = jax.random.permutation(key, n)
-                    batches = [a[order].reshape(n_batches, batch, -1) for a in (X, T)]
-                    return jax.lax.scan(lambda s, xt: (adam(p, s, *xt), None), state, batches)
+        batch, n_batches = how.batch_size, n // how.batch_size
+        assert n == batch * n_batches
 
-                return jax.lax.scan(epoch, state, jax.random.split(key, how.epochs))[0]
+        @partial(jax.jit, donate_argnums=0)
+        def epochs(state: State, key: jax.Array, X: jax.Array, T: jax.Array) -> State:
+            def epoch(state: State, key: jax.Array) -> tuple[State, None]:
+                order = jax.random.permutation(key, n)
+                batches = [a[order].reshape(n_batches, batch, -1) for a in (X, T)]
+                return jax.lax.scan(lambda s, xt: (adam(p, s, *xt), None), state, batches)
 
-            key = jax.random.key(0)
+            return jax.lax.scan(epoch, state, jax.random.split(key, how.epochs))[0]
 
-            def scan_batches() -> jax.Array:
-                return jax.block_until_ready(epochs(start(w), key, X, T)[0])
+        key = jax.random.key(0)
 
-            idioms = [Idiom("jit(scan)", scan_batches)]
-        for idiom in idioms:
-            idiom.run()  # compile
-        return idioms
+        def scan_batches() -> jax.Array:
+            return jax.block_until_ready(epochs(start(w), key, X, T)[0])
+
+        return [Idiom("jit(scan)", scan_batches)]
 
     def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
         _, X, T = on_device(p.members[0])  # the same data for all
 
         def idiom(name: str, stacks: list[Problem], collect: Any) -> Idiom:
             ws = jax.block_until_ready([jax.device_put(q.w) for q in stacks])
-            trainings = [
-                jax.jit(partial(train_stack, q), donate_argnums=0).lower(start(w), X, T).compile()
-                for q, w in zip(stacks, ws, strict=True)
-            ]
+            trainings = [jax.jit(partial(train_stack, q), donate_argnums=0) for q in stacks]
 
             def run() -> list[jax.Array]:
                 ends = [f(start(w), X, T)[0] for f, w in zip(trainings, ws, strict=True)]

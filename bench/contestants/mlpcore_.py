@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import mlpcore
@@ -66,7 +67,8 @@ class Mlpcore(Contestant):
         return [Idiom("per_sample_gradient", lambda: net.per_sample_gradient(p.w, p.X, p.T))]
 
     def into(self, quantity: str, p: Problem, out: Array) -> Idiom:
-        compute = getattr(self.network(p), quantity)
+        net = self.network(p)
+        compute = getattr(net, quantity, partial(net.hessian, kind=quantity))
         arguments = (p.w, p.X) if quantity.endswith("jacobian") else (p.w, p.X, p.T)
         return Idiom("out=", lambda: compute(*arguments, out=out))
 

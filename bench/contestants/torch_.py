@@ -8,7 +8,7 @@ exact diagonal of the Hessian is BackPACK's where it is installed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch.autograd import functional
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 
-from bench.cases import Array, EnsembleProblem, Problem, Training
+from bench.cases import Array, EnsembleProblem, Problem, Training, in_a_row
 from bench.contestants import Contestant, Idiom, NotOffered
 
 try:
@@ -158,6 +158,18 @@ def compiled_adam(how: Training, mean: Error) -> Callable[..., State]:
     return torch.no_grad()(compiled(step))
 
 
+def ways_to_weight_jacobian(p: Problem) -> dict[str, Callable[[Params, torch.Tensor], Params]]:
+    """By name: (N, K, *shape of a parameter), ... of the parameters and X; (N, ...) by grad."""
+
+    def one(params: Params, x: torch.Tensor) -> torch.Tensor:
+        return outputs(p, params, x)
+
+    ways = {"vmap(jacrev)": vmap(jacrev(one), in_dims=(None, 0))}
+    if p.case.layers[-1] == 1:
+        ways["vmap(grad)"] = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
+    return ways
+
+
 def mean_of_stack(params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
     """The sum of the mean errors of all networks of a stack, tanh and linear, on the same data.
 
@@ -168,6 +180,12 @@ def mean_of_stack(params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Ten
         z = torch.baddbmm(params[i + 1][:, None, :], a, params[i].mT)
         a = torch.tanh(z) if i + 2 < len(params) else z
     return 0.5 / len(X) * ((a - T) ** 2).sum()
+
+
+def mean_of_stacks(params: Params, X: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
+    """The same of stacks of two layers each, a width a stack: four parameters each, in a row."""
+    stacks = [params[i : i + 4] for i in range(0, len(params), 4)]
+    return torch.stack([mean_of_stack(stack, X, T) for stack in stacks]).sum()
 
 
 class Torch(Contestant):
@@ -223,20 +241,10 @@ class Torch(Contestant):
 
     def weight_jacobian(self, p: Problem) -> list[Idiom]:
         params, (X, _) = parameters(p), data(p)
-
-        def one(params: Params, x: torch.Tensor) -> torch.Tensor:
-            return outputs(p, params, x)
-
-        reverse = vmap(jacrev(one), in_dims=(None, 0))
-        idioms = [Idiom("vmap(jacrev)", lambda: reverse(params, X), flatten_last(p))]
-        if p.case.layers[-1] == 1:
-            single = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
-            idioms.append(Idiom("vmap(grad)", lambda: single(params, X), flatten_last(p)))
+        ways = ways_to_weight_jacobian(p)
         if self.thorough:
-            fused = compiled(reverse)
-            name = "compile(vmap(jacrev))"
-            idioms.append(Idiom(name, lambda: fused(params, X), flatten_last(p)))
-        return idioms
+            ways["compile(vmap(jacrev))"] = compiled(ways["vmap(jacrev)"])
+        return [Idiom(name, partial(f, params, X), flatten_last(p)) for name, f in ways.items()]
 
     def per_sample_gradient(self, p: Problem) -> list[Idiom]:
         params, (X, T), n = parameters(p), data(p), p.case.n_samples
@@ -308,20 +316,22 @@ class Torch(Contestant):
         """J^T J, J = dy/dw; with softmax J over sqrt(y), for dy/dz is B = B diag(1/y) B."""
         params, (X, _), k = parameters(p), data(p), p.case.layers[-1]
 
-        def one(params: Params, x: torch.Tensor) -> torch.Tensor:
-            return outputs(p, params, x)
-
-        every = vmap(jacrev(one), in_dims=(None, 0))
-        if k == 1:
-            every = vmap(grad(lambda params, x: one(params, x)[0]), in_dims=(None, 0))
-
-        def run() -> torch.Tensor:
+        def by_rows(
+            every: Callable[[Params, torch.Tensor], Params], params: Params, X: torch.Tensor
+        ) -> torch.Tensor:
             J = torch.cat([part.reshape(len(X) * k, -1) for part in every(params, X)], 1)
             if p.case.output == "softmax":
                 J /= outputs(p, params, X).sqrt().reshape(-1, 1)
             return J.T @ J
 
-        return [Idiom(f"J.T @ J, J by vmap({'grad' if k == 1 else 'jacrev'})", run)]
+        ways = {
+            f"J.T @ J, J by {name}": partial(by_rows, every)
+            for name, every in ways_to_weight_jacobian(p).items()
+        }
+        if self.thorough:
+            reverse = ways["J.T @ J, J by vmap(jacrev)"]
+            ways["compile(J.T @ J), J by vmap(jacrev)"] = compiled(reverse)
+        return [Idiom(name, partial(f, params, X)) for name, f in ways.items()]
 
     def hessian_vector_product(self, p: Problem) -> list[Idiom]:
         params, (X, T) = parameters(p), data(p)
@@ -438,34 +448,39 @@ class Torch(Contestant):
         )
 
     def train_ensemble(self, p: EnsembleProblem) -> list[Idiom]:
-        (X, T), padded = data(p.members[0]), p.padded()  # the data are the same for all
-        how = p.case.training
+        X, T = data(p.members[0])  # the same for all
+        how, padded = p.case.training, p.padded()
 
-        def eager() -> Params:
-            params = parameters(padded, requires_grad=True)
+        def eager(stacks: Sequence[Problem], mean: Error) -> Params:
+            params = [q for stack in stacks for q in parameters(stack, requires_grad=True)]
             adam = self.adam(params, how, fused=True)
             for _ in range(how.epochs):
-                gradients = torch.autograd.grad(mean_of_stack(params, X, T), params)
+                gradients = torch.autograd.grad(mean(params, X, T), params)
                 for q, g in zip(params, gradients, strict=True):
                     q.grad = g
                 adam.step()
             return params
 
-        def collect(params: Params) -> Array:
+        def by_compiled_steps(step: Callable[..., State], stacks: Sequence[Problem]) -> Params:
+            state = start([q for stack in stacks for q in parameters(stack)])
+            for _ in range(how.epochs):
+                state = step(state, X, T)
+            return state[0]
+
+        def as_stacks(params: Params) -> list[Array]:
+            """(S, W) of each stack."""
             parts = [t.detach().numpy().reshape(t.shape[0], -1) for t in params]
-            return p.unpad(np.concatenate(parts, axis=1))
+            return [np.concatenate(parts[i : i + 4], axis=1) for i in range(0, len(parts), 4)]
 
-        idioms = [Idiom("one padded stack, Adam(fused)", eager, collect)]
-        if self.thorough:
-            fused = compiled_adam(how, mean_of_stack)
-
-            def by_compiled_steps() -> Params:
-                state = start(parameters(padded))
-                for _ in range(how.epochs):
-                    state = fused(state, X, T)
-                return state[0]
-
-            idioms.append(Idiom("one padded stack, compile(step)", by_compiled_steps, collect))
+        idioms = []
+        for name, stacks, mean, collect in (
+            ("a stack a width", p.members, mean_of_stacks, lambda w: in_a_row(as_stacks(w))),
+            ("one padded stack", [padded], mean_of_stack, lambda w: p.unpad(as_stacks(w)[0])),
+        ):
+            idioms.append(Idiom(f"{name}, Adam(fused)", partial(eager, stacks, mean), collect))
+            if self.thorough:
+                run = partial(by_compiled_steps, compiled_adam(how, mean), stacks)
+                idioms.append(Idiom(f"{name}, compile(step)", run, collect))
         return idioms
 
 

@@ -515,6 +515,10 @@ def test_parquet_has_neither_delimiter_nor_header(run, parquet):
         (["--test-fraction", "0"], "--test-fraction: some rows must be held out"),
         (["--test-fraction", "0.6", "--validation-fraction", "0.4"], "fewer than 2 for training"),
         (["--target", "age"], "--target is for a file"),
+        (
+            ["sweep", "--target", "x"],
+            "--target is for a file, and none is given (see python -m mlpcore sweep --help)",
+        ),
         (["--nonsense"], "--nonsense"),
         (
             ["my.csv"],

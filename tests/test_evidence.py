@@ -7,6 +7,7 @@ import pytest
 
 import mlpcore
 from mlpcore import evidence, reference
+from mlpcore.regularizers import Regularizer
 
 
 def linear_problem(N=200, D=6, noise=0.5, seed=0):
@@ -84,6 +85,35 @@ def test_the_cross_entropy_keeps_beta():
     assert after.alpha == after.gamma / 4
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-200, 1e200, 1e307, np.inf])
+def test_the_precisions_are_bounded(size):
+    """The sums of squares may have overflowed or vanished."""
+    before = evidence.Evidence(alpha=0.5, beta=1.0, gamma=0.0)
+    for n_targets in (50.0, 0.0):
+        after = evidence.reestimate(np.ones(3), size, size, n_targets, before)
+        assert 0 < after.alpha < np.inf
+        assert 0 < after.beta < np.inf
+        assert 1e-7 <= after.weight_decay <= 1e4
+    assert evidence.reestimate(np.ones(3), size, 1.0, 50.0, before).weight_decay > 0
+    assert evidence.reestimate(np.ones(3), 1.0, size, 50.0, before).weight_decay > 0
+
+
+@pytest.mark.parametrize("most", [1500, 0])
+def test_curvatures_that_overflow_are_bounded(monkeypatch, most):
+    """The error of such weights, which nearly cancel, may be finite."""
+    monkeypatch.setattr(evidence, "MOST_WEIGHTS", most)
+    X, T = linear_problem(50)
+    net = mlpcore.Network((6, 5, 1), hidden="identity")
+    w = 1e-3 * net.init(seed=0)
+    w[35:] *= 1e157
+    weight = np.ones(50)
+    assert np.isfinite(net.error(w, X, T))
+    assert not np.isfinite(net.hessian(w, X, T, weight, kind="gauss_newton")).all()
+    h = evidence.curvatures(net, w, X, T, weight)
+    assert np.isfinite(h).all()
+    assert h.max() > 1e303
+
+
 @pytest.mark.parametrize("T", [np.zeros((20, 1)), np.ones((20, 1))])
 def test_a_constant_target_ends_in_finite_weights(T):
     X = np.random.default_rng(4).standard_normal((20, 3))
@@ -105,14 +135,22 @@ def fitted(epochs=130, optimizer="adam", **options):
     return net, X, T, evidence.train_by_evidence(net, w, X, T, np.ones(50), **options)
 
 
-@pytest.mark.parametrize("epochs", [2, 3, 50, 99, 130, 400])
-def test_the_epochs_are_those_asked_for(epochs):
+@pytest.mark.parametrize(
+    ("epochs", "lengths"),
+    [
+        (2, [1, 1]),
+        (3, [2, 1]),
+        (50, [25, 25]),
+        (51, [26, 25]),
+        (99, [50, 49]),
+        (100, [50, 50]),
+        (130, [50, 50, 30]),
+        (400, [50, 50, 50, 50, 50, 62, 78, 10]),
+    ],
+)
+def test_the_epochs_are_those_asked_for(epochs, lengths):
     result = fitted(epochs)[-1]
-    lengths = [members[0].n_epochs for members in result.rounds]
-    assert sum(lengths) == epochs
-    assert len(lengths) > 1
-    if epochs >= 100:
-        assert lengths[0] == 50
+    assert [members[0].n_epochs for members in result.rounds] == lengths
 
 
 @pytest.mark.parametrize("epochs", [1, 0, -3])
@@ -185,6 +223,108 @@ def test_the_weight_decay_is_that_which_was_used():
     np.testing.assert_allclose(g + result.weight_decay * w, 0, atol=1e-5)
     assert result.weight_decay != result.evidence.weight_decay
     assert result.weight_decay == pytest.approx(result.evidence.weight_decay, rel=0.01)
+
+
+@pytest.mark.parametrize("diverged", [0, 1])
+@pytest.mark.parametrize("size", [1e154, 1e160, 1e300])
+def test_a_network_that_diverged_counts_for_nothing(size, diverged):
+    X, T = linear_problem()
+    net = mlpcore.Network((6, 1))
+    w = np.stack([net.init(seed=0), net.init(seed=1)])
+    w[diverged] *= size
+    options = {"epochs": 2000, "optimizer": "lbfgs"}
+    result = evidence.train_by_evidence(net, w, X, T, np.ones(200), **options)
+    assert {members[diverged].stopped for members in result.rounds} == {"diverged"}
+    other = 1 - diverged
+    alone = evidence.train_by_evidence(net, w[[other]], X, T, np.ones(200), **options)
+    np.testing.assert_array_equal(result.w[other], alone.w[0])
+    assert (result.evidence, result.weight_decay) == (alone.evidence, alone.weight_decay)
+    # It comes to rest as the other does, long before the epochs are used up.
+    assert len(result.rounds) == len(alone.rounds)
+    assert alone.rounds[-1][0].stopped == "converged"
+
+
+def test_the_estimate_before_stays_where_all_diverged():
+    X, T = linear_problem(50)
+    net = mlpcore.Network((6, 5, 1))
+    w = np.full((2, net.n_weights), 1e160) * [[1], [-1]] * net.init(seed=0)
+    result = evidence.train_by_evidence(net, w, X, T, np.ones(50), epochs=100, weight_decay=0.3)
+    assert [[member.stopped for member in members] for members in result.rounds] == [
+        ["diverged", "diverged"]
+    ]
+    assert result.evidence == evidence.Evidence(alpha=0.3, beta=1.0, gamma=0.0)
+    assert result.weight_decay == 0.3
+
+
+def test_networks_that_diverge_in_a_later_round(monkeypatch):
+    """The estimate of the first round is what is left."""
+    first = fitted(51)[-1].rounds[0]
+    X, T = linear_problem(50)
+    w = np.stack([member.w for member in first])
+    net = mlpcore.Network((6, 5, 1))
+    given = []
+
+    def train(*arguments, **options):
+        given.append(options["weight_decay"])
+        if len(given) == 2:
+            options |= {"optimizer": "sgd", "learning_rate": 1e300}
+        return mlpcore.train(*arguments, **options)
+
+    monkeypatch.setattr(evidence, "train", train)
+    result = fitted(51)[-1]
+    assert {member.stopped for member in result.rounds[1]} == {"diverged"}
+    assert len(result.rounds) == 2
+    assert result.weight_decay == result.evidence.weight_decay == given[1] != 0.1
+    expected = evidence.reestimate(
+        evidence.curvatures(net, w[1], X, T, np.ones(50)),
+        np.mean(np.sum(w**2, axis=1)),
+        np.mean([2 * net.error(one, X, T) for one in w]),
+        50.0,
+        evidence.Evidence(alpha=0.1, beta=1.0, gamma=0.0),
+    )
+    assert result.evidence == expected
+
+
+class Interrupts(Regularizer):
+    """Nothing, but Ctrl-C as the gradient is asked for the n-th time."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def value(self, net, w):
+        return 0.0
+
+    def gradient(self, net, w):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return np.zeros_like(w)
+
+
+@pytest.mark.parametrize("at", [10, 110])
+def test_the_estimate_before_stays_after_ctrl_c(at):
+    """Two networks have 50 gradients each in a round."""
+    result = fitted(regularizer=Interrupts(at))[-1]
+    assert "interrupted" in {member.stopped for member in result.rounds[-1]}
+    assert len(result.rounds) == 1 + at // 100
+    np.testing.assert_array_equal(result.w, result.rounds[-1].w)
+    if at < 100:
+        assert result.evidence == evidence.Evidence(alpha=0.1, beta=1.0, gamma=0.0)
+        assert result.weight_decay == 0.1
+    else:
+        before = result.rounds[0].w
+        found = result.evidence
+        assert found.alpha == pytest.approx(found.gamma / np.mean(np.sum(before**2, axis=1)))
+        assert found.weight_decay == result.weight_decay != 0.1
+
+
+def test_an_ensemble_without_networks():
+    net = mlpcore.Network((6, 5, 1))
+    X, T = linear_problem(50)
+    w = np.empty((0, net.n_weights))
+    result = evidence.train_by_evidence(net, w, X, T, np.ones(50), epochs=100)
+    assert result.w.shape == w.shape
+    assert result.evidence == evidence.Evidence(alpha=0.1, beta=1.0, gamma=0.0)
 
 
 def test_results_show_themselves():

@@ -58,6 +58,19 @@ def test_a_row_without_weight_leaves_no_trace():
     assert (s.mean[0], s.scale[0]) == (1, 1)
 
 
+@pytest.mark.parametrize("size", [1e-320, 1e-300, 1e200, 1e307])
+def test_only_the_ratios_of_the_weights_count(size):
+    A = np.array([[1e120, 0.001], [3e120, 0.002], [2e120, 0.005], [0.0, 9.0]])
+    weight = np.array([4.0, 2.0, 8.0, 0.0])
+    s, expected = Standardizer.fit(A, size * weight / 16), Standardizer.fit(A, weight)
+    rtol = 1e-2 if size == 1e-320 else 1e-14  # 1e-320 / 16 has few bits
+    np.testing.assert_allclose(s.mean, expected.mean, rtol=rtol)
+    np.testing.assert_allclose(s.scale, expected.scale, rtol=rtol)
+    same = Standardizer.fit(A, 2.0**-1000 * weight)
+    np.testing.assert_array_equal(same.mean, expected.mean)
+    np.testing.assert_array_equal(same.scale, expected.scale)
+
+
 @pytest.mark.parametrize(
     ("weight", "words"),
     [

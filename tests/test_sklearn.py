@@ -24,6 +24,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mlpcore.evidence import Evidence
 from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.schedules import Cosine
 from mlpcore.sklearn import MLPClassifier, MLPRegressor, classifier, regressor
@@ -322,6 +323,41 @@ def test_partial_fit_learns(data):
     classifier.partial_fit(X, np.zeros(len(X), int), classes=[0, 1])
     with pytest.raises(ValueError, match="y has the class 7"):
         classifier.partial_fit(X, np.full(len(X), 7))
+
+
+def test_partial_fit_has_no_rounds(data):
+    """So it needs no two epochs, as `fit` does by evidence."""
+    X, Y = data
+    model = small(MLPRegressor, alpha="evidence", max_iter=1).partial_fit(X, Y)
+    assert model.n_iter_ == 1
+    assert model.weight_decay_ == 1
+    with pytest.raises(ValueError, match=r"^max_iter is 1, expected at least 2 with alpha"):
+        model.fit(X, Y)
+    classifier = small(MLPClassifier, alpha="evidence", max_iter=1).partial_fit(X, Y[:, 0] > 1000)
+    assert classifier.n_iter_ == 1
+
+
+class Interrupts(Regularizer):
+    """Nothing, but Ctrl-C at the first gradient."""
+
+    def value(self, net, w):
+        return 0.0
+
+    def gradient(self, net, w):
+        raise KeyboardInterrupt
+
+
+def test_evidence_of_a_fit_without_an_estimate(data):
+    X, Y = data
+    model = small(MLPRegressor, alpha="evidence", regularizer=Interrupts())
+    with pytest.warns(ConvergenceWarning, match="the training was interrupted"):
+        model.fit(X, Y)
+    assert model.evidence_ == Evidence(alpha=0.1, beta=1.0, gamma=0.0)
+    model = small(MLPRegressor, alpha="evidence", scale=False)
+    with pytest.warns(ConvergenceWarning, match="the training diverged"):
+        model.fit(X, 1e160 * Y)
+    assert model.evidence_ == Evidence(alpha=0.1, beta=1.0, gamma=0.0)
+    assert model.weight_decay_ == 0.1
 
 
 def test_tools_of_scikit_learn(data):

@@ -33,7 +33,8 @@ Array = NDArray[Any]
 
 # Up to this many weights the eigenvalues of H are computed, which costs some W^3.
 MOST_WEIGHTS = 1500
-# A round of training has this many epochs at least, or half of all if that is less.
+# A round of training may take this many epochs, or half of all if that is less. Later ones may take
+# more, and the last takes what is left.
 LEAST_EPOCHS = 50
 # With more samples than this for each weight, H is measured on some of them.
 SAMPLES_A_WEIGHT = 8
@@ -72,7 +73,9 @@ class EvidenceResult(Table):
     w : (S, W) array
         The weights of the networks.
     evidence : Evidence
-        The precisions as estimated from these weights, one for all networks.
+        The precisions, one for all networks, as estimated from these weights, but of those networks
+        alone that did not diverge in the last round. After Ctrl-C, or where all diverged, the
+        estimate before: in the first round the starting value, with a gamma of 0.
     weight_decay : float
         That of the last training, from the estimate before.
     rounds : tuple of EnsembleTrainResult
@@ -109,10 +112,16 @@ def curvatures(net: Network, w: Array, X: Array, T: Array, sample_weight: Array)
     weight = sample_weight[::step] * (sample_weight.sum() / sample_weight[::step].sum())
     some = (w, X[::step], T[::step], weight)
     if net.n_weights > MOST_WEIGHTS:
-        return net64.hessian_diagonal(*some, kind="gauss_newton")
-    H = net64.hessian(*some, kind="gauss_newton")
+        return _bounded(net64.hessian_diagonal(*some, kind="gauss_newton"))
+    H = _bounded(net64.hessian(*some, kind="gauss_newton"))
     eigenvalues: Array = np.maximum(np.linalg.eigvalsh(H), 0.0)
     return eigenvalues
+
+
+def _bounded(H: Array) -> Array:
+    """So that its eigenvalues are finite where it overflowed itself, with weights of 1e153."""
+    bounded: Array = np.clip(np.nan_to_num(H), -1e304, 1e304)
+    return bounded
 
 
 def reestimate(
@@ -135,11 +144,14 @@ def reestimate(
     # Rounded, far below its own error, so that no last bit of LAPACK, which depends on the number
     # of its threads, comes through.
     gamma = float(f"{gamma:.3g}")
+    # Neither sum may make a precision infinite, or a beta 0.
     tiny = float(np.finfo(np.float64).tiny)
+    squared_weights = min(max(squared_weights, tiny), 1 / tiny)
+    squared_errors = min(max(squared_errors, tiny**0.5), 1 / tiny)
     beta = before.beta
     if n_targets:
-        beta = max(n_targets - gamma, 0.01 * n_targets) / max(squared_errors, tiny**0.5)
-    return Evidence(alpha=gamma / max(squared_weights, tiny), beta=beta, gamma=gamma)
+        beta = max(n_targets - gamma, 0.01 * n_targets) / squared_errors
+    return Evidence(alpha=gamma / squared_weights, beta=beta, gamma=gamma)
 
 
 def train_by_evidence(
@@ -155,9 +167,11 @@ def train_by_evidence(
 ) -> EvidenceResult:
     """Fit an ensemble and its precisions, which all its networks share.
 
-    Rounds of training, each a quarter as long as all before it, and estimates take turns until
-    both stand still or the epochs are used up. `patience` ends a round, which counts as a whole.
-    gamma is measured at one network a round, in turn; w.w and the errors are means over all.
+    Rounds of training and estimates take turns until both stand still or the epochs are used up. A
+    round may take 50 epochs, or half of all if that is less, or a quarter of those before it if
+    that is more; the last takes what is left. Convergence or `patience` ends it sooner, but it
+    counts as a whole. gamma is measured at one network a round, in turn; w.w and the errors are
+    means over the networks. One that diverged in the round counts for neither.
 
     Parameters
     ----------
@@ -180,7 +194,7 @@ def train_by_evidence(
     rounds: list[EnsembleTrainResult] = []
     done = 0
     while True:
-        length = min(max(LEAST_EPOCHS, done // 4), epochs - done, epochs // 2)
+        length = min(max(LEAST_EPOCHS, done // 4), epochs - done, (epochs + 1) // 2)
         used = evidence.weight_decay
         result = train(
             net,
@@ -196,17 +210,17 @@ def train_by_evidence(
         w = result.w
         done += length
         reasons = {member.stopped for member in result}
-        if "interrupted" in reasons or reasons == {"diverged"}:
+        if "interrupted" in reasons or reasons <= {"diverged"}:  # none at all if S is 0
             break
-        of = w[len(rounds) % len(w)].astype(np.float64)
-        evidence = reestimate(
-            curvatures(net, of, X, T, sample_weight),
-            float(np.mean(np.sum(w.astype(np.float64) ** 2, axis=1))),
-            float(np.mean([2 * net.error(one, X, T, sample_weight) for one in w])),
-            n_targets,
-            evidence,
-        )
-        at_rest = reasons <= {"converged", "patience"}
+        sound = w[[member.stopped != "diverged" for member in result]]
+        of = sound[len(rounds) % len(sound)].astype(np.float64)
+        with np.errstate(over="ignore"):
+            squared_weights = float(np.mean(np.sum(sound.astype(np.float64) ** 2, axis=1)))
+            errors = [2 * net.error(one, X, T, sample_weight) for one in sound]
+            squared_errors = float(np.mean(errors))
+        h = curvatures(net, of, X, T, sample_weight)
+        evidence = reestimate(h, squared_weights, squared_errors, n_targets, evidence)
+        at_rest = reasons <= {"converged", "patience", "diverged"}
         moved = abs(np.log(evidence.weight_decay / used))
         if done >= epochs or (at_rest and moved < 0.01):
             break

@@ -244,7 +244,7 @@ def sweep(
         Networks of each size.
     activation, output, dtype
         `hidden`, `output` and `dtype` of `mlpcore.Network`; a sequence of activations needs sizes
-        that all have as many hidden layers.
+        that all have as many hidden layers as it has names.
     seed : int, optional
         As for `multistart`; also of the split.
     validation_fraction : float, optional

@@ -612,7 +612,8 @@ class Network:
         Parameters
         ----------
         kind : {"exact", "gauss_newton"}
-            As in `hessian_vector_product`; of gauss_newton no eigenvalue is negative.
+            As in `hessian_vector_product`; of gauss_newton without a regularizer no eigenvalue is
+            negative.
 
         Raises
         ------

@@ -98,6 +98,9 @@ class Standardizer:
                     f"sample_weight has the sum {weight.sum()}, expected one above 0 and finite"
                 )
             values, weight = values[weight > 0], weight[weight > 0]
+            # Only their ratios count. By a power of two, the largest is 1 to below 2 without a
+            # rounding, and the sums neither overflow nor vanish.
+            weight = np.ldexp(weight, 1 - np.frexp(weight.max())[1])
             typical = int(np.argmax(weight))
             mean = np.average(values, axis=0, weights=weight)
             scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))

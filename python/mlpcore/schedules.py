@@ -1,9 +1,9 @@
 """Schedules of the learning rate: its course over the epochs, as a share of ``learning_rate``.
 
-A schedule but `Plateau` is called as ``schedule(done, epochs)``, the epochs done and those there
-will be at most, and answers with the share; within an epoch of several batches `done` counts the
-part that is over. That formula is what the native loops compute. The share of `Plateau` depends on
-the course of the training, which only the loops know: it can't be called.
+Every schedule but `Plateau` is called as ``schedule(done, epochs)``, the epochs done and those
+there will be at most, and answers with the share; within an epoch of several batches `done` counts
+the part that is over. That formula is what the native loops compute. The share of `Plateau` depends
+on the course of the training, which only the loops know: it can't be called.
 """
 
 from __future__ import annotations
@@ -157,8 +157,9 @@ class OneCycle(Schedule):
 class Plateau(Schedule):
     """The rate is multiplied by `factor` when `patience` epochs brought no improvement.
 
-    An improvement is one of the validation error (of the objective without validation data) by more
-    than the ``min_delta`` of `mlpcore.train`. The next `patience` epochs are counted from there.
+    An improvement is one by more than the ``min_delta`` of `mlpcore.train`: of its ``metric``, or
+    else of the validation error, or of the objective without validation data. The epochs are
+    counted from the last improvement or reduction.
 
     Parameters
     ----------

@@ -144,6 +144,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             If the training was interrupted, or diverged from every start.
         """
         options = self._train_options()
+        if self.max_iter == 1 and self._alpha(0) == "evidence":
+            raise ValueError(
+                "max_iter is 1, expected at least 2 with alpha='evidence': before the second round "
+                "of training there is no estimate"
+            )
         continues = flag("warm_start", self.warm_start) and hasattr(self, "weights_")
         if continues:
             self._refuse_changes()
@@ -283,7 +288,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """
         choice("combine", self.combine, ("average", "best"))
         whole_number("n_starts", self.n_starts, least=1)
-        alpha = self._alpha(0)
+        self._alpha(0)
         batch: Any = self.batch_size
         if isinstance(batch, str):
             choice("batch_size", batch, ("auto",))
@@ -292,12 +297,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if isinstance(self.max_iter, str):
             choice("max_iter", self.max_iter, ("auto",))
         else:
-            most = whole_number("max_iter", self.max_iter, least=1)
-            if alpha == "evidence" and most < 2:
-                raise ValueError(
-                    "max_iter is 1, expected at least 2 with alpha='evidence': before the second "
-                    "round of training there is no estimate"
-                )
+            whole_number("max_iter", self.max_iter, least=1)
         if self.regularizer is not None:
             check_regularizer(self.regularizer)
         solver = choice("solver", self.solver, (*_core.first_order_optimizers, *_core.methods))

@@ -56,16 +56,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         the others 6 W, beyond 100 weights times sqrt(W / 100), but at most 8000 and, beyond 100
         epochs, at most 8 million divided by N. All trainings of an alpha that is to be chosen share
         them: by cross-validation, the steps of the path (8 at most) and the fit to all samples have
-        a ninth each, at least 1; by evidence, the rounds follow one another until they are used up:
-        at least 2, and 50 each unless that is more than half of all.
+        a ninth each, at least 1; by evidence, round follows round until they are used up or nothing
+        moves any more, and they must be 2 at least.
     random_state : int, RandomState or None
         Of the starts, shuffles and splits. The same integer gives the same bits, for any number of
         threads and any order of the rows.
     tol, n_iter_no_change
         adam, adamw, sgd, rprop, and all solvers with validation data, stop when the mean error of a
-        validation sample (or, without them, of a sample with its share of the weight decay) has not
-        fallen by more than `tol` for `n_iter_no_change` epochs; by evidence, the round does. The
-        other solvers without validation data look at neither and stop where they have converged.
+        validation sample (or, without them, the objective divided by the sum of the sample weights;
+        adamw's decay is not part of it) has not fallen by more than `tol` for `n_iter_no_change`
+        epochs; by evidence, the round does. The other solvers without validation data look at
+        neither and stop where they have converged.
     verbose : bool
         A line after the fit.
     warm_start : bool
@@ -99,8 +100,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         The mean error (scaled) of a sample left out, by weight decay, in the order tried. Nothing
         else is kept of the trainings without these samples.
     evidence_ : mlpcore.evidence.Evidence
-        alpha, beta and the effective number of weights, as estimated from the weights at the end,
-        with ``alpha="evidence"``.
+        alpha, beta and the effective number of weights, with ``alpha="evidence"``: as estimated
+        from the weights at the end of those starts that did not diverge in the last round. After
+        Ctrl-C, or where all diverged, the estimate before: in the first round the starting value,
+        0.1, 1 and 0.
     loss_curve_, validation_loss_curve_ : list of float
         The mean error of a sample (scaled) after each epoch of the fit to all samples, a mean over
         the networks. `warm_start` and `partial_fit` add to them.

@@ -75,7 +75,9 @@ def show(
         print(f"no longer measured: {quantity} of {case} {dtype}: {why}")
     if drift:
         print(f"\nmeanwhile the peers changed by {statistics.median(drift):+.1%} (median)")
-    print(f"{len(slower)} rows of mlpcore got slower" if slower else "no row of mlpcore got slower")
+    rows = f"{len(slower) or 'no'} row{'s' if len(slower) > 1 else ''}"
+    gone = f", {len(missing)} no longer measured" if missing else ""
+    print(f"{rows} of mlpcore got slower{gone}")
     return 1 if slower or missing else 0
 
 

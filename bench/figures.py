@@ -39,7 +39,7 @@ import numpy as np
 from bench import machine, measure, report, timing
 from bench.cases import CASES, TRAINING_CASES, Case
 from mlpcore import _core
-from mlpcore.plots.style import PALETTE
+from mlpcore.plots.style import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,6 @@ Curves = dict[str, list[tuple[int, dict[str, float]]]]
 ROOT = Path(__file__).resolve().parent.parent
 SAVED = ROOT / "bench" / "results" / "figures.json"
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = PALETTE
 COLOURS = {"mlpcore": BLUE, "numpy": "#999999", "torch": ORANGE, "jax": GREEN}
 QUANTITIES = {  # of the roofline, and their signs
     "gradient": ("o", BLUE),
@@ -60,7 +59,7 @@ QUANTITIES = {  # of the roofline, and their signs
     "hessian": ("h", "#7A5195"),  # gauss_newton would lie on it
     "hessian_vector_product": ("p", "#B2182B"),
     "weight_jacobian": ("D", PURPLE),
-    "per_sample_gradient": ("v", YELLOW),
+    "per_sample_gradient": ("v", AMBER),
     "train": ("P", "#000000"),
     "train_ensemble": ("X", SKY),
 }

@@ -10,20 +10,22 @@ where there is an Rscript. Everybody begins at the same weights, but for scikit-
 `mlpcore.sweep`, which begin at their own.
 
 Of the starts we fit as many at once as there are threads, the others one after the other; a row "2
-processes" is theirs with the starts shared out. The start of a process is not on the clock.
+processes" is theirs with the starts shared out. Neither the start of a process is on the clock nor
+what it imports. Who is missing is said on standard error and left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,8 @@ from mlpcore.datasets import load_concrete
 
 #: From a network, weights (S, W), X and t: the seconds of S fits, and their errors.
 Fit = Callable[[mlpcore.Network, Any, Any, Any], tuple[float, list[float]]]
-#: The error of one fit, from the network, weights (W,), a seed, X and t.
-FitOne = Callable[[mlpcore.Network, Any, int, Any, Any], float]
+#: The error of one fit, from weights (W,), a seed, X and t.
+FitOne = Callable[[Any, int, Any, Any], float]
 R_SCRIPT = """
 library(nnet)
 a <- commandArgs(trailingOnly = TRUE)
@@ -55,8 +57,8 @@ cat(as.numeric(Sys.time() - start, units = "secs"), errors)
 """
 
 
-class Absent(Exception):
-    """A peer that is not installed; the message says what is missing."""
+class LeftOut(Exception):
+    """A peer that is missing, or breaks; the message says what."""
 
 
 def timed(work: Callable[[], list[float]]) -> tuple[float, list[float]]:
@@ -88,62 +90,100 @@ def sweep(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[flo
     return timed(work)
 
 
-def wake(module: str) -> None:
-    """Import what the fits need; wait, so that every process of a pool gets one of these calls."""
-    importlib.import_module(module)
+def wake(modules: Sequence[str]) -> int:
+    """Import what the fits need; wait, so that every process of a pool gets one of these calls.
+
+    Returns the number of the process.
+    """
+    for module in modules:
+        importlib.import_module(module)
     time.sleep(1)
+    return os.getpid()
 
 
-def shared_out(fit_one: FitOne, module: str, processes: int) -> Fit:
-    """One fit after the other, in each of so many processes; in this one alone if it is 1."""
-    from joblib import Parallel, delayed
+def shared_out(
+    fitter: Callable[[mlpcore.Network], FitOne], modules: Sequence[str], processes: int
+) -> Fit:
+    """One fit after the other, in each of so many processes; in this one alone if it is 1.
 
+    `fitter` makes of a network the fit of one start, and `modules` is what that needs. A process
+    gets the fit with what it refers to: if that is the network, mlpcore belongs to `modules`.
+
+    Raises LeftOut if a module is missing.
+    """
+    try:
+        for module in modules:
+            importlib.import_module(module)
+        if processes > 1:
+            from joblib import Parallel, delayed
+    except ImportError as error:
+        raise LeftOut(str(error)) from None
+
+    def one_by_one(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+        fit_one = fitter(net)
+        return timed(lambda: [fit_one(v, seed, X, t) for seed, v in enumerate(w)])
+
+    if processes == 1:
+        return one_by_one
     pool = Parallel(n_jobs=processes)
-    pool(delayed(wake)(module) for _ in range(processes))
+    for _ in range(5):  # one that starts slowly may have left its call to another
+        if len(set(pool(delayed(wake)(modules) for _ in range(processes)))) == processes:
+            break
+    else:
+        raise LeftOut(f"joblib does not start {processes} processes")
 
-    def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
-        fits = [delayed(fit_one)(net, v, seed, X, t) for seed, v in enumerate(w)]
+    def at_once(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
+        fit_one = fitter(net)
+        fits = [delayed(fit_one)(v, seed, X, t) for seed, v in enumerate(w)]
         return timed(lambda: list(pool(fits)))
 
-    return fit
+    return at_once
 
 
 def scipy_least_squares(method: str, iterations: int, processes: int = 1) -> Fit:
-    def fit_one(net: mlpcore.Network, w: Any, seed: int, X: Any, t: Any) -> float:
-        from scipy.optimize import least_squares
+    def fitter(net: mlpcore.Network) -> FitOne:
+        def fit_one(w: Any, seed: int, X: Any, t: Any) -> float:
+            from scipy.optimize import least_squares
 
-        def residual(v: Any) -> Any:
-            return net.forward(v, X)[:, 0] - t
+            def residual(v: Any) -> Any:
+                return net.forward(v, X)[:, 0] - t
 
-        def jacobian(v: Any) -> Any:
-            return net.weight_jacobian(v, X)[:, 0]
+            def jacobian(v: Any) -> Any:
+                return net.weight_jacobian(v, X)[:, 0]
 
-        found = least_squares(residual, w, jacobian, method=method, max_nfev=iterations)
-        return float(found.cost)
+            found = least_squares(residual, w, jacobian, method=method, max_nfev=iterations)
+            return float(found.cost)
 
-    return shared_out(fit_one, "scipy.optimize", processes)
+        return fit_one
+
+    return shared_out(fitter, ("scipy.optimize", "mlpcore"), processes)
 
 
 def sklearn_lbfgs(iterations: int, processes: int = 1) -> Fit:
-    def fit_one(net: mlpcore.Network, w: Any, seed: int, X: Any, t: Any) -> float:
-        from sklearn.neural_network import MLPRegressor
+    def fitter(net: mlpcore.Network) -> FitOne:
+        hidden = net.layers[1:-1]  # and not the network: its processes need no mlpcore
 
-        model = MLPRegressor(
-            hidden_layer_sizes=net.layers[1:-1],
-            activation="tanh",
-            solver="lbfgs",
-            alpha=0,
-            tol=1e-8,
-            max_iter=iterations,
-            max_fun=10**9,
-            random_state=seed,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X, t)
-        return float(0.5 * ((model.predict(X) - t) ** 2).sum())
+        def fit_one(w: Any, seed: int, X: Any, t: Any) -> float:
+            from sklearn.neural_network import MLPRegressor
 
-    return shared_out(fit_one, "sklearn.neural_network", processes)
+            model = MLPRegressor(
+                hidden_layer_sizes=hidden,
+                activation="tanh",
+                solver="lbfgs",
+                alpha=0,
+                tol=1e-8,
+                max_iter=iterations,
+                max_fun=10**9,
+                random_state=seed,
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(X, t)
+            return float(0.5 * ((model.predict(X) - t) ** 2).sum())
+
+        return fit_one
+
+    return shared_out(fitter, ("sklearn.neural_network",), processes)
 
 
 def r_nnet(iterations: int, processes: int = 1) -> Fit:
@@ -154,7 +194,10 @@ def r_nnet(iterations: int, processes: int = 1) -> Fit:
     that are changed accordingly; and each unit's bias before its weights.
     """
     if shutil.which("Rscript") is None:
-        raise Absent("no Rscript")
+        raise LeftOut("no Rscript")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if subprocess.run(["Rscript", "-e", "library(nnet)"], **quiet).returncode != 0:
+        raise LeftOut("R has no nnet")
 
     def fit(net: mlpcore.Network, w: Any, X: Any, t: Any) -> tuple[float, list[float]]:
         starts = []
@@ -174,7 +217,7 @@ def r_nnet(iterations: int, processes: int = 1) -> Fit:
                 running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             printed = [process.communicate()[0] for process in running]
         if any(process.returncode for process in running):
-            raise SystemExit("bench: R failed, see above")
+            raise LeftOut("R failed, see above")
         numbers = [[float(word) for word in text.split()] for text in printed]
         return max(s for s, *_ in numbers), [e for _, *errors in numbers for e in errors]
 
@@ -189,10 +232,10 @@ def compare(name: str, nets: list[mlpcore.Network], X: Any, t: Any,
     for label, make in makers.items():
         try:
             fit = make()
-        except Absent as why:
-            print(f"left out: {label}, {why}", file=sys.stderr)
+            found = [fit(net, one, X, t) for net, one in zip(nets, w, strict=True)]
+        except LeftOut as why:
+            print(f"left out: {label}, {why}", file=sys.stderr, flush=True)
             continue
-        found = [fit(net, one, X, t) for net, one in zip(nets, w, strict=True)]
         E = [error for _, errors in found for error in errors]
         seconds = sum(seconds for seconds, _ in found)
         print(

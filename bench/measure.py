@@ -144,14 +144,10 @@ def check(quantity: str, problem: AnyProblem, idiom: Idiom, right: Array) -> tup
     return difference, "" if difference <= allowed else f"differs by {difference:.1e}"
 
 
-def copies(result: Array, target: Array) -> dict[str, timing.Job]:
-    """What it takes merely to write such a result: into an array that is there, and into a new."""
-    return {"np.copyto": lambda: np.copyto(target, result), "np.copy": lambda: np.copy(result)}
-
-
 def said(error: Exception) -> str:
-    """What broke, in a line; compilers write pages."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    """What broke, in a line, the first that is not blank; compilers write pages."""
+    first = next(filter(None, map(str.strip, str(error).splitlines())), "")
+    return f"{type(error).__name__}: {first}"
 
 
 def choose_idiom(
@@ -182,8 +178,8 @@ def choose_idiom(
             differences[idiom.name] = difference
     usable = [idiom for idiom in idioms if idiom.name in differences]
     if not usable:
-        entry.why_not = "; ".join(f"{name}: {why}" for name, why in entry.dropped.items())
-        entry.dropped, entry.failed = {}, True
+        entry.fail("; ".join(f"{name}: {why}" for name, why in entry.dropped.items()))
+        entry.dropped = {}
         return None
     chosen = min(usable, key=lambda idiom: entry.ways.get(idiom.name, 0.0))
     entry.idiom, entry.difference = chosen.name, max(differences.values())
@@ -212,7 +208,7 @@ def measure_row(
             entry.why_not = str(why)
         except Exception as error:
             traceback.print_exc()
-            entry.why_not, entry.failed = said(error), True
+            entry.fail(said(error))
         else:
             idiom = choose_idiom(idioms, quantity, problem, right, settings, entry)
             if idiom is not None:
@@ -220,44 +216,65 @@ def measure_row(
 
     epochs = case.training.epochs if case.training else 1
     jobs: dict[str, timing.Job] = {name: idiom.run for name, idiom in chosen.items()}
-    into: dict[str, Idiom] = {}
-    copied: dict[str, timing.Job] = {}
-    if quantity in COPIED or judged_by_products(quantity, problem):  # page faults cost as much
-        target = np.empty(case.result_shape(quantity), problem.dtype)
-        for contestant in contestants:
-            if contestant.name in chosen and (idiom := contestant.into(quantity, problem, target)):
-                into[contestant.name] = idiom
-        if quantity in COPIED:
-            copied = copies(np.asarray(right, problem.dtype), target)
-        jobs.update(copied, **{f"{name} into": idiom.run for name, idiom in into.items()})
+    if quantity in COPIED:
+        result = np.asarray(right, problem.dtype)
+        jobs["np.copy"] = lambda: np.copy(result)
     times = timing.alternate(jobs, settings)
-    row.copies = {name: times[name].median for name in copied}
-    if into:
-        target.fill(np.nan)  # what the others have left in it
-    if judged_by_products(quantity, problem):
-        row.beyond_result = memory_of_ours(quantity, problem.case)
+    if quantity in COPIED:
+        row.copies["np.copy"] = times["np.copy"].median
     for entry in row.entries:
-        if entry.contestant not in times:
+        if entry.contestant not in chosen:
             continue
         # Again: an idiom that does less work from the second call on must not pass.
-        idioms = [chosen[entry.contestant]]
-        if entry.contestant in into:
-            idioms.append(into[entry.contestant])
-            entry.into = times[f"{entry.contestant} into"].median
-        wrongs = [
-            f"{idiom.name}: {wrong}"
-            for idiom in idioms
-            if (wrong := check(quantity, problem, idiom, right)[1])
-        ]
-        if wrongs:
-            entry.why_not, entry.failed = f"after timing, {'; '.join(wrongs)}", True
-        else:
-            samples = times[entry.contestant]
-            low, high = samples.quartiles
-            entry.seconds = samples.median / epochs
-            entry.quartiles = (low / epochs, high / epochs)
-            entry.samples, entry.calls = len(samples.seconds), samples.calls
+        idiom = chosen[entry.contestant]
+        if wrong := check(quantity, problem, idiom, right)[1]:
+            entry.fail(f"after timing, {idiom.name}: {wrong}")
+            continue
+        samples = times[entry.contestant]
+        low, high = samples.quartiles
+        entry.seconds = samples.median / epochs
+        entry.quartiles = (low / epochs, high / epochs)
+        entry.samples, entry.calls = len(samples.seconds), samples.calls
+    if quantity in COPIED or judged_by_products(quantity, problem):  # page faults cost as much
+        measure_into(row, problem, contestants, right, settings)
+    if judged_by_products(quantity, problem):
+        row.beyond_result = memory_of_ours(quantity, problem.case)
     return row
+
+
+def measure_into(
+    row: report.Row,
+    problem: AnyProblem,
+    contestants: list[Contestant],
+    right: Array,
+    settings: timing.Settings,
+) -> None:
+    """The same into an array that is there, by who can; and what a mere copy into it takes.
+
+    In turns of their own, after the others, which are so timed without that array in memory and not
+    right after a call that filled it. It is gone when this returns.
+    """
+    target = np.empty(problem.case.result_shape(row.quantity), problem.dtype)
+    into = {
+        contestant.name: idiom
+        for contestant in contestants
+        if row.entry(contestant.name) and (idiom := contestant.into(row.quantity, problem, target))
+    }
+    jobs: dict[str, timing.Job] = {name: idiom.run for name, idiom in into.items()}
+    if row.quantity in COPIED:
+        result = np.asarray(right, problem.dtype)
+        jobs["np.copyto"] = lambda: np.copyto(target, result)
+    times = timing.alternate(jobs, settings)
+    if row.quantity in COPIED:
+        row.copies["np.copyto"] = times["np.copyto"].median
+    for entry in row.entries:
+        if (idiom := into.get(entry.contestant)) is None:
+            continue
+        target.fill(np.nan)  # what others, or its own calls, have left in it
+        if wrong := check(row.quantity, problem, idiom, right)[1]:
+            entry.fail(f"after timing, {idiom.name}: {wrong}")
+        else:
+            entry.into = times[entry.contestant].median
 
 
 def memory_of_ours(quantity: str, case: Case) -> int | None:

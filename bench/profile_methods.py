@@ -26,7 +26,7 @@ import numpy as np
 
 import mlpcore
 from bench.problems import Problem, problems
-from mlpcore.plots.style import PALETTE
+from mlpcore.plots.style import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY
 
 ROOT = Path(__file__).resolve().parent.parent
 SAVED = ROOT / "bench" / "results" / "profile_methods.json"
@@ -42,7 +42,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "cg": {"method": "cg"},
     "gd": {"method": "gd"},
 }
-BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = PALETTE
 # Colour, line and sign of each. The latter two tell them apart in grey: relatives have the sign in
 # common, and the second of them is dashed, its signs hollow.
 STYLES = {
@@ -51,7 +50,7 @@ STYLES = {
     "newton-cg": (GREEN, "-", "s"),
     "newton-cg, Gauss-Newton": ("#5FB596", "--", "s"),
     "bfgs": (ORANGE, "-", "^"),
-    "lbfgs": (YELLOW, "--", "^"),
+    "lbfgs": (AMBER, "--", "^"),
     "scg": (PURPLE, "-", "D"),
     "cg": ("#7A5195", "--", "D"),
     "gd": ("0.4", ":", "x"),

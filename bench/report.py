@@ -35,6 +35,11 @@ class Entry:
     why_not: str = ""
     failed: bool = False  # gave other numbers, or raised
 
+    def fail(self, why: str) -> None:
+        """It has no time, whatever was measured."""
+        self.why_not, self.failed = why, True
+        self.seconds = self.quartiles = None
+
     def cell(self) -> str:
         if self.seconds is None or self.quartiles is None:
             return "FAILED" if self.failed else ""

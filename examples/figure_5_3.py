@@ -8,7 +8,7 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
-from mlpcore.plots.style import PALETTE
+from mlpcore.plots.style import AMBER, BLUE, GREEN, ORANGE, PURPLE
 
 FUNCTIONS = (
     ("$x^2$", lambda x: x**2),
@@ -16,7 +16,6 @@ FUNCTIONS = (
     ("$|x|$", np.abs),
     ("Heaviside step of $x$", lambda x: np.heaviside(x, 0.5)),
 )
-BLUE, ORANGE, GREEN, PURPLE, _, YELLOW = PALETTE
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
         hidden = np.tanh(x @ W1.T + b1)
         ax.plot(X, f(X), "o", color=BLUE, markersize=3.5, alpha=0.7, mew=0, label="data")
         ax.plot(x, net.forward(w, x), color=ORANGE, linewidth=1.6, zorder=3, label="$y(x)$")
-        for j, color in enumerate((GREEN, PURPLE, YELLOW)):
+        for j, color in enumerate((GREEN, PURPLE, AMBER)):
             ax.plot(x, hidden[:, j], "--", color=color, linewidth=1.1, label=f"$a_{j + 1}$")
         ax.set_title(name, fontsize="medium")
         ax.set_ylim(-1.12, 1.12)

@@ -8,9 +8,7 @@ from common import save
 
 import mlpcore
 from mlpcore import plots
-from mlpcore.plots.style import PALETTE
-
-BLUE, ORANGE, GREEN, *_ = PALETTE
+from mlpcore.plots.style import BLUE, GREEN, ORANGE
 
 
 def main() -> None:

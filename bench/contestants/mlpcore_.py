@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import mlpcore
-from bench.cases import Array, EnsembleProblem, Problem, in_a_row
+from bench.cases import HESSIANS, Array, EnsembleProblem, Problem, in_a_row
 from bench.contestants import Contestant, Idiom
 
 
@@ -68,7 +68,11 @@ class Mlpcore(Contestant):
 
     def into(self, quantity: str, p: Problem, out: Array) -> Idiom:
         net = self.network(p)
-        compute = getattr(net, quantity, partial(net.hessian, kind=quantity))
+        if quantity in HESSIANS:
+            kind = "exact" if quantity == "hessian" else quantity
+            compute = partial(net.hessian, kind=kind)
+        else:
+            compute = getattr(net, quantity)
         arguments = (p.w, p.X) if quantity.endswith("jacobian") else (p.w, p.X, p.T)
         return Idiom("out=", lambda: compute(*arguments, out=out))
 

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["figure"]
 
 # The palette of Okabe and Ito, which colour-blind readers tell apart; its black and yellow are
-# left out, as lines are black and yellow is lost on white.
+# left out, as lines are black and yellow is lost on white. What is ORANGE here they call vermilion,
+# and AMBER orange.
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
-PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+AMBER = "#E69F00"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER)
 GREY = "0.45"
 
 

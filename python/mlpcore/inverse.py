@@ -220,7 +220,8 @@ def _expect_memory(what: str, rows: Array, least: int) -> None:
     """A MemoryError if what is made of these rows, of no row `least` (W, W), is not to be had."""
     N, W = rows.shape
     _core.check_memory(f"{what} of shape ({W}, {W})", 8 * W**2)
-    few, many = 3 * N * W, W**2 + 2 * min(N, 2 * W) * W  # by a step, by QR decompositions
+    # By a step; by QR decompositions, each with copies of NumPy's and of LAPACK's.
+    few, many = 3 * N * W, W**2 + 3 * (min(N, 2 * W) + W) * W
     _core.check_memory(
         f"the working memory of {what}", 8 * (least * W**2 + (few if N < W else many))
     )
@@ -545,8 +546,8 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
     TypeError, ValueError
         If H is no symmetric matrix of finite real numbers, or damping no number of at least 0.
     MemoryError
-        If what is made of H, up to five matrices of its size, is more than the memory available;
-        the message states its size.
+        If what is made of H, up to five matrices of its size (eight in float32), is more than the
+        memory available; the message states its size.
 
     Examples
     --------
@@ -559,8 +560,9 @@ def cholesky(H: ArrayLike, damping: float = 0.0) -> CholeskyFactor:
     """
     damping = real_number("damping", damping)
     matrix = _matrix("cholesky", "H", H)
-    copies = 1 + (damping > 0) + (matrix is not H)  # L is one
-    _core.check_memory("the working memory of cholesky", copies * matrix.nbytes + 16 * matrix.size)
+    copies = (damping > 0) + (matrix is not H)
+    # And three in float64: H as it is cast, LAPACK's copy and L; or L, scaled, and its squares.
+    _core.check_memory("the working memory of cholesky", copies * matrix.nbytes + 24 * matrix.size)
     damped = _damped(matrix, damping) if damping else matrix
     if not np.isfinite(np.diagonal(damped)).all():
         raise ValueError(

@@ -4,6 +4,7 @@
     python bench/bars.py first_order
     python bench/bars.py second_order
     python bench/bars.py second_order --quick   # run.py with --quick
+    python bench/bars.py first_order --dtype both
 
 One script after the other; bench/README.md says which of their lines tells what. Exit status 1 if
 one of them failed.
@@ -44,11 +45,18 @@ def main() -> int:
     )
     parser.add_argument("which", choices=CALLS)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples of run.py")
+    parser.add_argument(
+        "--dtype",
+        choices=["float64", "float32", "both"],
+        help="of run.py; default: float64, of the first derivatives the gradients in float32 too",
+    )
     args = parser.parse_args()
     failed = False
     for call in CALLS[args.which]:
         if args.quick and "bench/run.py" in call:
             call += " --quick"
+        if args.dtype and "bench/run.py" in call:
+            call += f" --dtype {args.dtype}"  # the last one counts
         print(f"\n$ python {call}\n", flush=True)
         done = subprocess.run([sys.executable, *shlex.split(call)], cwd=ROOT)
         failed = failed or done.returncode != 0

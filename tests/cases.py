@@ -8,7 +8,8 @@ benchmark all take both from here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -95,6 +96,14 @@ class Case:
     def smooth(self) -> bool:
         hidden = (self.hidden,) if isinstance(self.hidden, str) else self.hidden
         return not set(hidden) & set(CORNERED)
+
+    def parts(self, w: Any) -> Iterator[tuple[Any, Any]]:
+        """W and b of each layer, cut from an array of any library as torch.nn.Linear has them."""
+        start = 0
+        for n_in, n_out in itertools.pairwise(self.layers):
+            end = start + n_out * n_in
+            yield w[start:end].reshape(n_out, n_in), w[end : end + n_out]
+            start = end + n_out
 
     def problem(self, seed: int = 0) -> Problem:
         """Random weights and data, always the same for a seed."""

@@ -16,7 +16,7 @@ from mlpcore import _core, inverse, reference
 from mlpcore.regularizers import LayerDecay
 
 #: How much more may be asked for than tracemalloc sees: not LAPACK's copies before NumPy 2.5.
-UNTRACED = 1.01 if np.lib.NumpyVersion(np.__version__) >= "2.5.0" else 2.2
+UNTRACED = 1.04 if np.lib.NumpyVersion(np.__version__) >= "2.5.0" else 1.3
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 127, 128, 129, 300])
@@ -326,7 +326,7 @@ def test_what_does_not_fit_in_memory():
         mlpcore.outer_product_inverse(np.zeros((1, 3_000_000)), 1.0)
 
 
-def test_the_memory_of_it_is_about_what_was_asked_for(monkeypatch):
+def test_the_memory_of_it_is_what_was_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(_core, "check_memory", lambda what, n_bytes: asked.append(n_bytes))
     for N in (0, 1, 200, 399, 400, 800, 3000):
@@ -342,7 +342,7 @@ def test_the_memory_of_it_is_about_what_was_asked_for(monkeypatch):
                 peak = tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
-            assert 0.6 * peak < asked[-1] < 1.5 * UNTRACED * peak
+            assert 0.6 * peak < asked[-1] < UNTRACED * peak
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -43,10 +43,7 @@ CASES = [
 def logits(case, w, x):
     """z^L (K,) of one sample x (D,)."""
     hidden = case.reference().architecture.hidden
-    start = 0
-    for i, (m, n) in enumerate(zip(case.layers, case.layers[1:], strict=False)):
-        weight, bias = w[start : start + m * n].reshape(n, m), w[start + m * n :][:n]
-        start += (m + 1) * n
+    for i, (weight, bias) in enumerate(case.parts(w)):
         x = weight @ x + bias
         if i < len(hidden):
             x = HIDDEN[hidden[i]](x)

@@ -201,7 +201,7 @@ def outer_product_inverse(
     """
     b, dtype = _rows(J, row_weight, None)
     start = _precisions(alpha, b.shape[1])
-    _expect_memory("outer_product_inverse", b, 3)
+    _expect_memory("outer_product_inverse", b, few=3, many=1)
     inverse = _from_few(start, b) if len(b) < len(start) else None
     if inverse is None:
         inverse = _inverse_by_root(np.diag(np.sqrt(start)), b)
@@ -216,15 +216,16 @@ def outer_product_inverse(
     return _in_range(inverse, dtype, f"alpha is {_least(alpha, start)}", b)
 
 
-def _expect_memory(what: str, rows: Array, least: int) -> None:
-    """A MemoryError if what is made of these rows, of no row `least` (W, W), is not to be had."""
+def _expect_memory(what: str, rows: Array, few: int, many: int) -> None:
+    """A MemoryError if what is made of these rows is not to be had.
+
+    By a step it is `few` (W, W) beside what grows with the rows; by QR decompositions it is `many`
+    beside their blocks, of which NumPy and LAPACK each make a copy.
+    """
     N, W = rows.shape
     _core.check_memory(f"{what} of shape ({W}, {W})", 8 * W**2)
-    # By a step; by QR decompositions, each with copies of NumPy's and of LAPACK's.
-    few, many = 3 * N * W, W**2 + 3 * (min(N, 2 * W) + W) * W
-    _core.check_memory(
-        f"the working memory of {what}", 8 * (least * W**2 + (few if N < W else many))
-    )
+    numbers = few * W**2 + 3 * N * W if N < W else many * W**2 + 3 * (min(N, 3 * W) + W) * W
+    _core.check_memory(f"the working memory of {what}", 8 * numbers)
 
 
 def _least(alpha: ArrayLike, precisions: Array) -> str:
@@ -301,7 +302,7 @@ def add_outer_products(
     """
     given = _matrix("add_outer_products", "inverse", inverse)
     b, dtype = _rows(J, row_weight, len(given))
-    _expect_memory("add_outer_products", b, 2)
+    _expect_memory("add_outer_products", b, few=2, many=2)
     if not (np.diagonal(given) > 0).all():
         raise _not_positive_definite("inverse", given)
     result = _add(given.astype(np.float64, copy=False), b)

@@ -94,6 +94,24 @@ def test_trajectory(name, batch_size, schedule, clip_norm):
     np.testing.assert_allclose(weights, expected, rtol=1e-9, atol=1e-11)
 
 
+def test_a_gradient_whose_square_is_beyond_float64_is_clipped():
+    net, w, data = mlpcore.Network((1, 1)), np.array([1.0, 0.0]), ([[1e80]], [[0.0]])
+    assert np.isfinite(net.gradient(w, *data)).all()
+    weights = []
+    mlpcore.train(
+        net,
+        w,
+        *data,
+        optimizer="sgd",
+        learning_rate=0.5,
+        momentum=0,
+        clip_norm=1,
+        epochs=1,
+        callback=lambda epoch, e, v, w: weights.append(w) and False,
+    )
+    np.testing.assert_allclose(weights[-1], [0.5, 0], atol=1e-12)
+
+
 @pytest.mark.parametrize("name", SHARES)
 def test_schedules(name):
     """The schedule itself is the formula of the reference, and the history that of the schedule."""

@@ -255,6 +255,34 @@ def test_jacobian_of_improbable_classes(layers):
     assert np.max(np.abs(net.jacobian(w, X) - exact) / scale) < 1e-12
 
 
+@pytest.mark.parametrize("sum_of_targets", [1 - 9e-7, 1 + 9e-7])
+def test_targets_of_softmax_that_sum_to_nearly_1(sum_of_targets):
+    """As those that another program has rounded: the gradient is that of the error all the same."""
+    net = mlpcore.Network((3, 5, 4), output="softmax")
+    rng = np.random.default_rng(0)
+    w, X, v = net.init(0), rng.normal(size=(30, 3)), rng.normal(size=net.n_weights)
+    data = X, sum_of_targets * rng.dirichlet(np.ones(4), size=30)
+    g = net.gradient(w, *data)
+    slopes = reference.complex_step(lambda u: reference.error(net, u, *data), w)
+    assert_close(g, slopes, 1e-13)
+    assert_close(net.error(w, *data), reference.error(net, w, *data), 1e-13)
+    assert_close(net.per_sample_gradient(w, *data).sum(axis=0), g, 1e-13)
+    H = net.hessian(w, *data)
+    slopes = reference.complex_step(lambda u: reference.gradient(net, u, *data), w)
+    assert_close(H, slopes, 1e-12)
+    assert_close(net.hessian_vector_product(w, v, *data), H @ v, 1e-12)
+    assert_close(net.hessian_diagonal(w, *data), np.diag(H), 1e-12)
+    for kind in ("exact", "gauss_newton", "empirical_fisher"):
+        expected = reference.hessian(net, w, *data, kind=kind)
+        assert_close(net.hessian(w, *data, kind=kind), expected, 1e-12)
+    for kind in ("exact", "gauss_newton", "becker_lecun"):
+        expected = reference.hessian_diagonal(net, w, *data, kind=kind)
+        assert_close(net.hessian_diagonal(w, *data, kind=kind), expected, 1e-12)
+    for kind in ("exact", "gauss_newton"):
+        expected = reference.hessian_vector_product(net, w, v, *data, kind=kind)
+        assert_close(net.hessian_vector_product(w, v, *data, kind=kind), expected, 1e-12)
+
+
 @pytest.mark.skipif(FORCED is None, reason="MLPCORE_ISA is not set")
 def test_the_forced_instruction_set_is_in_use(capsys):
     mlpcore.show_config()

@@ -219,9 +219,11 @@ py::tuple py_train(const Network& net, py::handle w, py::handle x, py::handle t,
         if (settings.optimizer == Optimizer::minimizer) {
             const auto weights = static_cast<double>(n);
             // Of the matrix of BFGS a checkpoint has a copy, NumPy one of that, and the file
-            // another.
-            const bool copied = settings.method == Method::bfgs && !callees.checkpoint.is_none();
-            const double copies = (copied ? 3 : 0) + (from.is_none() ? 0 : 1);
+            // another; what is read from a file is one as well.
+            const double copies =
+                settings.method != Method::bfgs
+                    ? 0
+                    : (callees.checkpoint.is_none() ? 0 : 3) + (from.is_none() ? 0 : 1);
             check_working_memory(
                 "the optimizer",
                 working_memory(n, settings.method, pairs_in_training) *

@@ -195,34 +195,47 @@ template <class T> struct Denominator {
 // to |x| = 0.26, past where tanh is 1/4, the lower end of a binade and the worst place for
 // roundings: |x| / (ln(2)/2) is rounded to halves, then the half is dropped. The denominator is the
 // numerator plus 2 (q - r): the nearer to 1, the less the numerator's rounding counts.
-template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) {
+//
+// In two halves, for loops that have the first of one vector beside the second of another.
+template <class T> struct HalfTanh {
+    Vec<T> r, q, shifted; // n, and the bias of the exponent, in the low bits of `shifted`
+};
+template <class T> MLPCORE_INLINE HalfTanh<T> tanh_begin(Vec<T> x) {
     using C = Constants<T>;
     const Vec<T> size = minimum<T>(absolute<T>(x), broadcast(C::tanh_high));
     const Vec<T> halves = size * (T(2) * C::log2e) + C::half_magic;
     const Vec<T> shifted = (Vec<T>)((IntVec<T>)halves & ~(IntVec<T>{} + 1));
     const Vec<T> r = size - (shifted - C::half_magic) * C::half_ln2;
     const Vec<T> square = r * r;
-    const Vec<T> q = square * horner<T>(square, C::coth_tail) + T(1);
-    const Vec<T> two_to_n = (Vec<T>)((IntVec<T>)shifted << (C::mantissa_bits - 1));
+    return {r, square * horner<T>(square, C::coth_tail) + T(1), shifted};
+}
+template <class T> MLPCORE_INLINE Vec<T> tanh_end(Vec<T> x, const HalfTanh<T>& half) {
+    const auto [r, q, shifted] = half;
+    const Vec<T> two_to_n = (Vec<T>)((IntVec<T>)shifted << (Constants<T>::mantissa_bits - 1));
     const Vec<T> numerator = r * (two_to_n + T(1)) + q * (two_to_n - T(1));
     const Vec<T> denominator = numerator + T(2) * (q - r);
     return with_sign<T>(numerator / denominator, x);
 }
+template <class T> MLPCORE_INLINE Vec<T> tanh(Vec<T> x) { return tanh_end<T>(x, tanh_begin<T>(x)); }
 
-// 1 / (1 + exp(-x)), and the slope of that.
+// 1 / (1 + exp(-x)), and the slope of that; in two halves as well.
 template <class T> struct Logistic {
     Vec<T> value, slope;
 };
-template <class T> MLPCORE_INLINE Logistic<T> logistic(Vec<T> x) {
-    const Vec<T> e = exp_nonpositive<T>(-absolute<T>(x));
+template <class T> MLPCORE_INLINE Vec<T> logistic_begin(Vec<T> x) {
+    return exp_nonpositive<T>(-absolute<T>(x));
+}
+template <class T> MLPCORE_INLINE Logistic<T> logistic_end(Vec<T> x, Vec<T> e) {
     const auto d = Denominator<T>::of(T(1), e);
     return {d.divides(select<T>(x < Vec<T>{}, e, broadcast(T(1)))), e * d.inverse * d.inverse};
 }
-template <class T> MLPCORE_INLINE Vec<T> sigmoid(Vec<T> x) { return logistic<T>(x).value; }
+template <class T> MLPCORE_INLINE Vec<T> sigmoid(Vec<T> x) {
+    return logistic_end<T>(x, logistic_begin<T>(x)).value;
+}
 
-// log(1 + exp(x)).
-template <class T> MLPCORE_INLINE Vec<T> softplus(Vec<T> x) {
-    return maximum<T>(x, Vec<T>{}) + log1p_unit<T>(exp_nonpositive<T>(-absolute<T>(x)));
+// log(1 + exp(x)), where e = exp(-|x|) is known.
+template <class T> MLPCORE_INLINE Vec<T> softplus(Vec<T> x, Vec<T> e) {
+    return maximum<T>(x, Vec<T>{}) + log1p_unit<T>(e);
 }
 
 // The standard normal distribution: density and distribution function, both with small relative

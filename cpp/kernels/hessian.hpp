@@ -178,8 +178,12 @@ inline void hessian_begin(const NetworkView& net, const T* w, const Batch<T>& ba
             store(state.weight + s, square_root<T>(load(state.weight + s)));
         }
     }
-    tile.load_targets(batch, delta);
-    error_and_delta(net.output, k, tile.outputs(), delta, state.weight, stride);
+    if (kind == HessianKind::gauss_newton) {
+        output_units(net.output, k, tile.outputs(), stride);
+    } else {
+        tile.load_targets(batch, delta);
+        error_and_delta(net.output, k, tile.outputs(), delta, state.weight, stride);
+    }
     const T* const y = tile.outputs();
 
     for (const Layer* l = &top; l > net.layers && kind != HessianKind::gauss_newton; --l) {

@@ -6,7 +6,8 @@
 //   softmax   y_k = e^{z_k} / sum_j e^{z_j}    E_n = -sum_k t_k ln y_k               (PRML 5.24)
 //
 // With each of them delta^L = y - t (PRML 5.18), and d2E_n/dz2 = diag(s) - c u u^T where
-// s = 1, y(1 - y), y, and u = y, c = 1 for softmax, c = 0 otherwise.
+// s = 1, y(1 - y), y, and u = y, c = 1 for softmax, c = 0 otherwise. Where the targets of softmax
+// sum to q, which is near 1, it is delta^L = q y - t and q times that curvature.
 #pragma once
 
 #include "elementary.hpp"
@@ -55,16 +56,17 @@ template <class T> inline void output_units(Output output, index k, T* z, index 
 
 namespace detail {
 template <Output output, class T>
-inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index stride) {
+inline double error_and_delta_of(index k, T* z, T* t, T* weight, index stride) {
     double error = 0;
-    Vec<T> errors = {}; // of float64: sums of float32 are made in float64
+    Vec<T> errors = {}; // of float64: sums over vectors of float32 are made in float64
     for (index s = 0; s < stride; s += lanes<T>) {
         const Vec<T> g = load(weight + s);
         const IntVec<T> absent = g == Vec<T>{};
-        Vec<T> e = {};
+        Vec<T> e = {}, total_t = broadcast(T(1));
         if constexpr (output == Output::softmax) {
             // E_n = sum_k t_k (ln sum_j e^{z_j} - z_k), needs the logits before they become y.
-            Vec<T> total_t = {}, chosen = {}, highest = load(z + s);
+            Vec<T> chosen = {}, highest = load(z + s);
+            total_t = Vec<T>{};
             for (index i = 0; i < k; ++i) {
                 highest = maximum<T>(highest, load(z + i * stride + s));
             }
@@ -74,6 +76,7 @@ inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index str
                 chosen += ti * (highest - load(z + i * stride + s));
             }
             e = chosen + total_t * softmax<T>(k, z + s, stride);
+            store(weight + s, g * total_t);
         }
         for (index i = 0; i < k; ++i) {
             const Vec<T> zi = load(z + i * stride + s), ti = load(t + i * stride + s);
@@ -89,7 +92,7 @@ inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index str
                 y = sigmoid<T>(zi);
                 store(z + i * stride + s, y);
             }
-            store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * (y - ti)));
+            store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * (total_t * y - ti)));
         }
         const Vec<T> weighted = select<T>(absent, Vec<T>{}, g * e);
         if constexpr (sizeof(T) == sizeof(double)) {
@@ -102,10 +105,11 @@ inline double error_and_delta_of(index k, T* z, T* t, const T* weight, index str
 }
 } // namespace detail
 
-// z becomes y, t becomes weight * (y - t); returns the sum over samples of weight * E_n. Padding,
-// which has no weight, adds nothing where the sample that it repeats is not finite.
+// z becomes y, t becomes weight * delta^L, weight becomes that of the curvature; returns the sum
+// over samples of weight * E_n. Padding, which has no weight, adds nothing where the sample that it
+// repeats is not finite.
 template <class T>
-inline double error_and_delta(Output output, index k, T* z, T* t, const T* weight, index stride) {
+inline double error_and_delta(Output output, index k, T* z, T* t, T* weight, index stride) {
     switch (output) {
     case Output::linear:
         return detail::error_and_delta_of<Output::linear>(k, z, t, weight, stride);

@@ -10,6 +10,10 @@ namespace mlpcore::MLPCORE_ISA {
 inline constexpr int accumulators = MLPCORE_VECTOR_REGISTERS >= 32 ? 24 : 12;
 inline constexpr int product_rows = 6;
 inline constexpr int many_rows = 12;
+// Where sums are short, the stores at the end of a block count: Zen 3 hides eight of them behind
+// the next block, but not twelve.
+inline constexpr index short_sum = 24;
+inline constexpr int few_rows = MLPCORE_VECTOR_REGISTERS >= 32 ? product_rows : 4;
 
 // Longer sums are made in pieces: those that may stand in the result (`place` of an epilogue), and
 // those of whole blocks of rows that are copied.
@@ -237,6 +241,11 @@ inline void product_by_rows(index rows, index inner, index columns, const Left& 
     if (columns <= accumulators / many_rows * lanes<T>) {
         for (; i + many_rows <= rows; i += many_rows) {
             product_rows_of<many_rows>(i, inner, columns, a, b, stride, epilogue);
+        }
+    }
+    if constexpr (few_rows < product_rows) {
+        for (; inner <= short_sum && i + few_rows <= rows; i += few_rows) {
+            product_rows_of<few_rows>(i, inner, columns, a, b, stride, epilogue);
         }
     }
     for (; i + product_rows <= rows; i += product_rows) {

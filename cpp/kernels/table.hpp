@@ -112,7 +112,7 @@ template <class T> void elementary(int function, index n, const T* x, T* y) {
     case 5:
         return apply([](Vec<T> v) { return sigmoid<T>(v); });
     case 6:
-        return apply([](Vec<T> v) { return softplus<T>(v); });
+        return apply([](Vec<T> v) { return softplus<T>(v, logistic_begin<T>(v)); });
     case 7:
         return apply([](Vec<T> v) { return normal<T>(v).density; });
     case 8:

@@ -67,9 +67,9 @@ template <class T> class TrainingSession {
             penalty->add_gradient(w, scale_, g);
         }
         if (std::isfinite(settings.clip_norm)) {
-            const double norm = std::sqrt(dot(net.n_weights, g, g));
-            for (index i = 0; norm > settings.clip_norm && i < net.n_weights; ++i) {
-                g[i] *= static_cast<T>(settings.clip_norm / norm);
+            const double length = norm(net.n_weights, g);
+            for (index i = 0; length > settings.clip_norm && i < net.n_weights; ++i) {
+                g[i] *= static_cast<T>(settings.clip_norm / length);
             }
         }
         return scale * e;

@@ -24,6 +24,20 @@ template <class T> double dot(const std::vector<T>& x, const std::vector<T>& y) 
     return dot(static_cast<index>(x.size()), x.data(), y.data());
 }
 
+// |x|, where its square is beyond the range as well.
+template <class T> double norm(index n, const T* x) {
+    const double length = std::sqrt(dot(n, x, x));
+    if (!std::isinf(length)) {
+        return length;
+    }
+    const double most = static_cast<double>(
+        std::abs(*std::max_element(x, x + n, [](T a, T b) { return std::abs(a) < std::abs(b); })));
+    return most * std::sqrt(std::accumulate(x, x + n, 0.0, [most](double sum, T v) {
+               const double part = static_cast<double>(v) / most;
+               return sum + part * part;
+           }));
+}
+
 // y += a x
 template <class T> void axpy(double a, const std::vector<T>& x, std::vector<T>& y) {
     kernels<T>().axpy(static_cast<index>(x.size()), static_cast<T>(a), x.data(), y.data());

@@ -359,6 +359,18 @@ def _targets(net: Net, w: ArrayLike, T: ArrayLike) -> Array:
     return t.reshape(-1, K)
 
 
+def _totals(net: Net, t: Array) -> Array:
+    """(N,): what the targets of a sample sum to with softmax, 1 but for rounding; else 1."""
+    totals: Array = t.sum(axis=1) if net.output == "softmax" else np.ones_like(t[:, 0])
+    return totals
+
+
+def _output_delta(net: Net, y: Array, t: Array) -> Array:
+    """dE_n/dz^L (N, K): PRML 5.18."""
+    delta: Array = _totals(net, t)[:, None] * y - t
+    return delta
+
+
 def _weights_of_samples(w: ArrayLike, X: ArrayLike, sample_weight: ArrayLike | None) -> Array:
     return _like(w, np.ones(len(np.asarray(X))) if sample_weight is None else sample_weight)
 
@@ -392,6 +404,8 @@ def gradient(
     """dE/dw, (W,): PRML 5.53, 5.54.
 
     dE/dW^l = sum_n s_n delta^l a^{l-1}T,    dE/db^l = sum_n s_n delta^l,    delta^L = y - t
+
+    With softmax delta^L = q y - t, where the targets of a sample sum to q, which is near 1.
     """
     return error_and_gradient(net, w, X, T, sample_weight)[1]
 
@@ -402,7 +416,7 @@ def error_and_gradient(
     """:func:`error` and :func:`gradient` from one forward pass."""
     p, t, out = _forward(net, w, X), _targets(net, w, T), OUTPUTS[net.output]
     s = _weights_of_samples(w, X, sample_weight)
-    deltas = _backward(net, p, s[:, None] * (out.y(p.z[-1]) - t))
+    deltas = _backward(net, p, s[:, None] * _output_delta(net, out.y(p.z[-1]), t))
     pairs = [(delta.T @ a, delta.sum(axis=0)) for delta, a in zip(deltas, p.a, strict=True)]
     return (s * out.error(p.z[-1], t)).sum().item(), pack(net, pairs)
 
@@ -410,7 +424,8 @@ def error_and_gradient(
 def per_sample_gradient(net: Net, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> Array:
     """dE_n/dw, (N, W), a row a sample: PRML 5.53."""
     p = _forward(net, w, X)
-    deltas = _backward(net, p, OUTPUTS[net.output].y(p.z[-1]) - _targets(net, w, T))
+    y, t = OUTPUTS[net.output].y(p.z[-1]), _targets(net, w, T)
+    deltas = _backward(net, p, _output_delta(net, y, t))
     blocks = []
     for delta, a in zip(deltas, p.a, strict=True):
         (N, n), m = delta.shape, a.shape[1]
@@ -467,9 +482,11 @@ def hessian_diagonal(
     if kind not in ("exact", "gauss_newton", "becker_lecun"):
         raise ValueError(f"kind is {kind!r}, expected one of exact, gauss_newton, becker_lecun")
     p, s = _forward(net, w, X), _weights_of_samples(w, X, sample_weight)
-    y = OUTPUTS[net.output].y(p.z[-1])
-    delta = s[:, None] * (y - _targets(net, w, T))
+    y, t = OUTPUTS[net.output].y(p.z[-1]), _targets(net, w, T)
+    delta = s[:, None] * _output_delta(net, y, t)
     B = s[:, None, None] * OUTPUTS[net.output].curvature(y)
+    if kind != "gauss_newton":
+        B = B * _totals(net, t)[:, None, None]
     pairs: list[tuple[Array, Array]] = []
     for i in range(len(net.hidden), -1, -1):
         diagonal = np.einsum("njj->nj", B)
@@ -521,8 +538,8 @@ def hessian(
     if kind == "empirical_fisher":
         g = per_sample_gradient(net, w, X, T)
         return (s[:, None] * g).T @ g
-    y = OUTPUTS[net.output].y(p.z[-1])
-    deltas = _backward(net, p, s[:, None] * (y - _targets(net, w, T)))
+    y, t = OUTPUTS[net.output].y(p.z[-1]), _targets(net, w, T)
+    deltas = _backward(net, p, s[:, None] * _output_delta(net, y, t))
     a = [np.concatenate([a, np.ones_like(a[:, :1])], axis=1) for a in p.a]
     h = [ACTIVATIONS[name] for name in net.hidden]
     d1 = [h[i].d1(p.z[i], p.a[i + 1]) for i in range(len(h))]
@@ -536,6 +553,8 @@ def hessian(
         H[np.ix_(columns, rows)] = block.T
 
     own = s[:, None, None] * OUTPUTS[net.output].curvature(y)  # B^L
+    if kind == "exact":
+        own = own * _totals(net, t)[:, None, None]
     for m in range(len(h), -1, -1):
         B, Q = own, np.zeros(0)
         for i in range(m, -1, -1):
@@ -615,11 +634,13 @@ def hessian_vector_product(
         return np.array(rows).reshape(v.shape)
     p, s = _forward(net, w, X), _weights_of_samples(w, X, sample_weight)
     out = OUTPUTS[net.output]
-    y = out.y(p.z[-1])
-    delta = s[:, None] * (y - _targets(net, w, T)) * (kind == "exact")
+    y, t = out.y(p.z[-1]), _targets(net, w, T)
+    delta = s[:, None] * _output_delta(net, y, t) * (kind == "exact")
     V = [matrix for matrix, _ in unpack(net, _like(w, v))]
     Rz, Ra = _tangents(net, p, v)
     Rdelta = s[:, None] * np.einsum("nij,nj->ni", out.curvature(y), Rz[-1])
+    if kind == "exact":
+        Rdelta = Rdelta * _totals(net, t)[:, None]
     pairs: list[tuple[Array, Array]] = []
     for i in range(len(net.hidden), -1, -1):
         pairs.insert(0, (Rdelta.T @ p.a[i] + delta.T @ Ra[i], Rdelta.sum(axis=0)))

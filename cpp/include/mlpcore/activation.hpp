@@ -41,7 +41,8 @@ inline constexpr std::array activation_names{
 namespace mlpcore::MLPCORE_ISA {
 
 // a = h(z), d1 = h'(z), d2 = h''(z). A formula fills what its Order asks for; what is not asked
-// for is dead code to the compiler.
+// for is dead code to the compiler. A long one comes in two halves: what `begin` makes of z, `end`
+// makes the rest of.
 template <class T> struct Jet {
     Vec<T> a, d1, d2;
 };
@@ -53,15 +54,19 @@ struct Identity {
 };
 
 struct Sigmoid { // PRML 4.59, 4.88
-    template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
-        const Logistic<T> s = logistic<T>(z);
+    template <class T> static MLPCORE_INLINE Vec<T> begin(Vec<T> z) { return logistic_begin<T>(z); }
+    template <class T> static MLPCORE_INLINE Jet<T> end(Vec<T> z, Vec<T> half) {
+        const Logistic<T> s = logistic_end<T>(z, half);
         return {s.value, s.slope, s.slope * (T(1) - T(2) * s.value)};
     }
 };
 
 struct Tanh { // PRML 5.59, 5.60
-    template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
-        const Vec<T> a = tanh<T>(z);
+    template <class T> static MLPCORE_INLINE HalfTanh<T> begin(Vec<T> z) {
+        return tanh_begin<T>(z);
+    }
+    template <class T> static MLPCORE_INLINE Jet<T> end(Vec<T> z, const HalfTanh<T>& half) {
+        const Vec<T> a = tanh_end<T>(z, half);
         const Vec<T> d1 = T(1) - a * a;
         return {a, d1, T(-2) * a * d1};
     }
@@ -83,10 +88,10 @@ struct LeakyRelu { // slope 0.01 below 0; h'(0) = 0.01, h'' = 0
 };
 
 struct Softplus { // log(1 + e^z); h' is the logistic sigmoid
-    template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
-        const Vec<T> e = exp_nonpositive<T>(-absolute<T>(z));
-        const Logistic<T> s = logistic<T>(z);
-        return {maximum<T>(z, Vec<T>{}) + log1p_unit<T>(e), s.value, s.slope};
+    template <class T> static MLPCORE_INLINE Vec<T> begin(Vec<T> z) { return logistic_begin<T>(z); }
+    template <class T> static MLPCORE_INLINE Jet<T> end(Vec<T> z, Vec<T> half) {
+        const Logistic<T> s = logistic_end<T>(z, half);
+        return {softplus<T>(z, half), s.value, s.slope};
     }
 };
 
@@ -121,8 +126,9 @@ struct Gelu { // z Phi(z), exact (Hendrycks and Gimpel, 2016)
 };
 
 struct Silu { // z sigmoid(z)
-    template <class T> static MLPCORE_INLINE Jet<T> at(Vec<T> z) {
-        const Jet<T> s = Sigmoid::at<T>(z);
+    template <class T> static MLPCORE_INLINE Vec<T> begin(Vec<T> z) { return logistic_begin<T>(z); }
+    template <class T> static MLPCORE_INLINE Jet<T> end(Vec<T> z, Vec<T> half) {
+        const Jet<T> s = Sigmoid::end<T>(z, half);
         const auto b = Bounded<T>::of(z);
         return {b.below * s.a, s.a + b.both * s.d1, T(2) * s.d1 + b.both * s.d2};
     }

@@ -189,6 +189,7 @@ def test_cholesky(W):
     damped = mlpcore.cholesky(H, damping=0.5)
     assert_close(damped.solve(b), np.linalg.solve(H + 0.5 * np.eye(W), b), 1e-10)
     assert f"W={W}" in repr(factor)
+    assert len({factor, damped, factor}) == 2
 
 
 def test_the_log_determinant_does_not_overflow():

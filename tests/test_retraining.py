@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from cases import Case, assert_close
@@ -284,7 +286,7 @@ def test_w_is_not_that_of_the_caller():
 
 
 def test_changes_of_rounding_are_none():
-    """Their inverses would be all there is in the factor."""
+    """They take no row of the factor."""
     old = optimum_of(SMALL["linear"])
     s = old.sample_weight.copy()
     s[3] *= 1 + 2 * np.finfo(float).eps
@@ -326,6 +328,23 @@ def test_an_input_of_one_sample_alone(value):
         assert_close(left_out.leverage[7], 1.0, 1e-12)
         assert_close(left_out.y[7, 0], scale * T[7], 1e-7)
         assert np.abs(mlpcore.influence(old, X)[7]).max() < 1e-6
+
+
+@pytest.mark.parametrize("s", [0.7, 1.0, 1.3])
+@pytest.mark.parametrize("value", [1.0, 1e7])
+def test_an_input_of_one_sample_is_removed(value, s):
+    """What the factor has for its weight without it is rounding, or a division by zero."""
+    rng = np.random.default_rng(0)
+    net, X, T = mlpcore.Network((3, 1)), rng.normal(size=(20, 3)), rng.normal(size=20)
+    X[:, 2] = 0
+    X[7, 2] = value
+    old = mlpcore.Optimum(net, np.zeros(4), X, T, np.full(20, s))
+    new = mlpcore.retrain(old, remove=[7])
+    assert (new.converged, new.factorizations) == (True, 1)
+    assert_close(new.w, old.w, 1e-12)
+    other = mlpcore.retrain(old, remove=[7], add=([[1.0, 2.0, value]], [0.5]))  # holds it again
+    assert other.converged
+    assert_close(other.w, refit(other, other.X, other.T, other.sample_weight), 1e-6)
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
@@ -406,6 +425,24 @@ def test_folds_drawn():
     assert not (one == other).all()
 
 
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+def test_all_folds_together_cost_two_hessians(kind, monkeypatch):
+    """Where those without a fold are positive definite; and none where there is but one fold."""
+    old, samples = optimum_of(SMALL["linear-2"], kind=kind), []
+    hessian = mlpcore.retraining._Objective.hessian
+
+    def counted(f, w, kind):
+        samples.append(len(f.X))
+        return hessian(f, w, kind)
+
+    monkeypatch.setattr(mlpcore.retraining._Objective, "hessian", counted)
+    with pytest.raises(ValueError, match="folds has 3 alone, expected at least two folds"):
+        mlpcore.k_fold_predictions(old, np.full(80, 3))
+    assert samples == []
+    mlpcore.k_fold_predictions(old, 5, seed=0)
+    assert samples == [80] + 5 * [16]
+
+
 def test_a_sample_without_weight_is_left_out_already():
     old = optimum_of(SMALL["linear"])
     s = old.sample_weight.copy()
@@ -452,6 +489,32 @@ def test_the_memory_of_influences(monkeypatch):
     monkeypatch.setattr(_core, "check_memory", refuse)
     with pytest.raises(MemoryError, match=r"^influence of shape \(80, 5, 2\): 6400 bytes$"):
         mlpcore.influence(old, np.zeros((5, 3)))
+
+
+@pytest.mark.parametrize("definite", [True, False])
+def test_the_memory_of_a_factor(definite, monkeypatch):
+    """Asked for before the Hessian is there, with what LAPACK takes, which is not traced."""
+    net = mlpcore.Network((8, 40, 1))
+    X = np.random.default_rng(0).normal(size=(30, 8))
+    data, alpha = (net, net.init(0), X, X[:, 0] ** 2), 1e3 if definite else 1e-3
+    asked = []
+    monkeypatch.setattr(_core, "check_memory", lambda what, n_bytes: asked.append((what, n_bytes)))
+    tracemalloc.start()
+    try:
+        mlpcore.Optimum(*data, weight_decay=alpha, max_steps=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert asked == [("the working memory of the Hessian's factor", 40 * net.n_weights**2)]
+    assert 0.55 * asked[0][1] < peak < 1.02 * asked[0][1]
+
+    def refuse(what, n_bytes):
+        raise MemoryError(what)
+
+    monkeypatch.setattr(_core, "check_memory", refuse)
+    monkeypatch.delattr(mlpcore.Network, "hessian")
+    with pytest.raises(MemoryError, match="the working memory of the Hessian's factor"):
+        mlpcore.Optimum(*data, weight_decay=alpha)
 
 
 @pytest.mark.parametrize("name", ["linear-2", "sigmoid", "softmax"])
@@ -655,6 +718,44 @@ def test_a_saddle_is_no_minimum(kind):
     assert not old.converged  # though the gradient is zero
     with pytest.raises(ValueError, match="optimum has not converged: after 0 steps"):
         mlpcore.leave_one_out(old)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5])
+def test_what_becomes_a_saddle_is_left(mean):
+    """By symmetry neither gradient nor steps show that a change of the targets makes it one."""
+    net, w, X, T = saddle()
+    old = mlpcore.Optimum(net, w, X, 0.01 * T, weight_decay=1.0)
+    assert (old.converged, np.abs(old.w).max() < 1e-12) == (True, True)
+    new = mlpcore.retrain(old, add=([[1.0], [-1.0]], [mean + 10, mean - 10]))
+    assert new.converged
+    assert np.abs(new.w[:2]).min() > 0.1
+    H = net.hessian(new.w, new.X, new.T) + np.eye(w.size)
+    assert np.linalg.eigvalsh(H)[0] > 0.1
+
+
+def test_a_saddle_is_handed_on():
+    old = mlpcore.Optimum(*saddle(), weight_decay=0.1, max_steps=0)
+    new = mlpcore.retrain(old, max_steps=0)
+    assert (old.converged, new.converged) == (False, False)
+    new = mlpcore.retrain(old)
+    assert new.converged
+    assert new.net.error(new.w, new.X, new.T) < 0.2 * new.net.error(old.w, new.X, new.T)
+
+
+@pytest.mark.parametrize("W", [3, 40])
+@pytest.mark.parametrize("lowest", [0.3, 1e-9, -1e-9, -0.3, -30.0])
+def test_a_minimum_is_known_by_products(W, lowest, monkeypatch):
+    """With the factor of a matrix from nearby; where it is nearly singular they need not tell."""
+    rng = np.random.default_rng(W)
+    near, Q = np.diag(np.logspace(-6, 6, W)), np.linalg.qr(rng.normal(size=(W, W)))[0]
+    change = Q * np.append(rng.uniform(0.9, 1.1, size=W - 1), lowest) @ Q.T
+    H = np.sqrt(near) @ change @ np.sqrt(near)  # of which these are the eigenvalues beside `near`
+    net = mlpcore.Network((W - 1, 1))
+    monkeypatch.setattr(type(net), "hessian_vector_product", lambda _, w, v, *a, **b: H @ v)
+    f = mlpcore.Optimum(net, np.zeros(W), np.ones((1, W - 1)), [0.0], weight_decay=1)._objective
+    factor = mlpcore.retraining._Factor(np.diag(np.diag(near) ** -0.5))
+    known = mlpcore.retraining._is_minimum(f, np.zeros(W), factor)
+    assert known == (lowest > 0) or lowest == 1e-9
 
 
 def test_the_last_steps_need_no_digits_of_the_error():
@@ -1092,7 +1193,9 @@ def test_repr():
     assert "converged in" in repr(old)
     assert "regularizer" not in repr(old)
     assert "  regularizer      WeightDecay(alpha=1, " in repr(regularized(WeightDecay(1)))
-    assert "leverage" in repr(mlpcore.leave_one_out(old))
+    left_out = mlpcore.leave_one_out(old)
+    assert f"{left_out.error:.6g} in all" in repr(left_out)
+    assert "leverage" in repr(left_out)
 
 
 # Refusals ----------------------------------------------------------------------------------------
@@ -1227,8 +1330,8 @@ def test_other_refusals():
         mlpcore.k_fold_predictions(old, [[0], [1, 2]])
     with pytest.raises(TypeError, match="folds has dtype float64, expected integers"):
         mlpcore.k_fold_predictions(old, np.zeros(80))
-    with pytest.raises(ValueError, match="folds has 0 alone, expected at least two folds"):
-        mlpcore.k_fold_predictions(old, np.zeros(80, int))
+    with pytest.raises(ValueError, match="seed is 1 beside the fold of each sample, expected None"):
+        mlpcore.k_fold_predictions(old, np.arange(80), seed=1)
     with pytest.raises(ValueError, match=r"X has shape \(2, 2\), expected \(N, 3\)"):
         mlpcore.influence(old, np.zeros((2, 2)))
     assert mlpcore.influence(old, np.zeros((0, 3))).shape == (80, 0, 1)

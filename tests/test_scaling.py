@@ -171,3 +171,27 @@ def test_inputs_can_not_be_scaled_by_zero(scale, place):
     net = mlpcore.Network((3, 2, 1))
     with pytest.raises(ValueError, match=rf"^{place} is -?0.0, expected a number other than 0$"):
         rescale_weights(net, net.init(seed=0), input_scale=scale)
+
+
+@pytest.mark.parametrize("layers", [(3, 2), (3, 2, 4, 2)])
+def test_weights_of_several_networks_are_rescaled(layers):
+    rng = np.random.default_rng(0)
+    net, X = mlpcore.Network(layers), rng.normal(size=(7, 3))
+    w = np.stack([net.init(seed, "normal") for seed in range(3)])
+    a, b, c, d = np.array([2.0, -0.3, 5.0]), rng.normal(size=3), np.array([4.0, -0.1]), [1.0, 3.0]
+    rescaled = rescale_weights(net, w, a, b, c, d)
+    y = net.forward(rescaled, a * X + b)
+    np.testing.assert_allclose(y, c * net.forward(w, X) + d, rtol=1e-12, atol=1e-12)
+    for one, of_one in zip(rescaled, w, strict=True):
+        np.testing.assert_array_equal(one, rescale_weights(net, of_one, a, b, c, d))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_not_rescaled(value):
+    net = mlpcore.Network((3, 2, 1))
+    w = net.init(seed=0)
+    w[4] = value
+    with pytest.raises(ValueError, match=rf"^w is not finite: w\[4\] is {value}$"):
+        rescale_weights(net, w)
+    with pytest.raises(ValueError, match=rf"^w is not finite: w\[1, 4\] is {value}$"):
+        rescale_weights(net, np.stack([net.init(seed=0), w]))

@@ -473,7 +473,7 @@ def _root(matrix: Array) -> Array | None:
     return L if lowest > 4 * eps * np.sqrt(W) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CholeskyFactor:
     """H + damping I = L L^T, with L a lower triangle; what `cholesky` returns."""
 

@@ -41,7 +41,9 @@ _ROUNDING = 1e-13  # relative to F or to a curvature one expects, below which ro
 _FEW = 30  # times what rounding moves is still rounding
 _NOTICEABLE = 1e-3  # share of a curvature or slope below which a part of it does not count
 _FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
-_OUT_OF_REACH = 1 - 1e-8  # a leverage of 1, less what rounding may have made of it
+_OUT_OF_REACH = 1e-8  # a leverage nearer to 1 than this is 1 but for rounding
+_UNSEEN = 1e-4  # the chance that a negative curvature goes unseen
+_PRODUCTS = 20  # with the Hessian, at most, in the search for one
 _SIZES = (1e-100, 1e100)  # so that no square of one overflows
 _TILE = 1 << 22  # numbers in a tile of derivatives of samples: 32 MB
 
@@ -58,7 +60,9 @@ def _units(H: Array, start: Array, held: Any = False) -> Array:
     zeros, or of what is rounding in the units ``start`` (W,), beside 1 or the largest, keeps those.
     On the diagonal of the weights ``held`` (W,) bools, that of `_Objective.held`, nothing is.
     """
-    size = np.abs(H) / start[:, None] / start
+    size = np.abs(H)
+    size /= start[:, None]
+    size /= start
     rounding = size < _ROUNDING * min(size.max(), 1)
     rounding[np.diag_indices_from(H)] &= ~np.asarray(held)
     size[rounding] = 0
@@ -81,50 +85,63 @@ def _inverse_factor(H: Array, d: Array) -> Array:
     NumPy solves no triangular systems; with U every solution is a product of matrices.
     LinAlgError if H is not positive definite, or singular to rounding in the units ``d`` (W,).
     """
-    L = np.linalg.cholesky(H / d[:, None] / d)
-    U = _invert_lower(L)
-    if not (L * L).sum() * (U * U).sum() < 0.1 / np.finfo(float).eps:  # trace(H) trace(H^{-1})
+    U: Array = H / d[:, None]
+    U /= d
+    U = np.linalg.cholesky(U)
+    trace = np.vdot(U, U)  # of H in these units
+    _invert_lower(U)
+    if not trace * np.vdot(U, U) < 0.1 / np.finfo(float).eps:  # trace(H) trace(H^{-1})
         raise np.linalg.LinAlgError("singular to rounding")
-    return U / d
-
-
-def _invert_lower(L: Array) -> Array:
-    """The inverse of a lower triangle, by halves: [A, 0; C, B] to [A', 0; -B' C A', B']."""
-    n = len(L)
-    if n <= 64:
-        return np.tril(np.linalg.inv(L))
-    m = n // 2
-    A, B = _invert_lower(L[:m, :m]), _invert_lower(L[m:, m:])
-    U = np.zeros_like(L)
-    U[:m, :m], U[m:, m:] = A, B
-    U[m:, :m] = -B @ (L[m:, :m] @ A)
+    U /= d
     return U
 
 
-class _Factor:
-    """The inverse of H + V^T diag(c) V, from that of H and the rows V (m, W), by Woodbury.
+def _invert_lower(L: Array) -> None:
+    """Makes a lower triangle its inverse, by halves: of [A, 0; C, B] [A', 0; -B' C A', B']."""
+    n = len(L)
+    if n <= 64:
+        L[...] = np.tril(np.linalg.inv(L))
+        return
+    m = n // 2
+    A, B, C = L[:m, :m], L[m:, m:], L[m:, :m]
+    _invert_lower(A)
+    _invert_lower(B)
+    C[...] = -(B @ (C @ A))
 
-    (H + V^T C V)^{-1} = U^T (I - G^T (C^{-1} + G G^T)^{-1} G) U,    G = V U^T
+
+class _Factor:
+    """The inverse of H + V^T C V, from that of H and the rows V (m, W), by Woodbury; C = diag(+-1).
+
+    (H + V^T C V)^{-1} = U^T (I + G^T C G)^{-1} U,    G = V U^T
+    (I + G^T C G)^{-1} = I - G^T (C + G G^T)^{-1} G
     """
 
     def __init__(self, U: Array, G: Array | None = None, c: Array | None = None) -> None:
         self.U = U
         self.G = np.zeros((0, len(U))) if G is None else G
         self.c = np.zeros(0) if c is None else c
-        eigenvalues, Q = np.linalg.eigh(np.diag(1 / self.c) + self.G @ self.G.T)
-        self._inner = (Q / eigenvalues) @ Q.T
+        # For a row taken out its leverage less 1, for one added 1 or more.
+        eigenvalues, Q = np.linalg.eigh(np.diag(self.c) + self.G @ self.G.T)
+        size = np.abs(eigenvalues)
+        if (size < _OUT_OF_REACH * size.max(initial=1)).any():
+            raise np.linalg.LinAlgError("singular to rounding")
         # As many negative eigenvalues as rows taken out: the sum is positive definite.
         if (eigenvalues < 0).sum() != (self.c < 0).sum():
             raise np.linalg.LinAlgError("not positive definite")
+        self._inner = (Q / eigenvalues) @ Q.T
 
     def changed(self, V: Array, c: Array) -> _Factor:
         """That of the sum with V^T diag(c) V added; LinAlgError if it is not positive definite."""
-        G = np.concatenate([self.G, V @ self.U.T])
-        return _Factor(self.U, G, np.concatenate([self.c, c]))
+        G = np.concatenate([self.G, np.sqrt(np.abs(c))[:, None] * (V @ self.U.T)])
+        return _Factor(self.U, G, np.concatenate([self.c, np.sign(c)]))
+
+    def solve_within(self, u: Array) -> Array:
+        """(I + G^T C G)^{-1} u, between the U^T and U of `solve`."""
+        result: Array = u - self.G.T @ (self._inner @ (self.G @ u))
+        return result
 
     def solve(self, v: Array) -> Array:
-        u = self.U @ v
-        solution: Array = self.U.T @ (u - self.G.T @ (self._inner @ (self.G @ u)))
+        solution: Array = self.U.T @ self.solve_within(self.U @ v)
         return solution
 
 
@@ -193,6 +210,8 @@ class _Objective:
         return float(F), g
 
     def hessian(self, w: Array, kind: Kind) -> Array:
+        # With what its factor takes: itself, its eigenvectors, and three that LAPACK works with.
+        _core.check_memory("the working memory of the Hessian's factor", 8.0 * 5 * w.size**2)
         H = self.net.hessian(w, self.X, self.T, self.s, kind, regularizer=self.R)
         if not np.isfinite(H).all():  # which no damping mends
             raise ValueError(
@@ -259,7 +278,9 @@ class _Objective:
         except np.linalg.LinAlgError:
             # What is nearly flat, and hardly known, must not lead.
             d = np.where(held, d, np.maximum(d, units))
-            e, Q = np.linalg.eigh(H / d[:, None] / d)
+        H /= d[:, None]
+        H /= d
+        e, Q = np.linalg.eigh(H)  # now that the exception no longer holds a matrix
         largest = float(np.abs(e).max()) or 1.0
         factor = _Factor((Q / np.sqrt(np.maximum(np.abs(e), 1e-8 * largest))).T / d)
         return factor, Q[:, 0] / d if e[0] < -_FLAT * largest else None, lasts
@@ -300,12 +321,9 @@ def _descend(
     """Newton's method that keeps a factor for as long as each step shrinks the next tenfold.
 
     Where the gradient is gone but a curvature is negative it moves along that, to both sides; if
-    nothing there is lower, it is no minimum all the same.
-
-    An exact factor from nearby needs no such look at the end: steps that shrink tenfold with a
-    positive definite one tell that the Hessian is positive definite as well.
+    nothing there is lower, it is no minimum all the same. That each step with a kept factor is far
+    shorter says so of their directions alone: by symmetry they may all miss the negative one.
     """
-    look_for_saddle = kind != "exact"
     downward: Array | None = None
     F, g = objective.value_and_gradient(w)
     if not (np.isfinite(F) and np.isfinite(g).all()):
@@ -343,12 +361,11 @@ def _descend(
             # Between steps of rounding, as saturated units have, the slope jumps.
             at_rest = trial is None and fresh and is_rounding
         if at_rest:
-            if look_for_saddle:
+            if kind != "exact":
                 _, downward, _ = objective.step_factor(w, "exact")
                 factorizations += 1
-                look_for_saddle = False
-            elif downward is not None and not fresh:
-                kept = None  # the curvature was negative elsewhere
+            elif not fresh and not (downward is None and _is_minimum(objective, w, factor)):
+                kept = None  # a curvature was negative elsewhere, or may be so here
                 continue
             if objective.R is None and abs(F) <= floor:
                 downward = None  # of residuals of rounding
@@ -356,7 +373,7 @@ def _descend(
                 trial = _search_aside(objective, w, F, downward)
             converged = downward is None
             if trial is not None:
-                kept, decrement, look_for_saddle = None, np.inf, kind != "exact"
+                kept, decrement = None, np.inf
         if trial is not None:
             w, F, g = trial
             before = decrement
@@ -377,6 +394,33 @@ def _decrement_of_rounding(objective: _Objective, w: Array, g: Array, factor: _F
     _, g_beside = objective.value_and_gradient(w + last_bits * w)
     rounding = g_beside - g
     return _FEW**2 * float(rounding @ factor.solve(rounding))
+
+
+def _is_minimum(objective: _Objective, w: Array, factor: _Factor) -> bool:
+    """Whether H at w is positive definite, by a few products with it; False if they do not tell.
+
+    Conjugate gradients for ``U H U^T x = r``, r at random, with a ``factor`` from nearby. A p with
+    p^T U H U^T p <= 0 shows that it is not (Steihaug, The conjugate gradient method and trust
+    regions in large scale optimization, 1983). Without one the residual is r times a polynomial of
+    the matrix that is 1 at 0 and has all its roots above 0: what r has of an eigenvector with an
+    eigenvalue <= 0 never shrinks. If all of r comes below `_UNSEEN`, that part was so from the
+    start, by a chance of about `_UNSEEN`.
+    """
+    net, data, U = objective.net, (objective.X, objective.T, objective.s), factor.U
+    r = np.random.default_rng(0).standard_normal(w.size)
+    p = z = factor.solve_within(r)
+    for _ in range(_PRODUCTS):
+        Hp = U @ net.hessian_vector_product(w, U.T @ p, *data, regularizer=objective.R)
+        curvature = p @ Hp
+        if not curvature > 0:
+            return False
+        before = r @ z
+        r = r - before / curvature * Hp
+        if r @ r < _UNSEEN**2:
+            return True
+        z = factor.solve_within(r)
+        p = z + r @ z / before * p
+    return False
 
 
 def _search(
@@ -470,7 +514,8 @@ class Optimum(Table):
         of X of positive weight) than weights that neither weight decay nor regularizer holds: then
         there is no single minimum.
     MemoryError
-        If the Hessian (W, W) is larger than the memory available; the message states its size.
+        If the factor of the Hessian takes, with five matrices (W, W) at most, more than the memory
+        available; the message states its size.
 
     Examples
     --------
@@ -531,15 +576,13 @@ class Optimum(Table):
         self.converged = found.converged
         self._at_w: Array | None = None
 
-    def _inverse_factor(self) -> Array:
-        """U of the Hessian at w itself; kept. What `retrain` starts with may come from nearby."""
-        if not self.converged:
-            raise ValueError(
-                f"optimum has not converged: after {self.steps} steps the gradient is up to "
-                f"{self.gradient_norm:.3g}, expected a minimum; train further or raise max_steps"
-            )
+    def _inverse_factor(self, whole: tuple[Array, Array] | None = None) -> Array:
+        """U of the Hessian at w itself; kept. What `retrain` starts with may come from nearby.
+
+        Of `hessian_and_units`, where there are any.
+        """
         if self._at_w is None:
-            H, d = self._objective.hessian_and_units(self.w, self.kind)
+            H, d = whole or self._objective.hessian_and_units(self.w, self.kind)
             try:
                 self._at_w = _inverse_factor(H, d)
             except np.linalg.LinAlgError:
@@ -582,13 +625,13 @@ def _samples(
 ) -> tuple[Array, Array, Array]:
     """X, T as (N, K) and sample_weight as (N,), copies in float64; what is wrong raises.
 
-    The network is that of the user: rows of T that sum to 1 in float32 are made to in float64.
+    Rows of T that sum to 1 within what is allowed are made to do so.
     """
     net.error(w, X, T, sample_weight)
     X, t, K = np.array(X, dtype=float), np.array(T, dtype=float), net.n_outputs
     if t.ndim == 1 and net.output == "softmax":
         t = np.eye(K)[t.astype(int)]
-    elif net.output == "softmax" and net.dtype == np.float32:
+    elif net.output == "softmax":
         t /= t.sum(axis=1, keepdims=True)
     s = np.ones(len(X)) if sample_weight is None else np.array(sample_weight, dtype=float)
     return X, t.reshape(-1, K), s
@@ -642,8 +685,9 @@ def retrain(
     samples and the change of the Hessian along the way are left out. That affects how fast the
     following steps converge, not where: their gradients are those of the new data, and as soon as
     a step shrinks the gradient by less than ten times, the whole Hessian is built and factorized
-    anew. Few changed samples cost some gradients; after a change of more than W / 2 targets it
-    begins with a new factor.
+    anew, and so it is where products with it leave open at the end whether a curvature is negative.
+    Few changed samples cost some gradients and such products; after a change of more than W / 2
+    targets it begins with a new factor.
 
     Parameters
     ----------
@@ -670,9 +714,10 @@ def retrain(
         If an argument is unusable, no sample is left, or too few without weight decay, as in
         `Optimum`.
     MemoryError
-        If the Hessian (W, W) is larger than the memory available; the message states its size.
+        If the factor of the Hessian takes, with five matrices (W, W) at most, more than the memory
+        available; the message states its size.
     """
-    _check_optimum(optimum)
+    _check_optimum(optimum, converged=False)
     max_steps = _most_steps(max_steps, optimum.kind)
     old, w = optimum._objective, optimum.w
     gone = np.zeros(len(old.X), dtype=bool)
@@ -700,7 +745,7 @@ def retrain(
         s=np.concatenate([s[stay], s_added]),
     )
     change = np.where(gone, 0, s) - old.s
-    # Of a change of rounding nothing would be seen but its inverse, in the factor.
+    # A change of rounding is none, and takes no row of the factor.
     change[np.abs(change) <= 4 * np.finfo(float).eps * np.maximum(s, old.s)] = 0
     rows = np.flatnonzero(change)
     factor = _changed_factor(
@@ -754,9 +799,14 @@ def _row_numbers(name: str, rows: ArrayLike, N: int) -> Array:
     return array.astype(int)
 
 
-def _check_optimum(optimum: object) -> None:
+def _check_optimum(optimum: object, converged: bool = True) -> None:
     if not isinstance(optimum, Optimum):
         raise TypeError(f"optimum is a {type(optimum).__name__}, expected a mlpcore.Optimum")
+    if converged and not optimum.converged:
+        raise ValueError(
+            f"optimum has not converged: after {optimum.steps} steps the gradient is up to "
+            f"{optimum.gradient_norm:.3g}, expected a minimum; train further or raise max_steps"
+        )
 
 
 # Without one sample, without a fold --------------------------------------------------------------
@@ -789,7 +839,7 @@ class LeaveOneOut(Table):
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            ("error", f"{self.error / max(len(self.y), 1):.6g} a sample"),
+            ("error", f"{self.error:.6g} in all"),
             ("leverage", f"{self.leverage.min():.3g} to {self.leverage.max():.3g}"),
         ]
 
@@ -808,7 +858,7 @@ def leave_one_out(optimum: Optimum) -> LeaveOneOut:
     (1981), for networks Larsen and Hansen (1996).
 
     Where a leverage is 1 to rounding or more, which the exact Hessian does not exclude, the sample
-    is taken out by its exact Hessian as a fold in `k_fold_predictions`. Weights that only this
+    is taken out by its whole Hessian as a fold in `k_fold_predictions`. Weights that only this
     sample determines, as those of an input that is 0 in all others, stay as they are.
 
     Parameters
@@ -829,7 +879,8 @@ def leave_one_out(optimum: Optimum) -> LeaveOneOut:
         If the optimum has not converged, or if its Hessian is not positive definite; the message
         has the eigenvalues.
     MemoryError
-        If the Hessian (W, W) is larger than the memory available; the message states its size.
+        If the factor of the Hessian takes, with five matrices (W, W) at most, more than the memory
+        available; the message states its size.
 
     Notes
     -----
@@ -879,7 +930,7 @@ def _steps_without_each(
         e = s * (y - f.T[tile])
         if corrected:
             sBA = s[:, :, None] * (R @ np.swapaxes(R, 1, 2) @ A)
-            out_of_reach = leverage >= _OUT_OF_REACH
+            out_of_reach = leverage >= 1 - _OUT_OF_REACH
             sBA[out_of_reach] = 0
             e = np.linalg.solve(identity - sBA, e[:, :, None])[:, :, 0]
         dw = np.einsum("nk,nkw->nw", e, G) @ U
@@ -891,10 +942,10 @@ def _steps_without_each(
 
 
 def _step_without(optimum: Optimum, rows: Array, H: Array, d: Array) -> Array:
-    """The Newton step (W,) that takes these rows out, by their exact Hessian.
+    """The Newton step (W,) that takes these rows out, by their Hessian of the optimum's kind.
 
-    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite. H is the
-    whole one, d its units, also of the rest, whose rounding is that of the whole.
+    Gauss-Newton for all the rest where the Hessian of the rest is not positive definite. H is that
+    of all rows, d its units, also of the rest, whose rounding is that of the whole.
     """
     f, w = optimum._objective, optimum.w
     part = f.rows(rows)
@@ -910,9 +961,9 @@ def _step_without(optimum: Optimum, rows: Array, H: Array, d: Array) -> Array:
 def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | None = None) -> Array:
     """The prediction for each sample by the optimum without its fold, (N, K).
 
-    A fold is taken out by one Newton step with the exact Hessian of the samples that stay: the
-    whole less that of the fold, so that all folds together cost two Hessians and a factorization
-    each. Where it is not positive definite the step is that of Gauss-Newton.
+    A fold is taken out by one Newton step with the Hessian, of the optimum's kind, of the samples
+    that stay: the whole less that of the fold, so that all folds together cost two Hessians and a
+    factorization each. Where it is not positive definite the step is that of Gauss-Newton.
 
     Parameters
     ----------
@@ -921,7 +972,7 @@ def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | Non
     folds : int or (N,) integers
         How many folds to draw at random (from 2 to N), or the fold of each sample.
     seed : int, optional
-        Of the draw; None takes one from the system.
+        Of the draw; None takes one from the system. With the fold of each sample nothing is drawn.
 
     Returns
     -------
@@ -947,13 +998,15 @@ def k_fold_predictions(optimum: Optimum, folds: int | ArrayLike, seed: int | Non
             raise ValueError(f"folds has shape {fold.shape}, expected ({N},)")
         if not np.issubdtype(fold.dtype, np.integer):
             raise TypeError(f"folds has dtype {fold.dtype}, expected integers")
-    optimum._inverse_factor()  # or say why there is none
+        if (fold == fold[0]).all():
+            raise ValueError(f"folds has {fold[0]} alone, expected at least two folds")
+        if seed is not None:
+            raise ValueError(f"seed is {seed!r} beside the fold of each sample, expected None")
     whole = f.hessian_and_units(optimum.w, optimum.kind)
+    optimum._inverse_factor(whole)  # or say why there is none
     y = np.empty_like(f.T)
     for number in np.unique(fold):
         rows = np.flatnonzero(fold == number)
-        if len(rows) == N:
-            raise ValueError(f"folds has {number} alone, expected at least two folds")
         y[rows] = f.net.forward(optimum.w + _step_without(optimum, rows, *whole), f.X[rows])
     return y
 

@@ -197,7 +197,8 @@ def rescale_weights(
 
     Parameters
     ----------
-    w : (W,) array_like
+    w : (W,) or (S, W) array_like
+        The weights, also of S networks.
     input_scale, input_shift : float or (D,) array_like
         a, none zero, and b.
     target_scale, target_shift : float or (K,) array_like
@@ -205,7 +206,7 @@ def rescale_weights(
 
     Returns
     -------
-    (W,) array of net.dtype
+    (W,) or (S, W) array of net.dtype
 
     Raises
     ------
@@ -225,6 +226,7 @@ def rescale_weights(
             f"target_scale, target_shift came with {net.output} outputs, expected linear ones"
         )
     values = as_float64("w", w)
+    check_finite("w", values)
     parts = [(W.copy(), bias.copy()) for W, bias in net.unpack(values)]
     first_W, first_bias = parts[0]
     parts[0] = (first_W / a, first_bias - first_W @ (b / a))

@@ -291,6 +291,19 @@ def test_targets_that_sum_to_one_in_float32():
     assert check.passed, check
 
 
+def test_tables_of_pandas_own_types():
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(0)
+    net = mlpcore.Network((2, 3, 3), output="softmax")
+    X, T = random.standard_normal((9, 2)), random.dirichlet([1, 1, 1], 9)
+    one, other = (
+        mlpcore.check_derivatives(net, net.init(0), *given)
+        for given in ((X, T), [pandas.DataFrame(a).astype("Float64") for a in (X, T)])
+    )
+    assert one.passed
+    assert one.quantities == other.quantities
+
+
 def test_a_nan_does_not_agree():
     check = mlpcore.check_gradient(lambda w: w.sum(), lambda w: np.full(3, np.nan), np.ones(3))
     assert not check.passed

@@ -47,32 +47,44 @@ def test_curvatures_are_the_eigenvalues_of_gauss_newton():
     net = mlpcore.Network((3, 4, 2), hidden="tanh")
     w, X = net.init(seed=1), random.standard_normal((30, 3))
     T, weight = random.standard_normal((30, 2)), random.uniform(0.5, 2, 30)
+    weight[::4] = 0
     H = reference.hessian(net, w, X, T, weight, kind="gauss_newton")
-    h = evidence.curvatures(net, w, X, T, weight)
+    h = evidence.curvatures(net, w, X, weight)
     np.testing.assert_allclose(h, np.linalg.eigvalsh(H), atol=1e-10 * h.max())
 
 
 def test_some_samples_stand_for_all(monkeypatch):
     random = np.random.default_rng(2)
     net = mlpcore.Network((2, 1))
-    X, T = random.standard_normal((4000, 2)), np.zeros((4000, 1))
+    X = random.standard_normal((4000, 2))
     w, weight = np.zeros(3), np.ones(4000)
-    few = evidence.curvatures(net, w, X, T, weight)
+    few = evidence.curvatures(net, w, X, weight)
     monkeypatch.setattr(evidence, "SAMPLES_A_WEIGHT", 4000)
-    np.testing.assert_allclose(few, evidence.curvatures(net, w, X, T, weight), rtol=0.5)
-    assert few.sum() != evidence.curvatures(net, w, X, T, weight).sum()
+    np.testing.assert_allclose(few, evidence.curvatures(net, w, X, weight), rtol=0.5)
+    assert few.sum() != evidence.curvatures(net, w, X, weight).sum()
+
+
+def test_samples_without_weight_are_not_among_them():
+    """Every other one of these would be one of them."""
+    net = mlpcore.Network((1, 2, 1))
+    X, w = np.random.default_rng(5).standard_normal((112, 1)), net.init(seed=0)
+    expected = evidence.curvatures(net, w, X[1::2], np.ones(56))
+    found = evidence.curvatures(net, w, X, np.tile([0.0, 1.0], 56))
+    np.testing.assert_array_equal(found, expected)
+    tiny = np.tile(np.array([1e-45, 1], np.float32), 56)  # by which 1 can't be divided in float32
+    assert np.isfinite(evidence.curvatures(net, w, X, tiny)).all()
 
 
 def test_the_diagonal_makes_gamma_larger(monkeypatch):
     random = np.random.default_rng(3)
     net = mlpcore.Network((4, 5, 3), output="softmax")
     w, X = net.init(seed=3), random.standard_normal((60, 4))
-    T, weight = random.integers(0, 3, 60), np.ones(60)
+    weight = np.ones(60)
     gammas = []
     before = evidence.Evidence(alpha=0.3, beta=1.0, gamma=0.0)
     for most in (1500, 0):
         monkeypatch.setattr(evidence, "MOST_WEIGHTS", most)
-        h = evidence.curvatures(net, w, X, T, weight)
+        h = evidence.curvatures(net, w, X, weight)
         gammas.append(evidence.reestimate(h, w @ w, 1.0, 0.0, before).gamma)
     assert 0 < gammas[0] < gammas[1] < net.n_weights
 
@@ -109,9 +121,32 @@ def test_curvatures_that_overflow_are_bounded(monkeypatch, most):
     weight = np.ones(50)
     assert np.isfinite(net.error(w, X, T))
     assert not np.isfinite(net.hessian(w, X, T, weight, kind="gauss_newton")).all()
-    h = evidence.curvatures(net, w, X, T, weight)
+    h = evidence.curvatures(net, w, X, weight)
     assert np.isfinite(h).all()
     assert h.max() > 1e303
+
+
+def test_float32_targets_that_float64_would_refuse():
+    """They sum to 1 as nearly as float32 asks."""
+    random = np.random.default_rng(6)
+    net = mlpcore.Network((2, 3, 3), output="softmax", dtype="float32")
+    X, T = random.standard_normal((30, 2)), 0.99995 * random.dirichlet([1, 1, 1], 30)
+    w = net.init(seed=0)[np.newaxis]
+    result = evidence.train_by_evidence(net, w, X, T, np.ones(30), epochs=10)
+    assert 0 < result.evidence.gamma < net.n_weights
+
+
+def test_lists_and_tables():
+    X, T = linear_problem(50)
+    net = mlpcore.Network((6, 5, 1))
+    w, weight = net.init(seed=0)[np.newaxis], np.ones(50)
+    expected = evidence.train_by_evidence(net, w, X, T, weight, epochs=10)
+    given = [X.tolist(), T.tolist(), weight.tolist()]
+    assert evidence.train_by_evidence(net, w, *given, epochs=10).evidence == expected.evidence
+    pandas = pytest.importorskip("pandas")
+    tables = [pandas.DataFrame(a).astype("Float64") for a in (X, T)]
+    found = evidence.train_by_evidence(net, w, *tables, pandas.Series(weight), epochs=10)
+    assert found.evidence == expected.evidence
 
 
 @pytest.mark.parametrize("T", [np.zeros((20, 1)), np.ones((20, 1))])
@@ -276,7 +311,7 @@ def test_networks_that_diverge_in_a_later_round(monkeypatch):
     assert len(result.rounds) == 2
     assert result.weight_decay == result.evidence.weight_decay == given[1] != 0.1
     expected = evidence.reestimate(
-        evidence.curvatures(net, w[1], X, T, np.ones(50)),
+        evidence.curvatures(net, w[1], X, np.ones(50)),
         np.mean(np.sum(w**2, axis=1)),
         np.mean([2 * net.error(one, X, T) for one in w]),
         50.0,
@@ -306,6 +341,8 @@ def test_the_estimate_before_stays_after_ctrl_c(at):
     """Two networks have 50 gradients each in a round."""
     result = fitted(regularizer=Interrupts(at))[-1]
     assert "interrupted" in {member.stopped for member in result.rounds[-1]}
+    assert result.interrupted
+    assert f"{len(result.rounds)}, interrupted" in repr(result)
     assert len(result.rounds) == 1 + at // 100
     np.testing.assert_array_equal(result.w, result.rounds[-1].w)
     if at < 100:
@@ -316,6 +353,27 @@ def test_the_estimate_before_stays_after_ctrl_c(at):
         found = result.evidence
         assert found.alpha == pytest.approx(found.gamma / np.mean(np.sum(before**2, axis=1)))
         assert found.weight_decay == result.weight_decay != 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_ctrl_c_during_an_estimate(monkeypatch, n):
+    """The n-th: the rounds until then are what comes back, with the estimate before."""
+    whole, curvatures, left = fitted()[-1], evidence.curvatures, [n]
+    assert not whole.interrupted
+
+    def interrupted(*arguments):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return curvatures(*arguments)
+
+    monkeypatch.setattr(evidence, "curvatures", interrupted)
+    result = fitted()[-1]
+    assert result.interrupted
+    assert len(result.rounds) == n
+    np.testing.assert_array_equal(result.w, whole.rounds[n - 1].w)
+    assert result.weight_decay == result.evidence.weight_decay
+    assert (result.evidence.gamma == 0) == (n == 1)
 
 
 def test_an_ensemble_without_networks():

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore
+from mlpcore.regularizers import ConsistentPrior, LayerDecay, Regularizer
 from mlpcore.splitting import class_labels, split_off
 
 RANDOM = np.random.default_rng(0)
@@ -178,6 +179,32 @@ def test_a_size_that_had_not_begun_is_not_kept(interrupted):
         result.best()
     assert "0 sizes" in repr(result)
     assert mlpcore.sweep(X, T, hidden=(2, 5, 9), **options).best_hidden == (2,)
+
+
+class Nothing(Regularizer):
+    """Written in Python."""
+
+    def value(self, net, w):
+        return 0.0
+
+    def gradient(self, net, w):
+        return np.zeros_like(w)
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "message"),
+    [
+        (LayerDecay([1, 1]), "^weights has 2 numbers, expected 3, one for each layer"),
+        (Nothing() + ConsistentPrior([1, 1]), "^alphas has 2 numbers, expected 3"),
+    ],
+)
+def test_a_regularizer_that_does_not_fit_each_size(regularizer, message, monkeypatch):
+    """Is refused before the first one is trained."""
+    options = {"starts": 2, "epochs": 2, "seed": 0, "regularizer": regularizer}
+    assert mlpcore.sweep(X, T, hidden=[3], **options).hidden == ((3,),)
+    monkeypatch.setattr(sys.modules["mlpcore.multistart"], "train", None)
+    with pytest.raises(ValueError, match=message):
+        mlpcore.sweep(X, T, hidden=(3, (3, 3)), **options)
 
 
 def test_networks_without_a_finite_error_are_not_chosen():

@@ -391,6 +391,67 @@ def test_an_interrupted_ensemble():
         mlpcore.minimize(NET, at, x, t, regularizer=R, **OFF)
 
 
+def test_an_ensemble_interrupted_in_training():
+    """A network that has not begun has no history, as side by side."""
+    at, x, t, _ = ensemble()
+    options = {"epochs": 7, "optimizer": "adam"}
+    counted = Slow(after=1000)
+    once = mlpcore.train(NET, at[0], x[0], t[0], x[0], t[0], regularizer=counted, **options)
+    after = 1000 - counted.left + 5
+    R = Slow(after=after, exception=KeyboardInterrupt)
+    result = mlpcore.train(NET, at, x, t, x, t, regularizer=R, **options)
+    assert [member.stopped for member in result] == ["epochs", "interrupted", "interrupted"]
+    assert_same_bits(result.w[0], once.w)
+    assert (result.w[1] != at[1]).any()
+    assert_same_bits(result.w[2], at[2])
+    assert [curve.size for curve in result[2].history.values()] == [0, 0]
+    assert result[2].n_epochs == result[2].best_epoch == 0
+    R = Slow(after=after, exception=KeyboardInterrupt)
+    swept = mlpcore.sweep(x[0], t[0], hidden=[3], starts=3, seed=0, regularizer=R, **options)
+    assert np.isnan(swept.training_errors).tolist() == [[False, False, True]]
+
+
+@pytest.mark.parametrize("fit", [mlpcore.train, mlpcore.minimize])
+def test_an_ensemble_interrupted_while_it_is_checked(fit, monkeypatch):
+    """By Ctrl-C before the first network begins, none does."""
+    at, x, t, _ = ensemble()
+    native = getattr(_core, fit.__name__)
+
+    def interrupted(*arguments, penalty, **options):
+        assert penalty is None
+        fitted, reports, *states = native(*arguments, penalty=penalty, **options)
+        reports[1]["stopped"] = "interrupted"
+        return fitted, reports, *states
+
+    monkeypatch.setattr(_core, fit.__name__, interrupted)
+    result = fit(NET, at, x, t, regularizer=Coupled())
+    assert {member.stopped for member in result} == {"interrupted"}
+    assert_same_bits(result.w, at)
+    assert {curve.size for member in result for curve in member.history.values()} == {0}
+
+
+def test_tables_of_pandas_own_types():
+    """Which NumPy takes for objects."""
+    pandas = pytest.importorskip("pandas")
+    at, _, t, weight = ensemble()
+    x = np.random.default_rng(2).standard_normal((20, 2))
+    given = {"X": x, "T": t[0][:, None], "sample_weight": weight}
+    tables = {name: pandas.DataFrame(array).astype("Float64") for name, array in given.items()}
+    assert np.asarray(tables["X"]).dtype == object
+    for fit, options in (
+        (mlpcore.train, {"epochs": 3, "seed": 0}),
+        (mlpcore.minimize, {"iterations": 3}),
+    ):
+        one, other = (fit(NET, at, **g, regularizer=Coupled(), **options) for g in (given, tables))
+        assert_same_bits(one.w, other.w)
+    options = {"epochs": 3, "seed": 0, "regularizer": Coupled()}
+    one, other = (
+        mlpcore.train(NET, at, x, t, X_val=g["X"], T_val=g["T"], **options) for g in (given, tables)
+    )
+    for a, b in zip(one, other, strict=True):
+        assert_same_bits(a.history["validation_error"], b.history["validation_error"])
+
+
 @pytest.mark.parametrize(
     ("change", "exception", "message"),
     [

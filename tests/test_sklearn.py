@@ -24,10 +24,12 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from mlpcore import evidence
+from mlpcore.cross_validation import train_by_cross_validation
 from mlpcore.evidence import Evidence
 from mlpcore.regularizers import ConsistentPrior, Regularizer, WeightDecay
 from mlpcore.schedules import Cosine
-from mlpcore.sklearn import MLPClassifier, MLPRegressor, classifier, regressor
+from mlpcore.sklearn import MLPClassifier, MLPRegressor, base, classifier, regressor
 from mlpcore.sklearn.base import default_epochs, merge_rows
 
 pytestmark = pytest.mark.peer
@@ -151,6 +153,12 @@ def test_labels_of_any_type():
     two = small(MLPClassifier).fit(X, y == 1)
     assert two.predict(X).dtype == bool
     np.testing.assert_allclose(two.predict_proba(X).sum(axis=1), 1)
+
+
+def test_as_many_classes_as_starts_and_samples_left_out():
+    X, y = np.random.default_rng(0).standard_normal((17, 2)), np.arange(17) % 4
+    model = small(MLPClassifier, alpha="cross_validation").fit(X, y)
+    assert model.weight_decay_ in model.cross_validation_errors_
 
 
 def test_several_labels_at_once():
@@ -338,13 +346,19 @@ def test_partial_fit_has_no_rounds(data):
 
 
 class Interrupts(Regularizer):
-    """Nothing, but Ctrl-C at the first gradient."""
+    """Nothing, but Ctrl-C as the gradient is asked for the n-th time."""
+
+    def __init__(self, n=1):
+        self.left = n
 
     def value(self, net, w):
         return 0.0
 
     def gradient(self, net, w):
-        raise KeyboardInterrupt
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return np.zeros_like(w)
 
 
 def test_evidence_of_a_fit_without_an_estimate(data):
@@ -358,6 +372,48 @@ def test_evidence_of_a_fit_without_an_estimate(data):
         model.fit(X, 1e160 * Y)
     assert model.evidence_ == Evidence(alpha=0.1, beta=1.0, gamma=0.0)
     assert model.weight_decay_ == 0.1
+
+
+def test_ctrl_c_in_an_estimate(data, monkeypatch):
+    X, Y = data
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evidence, "curvatures", interrupted)
+    model = small(MLPRegressor, alpha="evidence")
+    with pytest.warns(ConvergenceWarning, match="the training was interrupted"):
+        model.fit(X, Y)
+    assert model.evidence_ == Evidence(alpha=0.1, beta=1.0, gamma=0.0)
+    assert len(model.loss_curve_) > 1
+
+
+@pytest.mark.parametrize("combine", ["average", "best"])
+@pytest.mark.parametrize(("n", "steps"), [(1, 0), (80, 2), (165, 6)])
+def test_ctrl_c_in_a_cross_validation(data, monkeypatch, n, steps, combine):
+    """In the first step of the path, in a later one, and in the fit to all samples."""
+    X, Y = data
+    results = []
+
+    def kept(*arguments, **options):
+        results.append(train_by_cross_validation(*arguments, **options))
+        return results[-1]
+
+    monkeypatch.setattr(base, "train_by_cross_validation", kept)
+    options = {"alpha": "cross_validation", "n_starts": 2, "max_iter": 90, "verbose": True}
+    model = small(MLPRegressor, regularizer=Interrupts(n), combine=combine, **options)
+    with pytest.warns(ConvergenceWarning, match="the training was interrupted"):
+        model.fit(X, Y)
+    (result,) = results
+    assert len(result.errors) == steps
+    assert result.interrupted
+    which = (model.weights_[:, None] == result.w).all(axis=2).argmax(axis=1)
+    np.testing.assert_array_equal(model.weights_, result.w[which])
+    assert len(which) == (2 if combine == "average" else 1)
+    assert model.weight_decay_ == result.weight_decay
+    assert model.cross_validation_errors_ == result.errors
+    assert (model.loss_curve_ == []) == np.isnan(model.loss_) == (steps < 6)
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_tools_of_scikit_learn(data):

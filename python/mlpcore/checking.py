@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import real_number
 from mlpcore.network import Network
+from mlpcore.splitting import as_numbers
 
 if TYPE_CHECKING:
     from mlpcore.regularizers import Regularizer
@@ -538,7 +539,7 @@ def check_derivatives(
         )
     net.error(w, X, T, sample_weight, regularizer=regularizer)  # checks the arguments
     at = np.array(w, dtype=net.dtype).astype(np.float64)
-    X_, T_, s = np.asarray(X, net.dtype), np.asarray(T), sample_weight
+    X_, T_, s = np.asarray(X, net.dtype), as_numbers("T", T), sample_weight
     if T_.dtype.kind == "f":  # not the labels of classes
         T_ = T_.astype(net.dtype)
         if net.output == "softmax" and T_.ndim == 2 and net.dtype == np.float32:

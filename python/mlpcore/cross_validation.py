@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from mlpcore.checks import whole_number
 from mlpcore.network import Network
 from mlpcore.results import Table
+from mlpcore.splitting import as_numbers
 from mlpcore.training import EnsembleTrainResult, train
 
 __all__ = ["CrossValidationResult", "train_by_cross_validation"]
@@ -39,19 +41,25 @@ class CrossValidationResult(Table):
     Attributes
     ----------
     w : (S, W) array
-        The weights of the networks, trained on all samples.
+        The weights of the networks, trained on all samples. After Ctrl-C those that this training
+        had reached; before it, those of the best step of the path, trained without the samples left
+        out, and in the first step the initial ones.
     weight_decay : float
-        The best.
+        The best; in the first step the first of the path.
     errors : dict of float
         The mean error of a sample left out, by weight decay, in the order tried.
     rounds : tuple of EnsembleTrainResult
-        The trainings, one after the other; the last is that on all samples.
+        The trainings that these are the errors of, one after the other, and then that on all
+        samples, unless Ctrl-C came before it.
+    interrupted : bool
+        Whether Ctrl-C ended it.
     """
 
     w: Array
     weight_decay: float
     errors: dict[float, float]
     rounds: tuple[EnsembleTrainResult, ...]
+    interrupted: bool
 
     def _title(self) -> str:
         return f"CrossValidationResult of {len(self.w)} networks"
@@ -59,15 +67,16 @@ class CrossValidationResult(Table):
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("weight decay", "error of a sample left out")]
         rows += [(f"{alpha:g}", f"{error:.6g}") for alpha, error in self.errors.items()]
-        return [*rows, ("best", f"{self.weight_decay:g}")]
+        best = f"{self.weight_decay:g}" + (", interrupted" if self.interrupted else "")
+        return [*rows, ("best", best)]
 
 
 def train_by_cross_validation(
     net: Network,
     w: Array,
-    X: Array,
-    T: Array,
-    sample_weight: Array,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike,
     *,
     epochs: int,
     seed: int,
@@ -80,20 +89,28 @@ def train_by_cross_validation(
     net, w, X, T, sample_weight, **options
         As for `mlpcore.train`, with w (S, W); X_val and T_val are for the training on all samples.
     epochs : int
-        The most epochs of all trainings together. Each step has as many as the training on all
-        samples, so that this one is not carried beyond what was validated.
+        The most epochs of all trainings together, but at least one each. Every step has as many as
+        the training on all samples, a ninth, so that this one is not carried beyond what was
+        validated.
     seed : int
         Of the folds and the shuffles.
 
     Raises
     ------
-    ValueError
-        If there are fewer samples than folds.
+    ValueError, TypeError
+        If there are fewer samples than folds, or an argument is unusable.
     """
+    length = max(1, whole_number("epochs", epochs, least=1) // (len(PATH) + 1))
+    X, T = as_numbers("X", X), as_numbers("T", T)
+    sample_weight = as_numbers("sample_weight", sample_weight)
+    net.error(w, X, T, sample_weight)  # checks that they fit together
     n_folds = max(len(w), LEAST_FOLDS)
     size = len(X) // n_folds
     if size == 0:
         raise ValueError(f"X has {len(X)} samples, expected at least {n_folds}, one for each fold")
+    if net.output == "softmax" and T.ndim == 1:
+        # The labels (S, n) of the folds could be taken for targets (N, K) of all networks.
+        T = np.eye(net.n_outputs, dtype=net.dtype)[T.astype(np.intp)]
     order = np.random.default_rng(seed).permutation(len(X))
     left_out = np.stack([np.sort(order[s * size : (s + 1) * size]) for s in range(len(w))])
     kept = np.stack([np.delete(np.arange(len(X)), rows) for rows in left_out])
@@ -106,37 +123,39 @@ def train_by_cross_validation(
 
     own = ("X_val", "T_val", "patience", "min_delta")
     of_path = {name: value for name, value in options.items() if name not in own}
-    length = max(1, epochs // (len(PATH) + 1))
     rounds: list[EnsembleTrainResult] = []
     errors: dict[float, float] = {}
     initial, best, best_w = w, PATH[0], w
     lowest = validation_error(w)
     collapsed = np.ones(len(w), bool)
-    for weight_decay in PATH:
-        result = train(
-            net,
-            w,
-            **training,
-            epochs=length,
-            weight_decay=weight_decay,
-            seed=seed,
-            patience=PATIENCE,
-            min_delta=WORTHWHILE * lowest if np.isfinite(lowest) else 0.0,
-            **of_path,
-        )
-        rounds.append(result)
-        before, w = collapsed, result.w
-        errors[weight_decay] = validation_error(w)
-        lowest = min(errors.values())
-        risen = errors[weight_decay] > lowest
-        if (risen and not before.all()) or _interrupted(result):
-            break
-        if not risen:
-            best, best_w = weight_decay, w
-        # Zero weights are a saddle that no lesser weight decay leads away from.
-        collapsed = _first_layer_norms(net, w) < 1e-2 * _first_layer_norms(net, initial)
-        w = np.where(collapsed[:, np.newaxis], initial, w)
-    if not _interrupted(rounds[-1]):
+    interrupted = False
+    try:
+        for weight_decay in PATH:
+            result = train(
+                net,
+                w,
+                **training,
+                epochs=length,
+                weight_decay=weight_decay,
+                seed=seed,
+                patience=PATIENCE,
+                min_delta=WORTHWHILE * lowest if np.isfinite(lowest) else 0.0,
+                **of_path,
+            )
+            if _interrupted(result):
+                raise KeyboardInterrupt  # as if it had come between two trainings
+            before, w = collapsed, result.w
+            errors[weight_decay] = validation_error(w)
+            rounds.append(result)
+            lowest = min(errors.values())
+            risen = errors[weight_decay] > lowest
+            if risen and not before.all():
+                break
+            if not risen:
+                best, best_w = weight_decay, w
+            # Zero weights are a saddle that no lesser weight decay leads away from.
+            collapsed = _first_layer_norms(net, w) < 1e-2 * _first_layer_norms(net, initial)
+            w = np.where(collapsed[:, np.newaxis], initial, w)
         result = train(
             net,
             best_w,
@@ -149,8 +168,10 @@ def train_by_cross_validation(
             **options,
         )
         rounds.append(result)
-        best_w = result.w
-    return CrossValidationResult(best_w, best, errors, tuple(rounds))
+        best_w, interrupted = result.w, _interrupted(result)
+    except KeyboardInterrupt:
+        interrupted = True
+    return CrossValidationResult(best_w, best, errors, tuple(rounds), interrupted)
 
 
 def _first_layer_norms(net: Network, w: Array) -> Array:

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import whole_number
 from mlpcore.network import Network
 from mlpcore.results import Table
+from mlpcore.splitting import as_numbers
 from mlpcore.training import EnsembleTrainResult, train
 
 __all__ = ["Evidence", "EvidenceResult", "curvatures", "reestimate", "train_by_evidence"]
@@ -74,18 +75,22 @@ class EvidenceResult(Table):
         The weights of the networks.
     evidence : Evidence
         The precisions, one for all networks, as estimated from these weights, but of those networks
-        alone that did not diverge in the last round. After Ctrl-C, or where all diverged, the
-        estimate before: in the first round the starting value, with a gamma of 0.
+        alone that did not diverge in the last round. After Ctrl-C, in a round or in the estimate
+        after it, or where all diverged, the estimate before: in the first round the starting value,
+        with a gamma of 0.
     weight_decay : float
         That of the last training, from the estimate before.
     rounds : tuple of EnsembleTrainResult
         The trainings between the estimates, one after the other.
+    interrupted : bool
+        Whether Ctrl-C ended it.
     """
 
     w: Array
     evidence: Evidence
     weight_decay: float
     rounds: tuple[EnsembleTrainResult, ...]
+    interrupted: bool
 
     def _title(self) -> str:
         return f"EvidenceResult of {len(self.w)} networks"
@@ -97,20 +102,24 @@ class EvidenceResult(Table):
             ("beta", f"{found.beta:.6g}"),
             ("gamma", f"{found.gamma:.3g} of {self.w.shape[1]} weights"),
             ("weight decay", f"{self.weight_decay:.6g}"),
-            ("rounds", str(len(self.rounds))),
+            ("rounds", str(len(self.rounds)) + (", interrupted" if self.interrupted else "")),
         ]
 
 
-def curvatures(net: Network, w: Array, X: Array, T: Array, sample_weight: Array) -> Array:
-    """The eigenvalues (W,) of H, the Gauss-Newton matrix of E at w (W,).
+def curvatures(net: Network, w: Array, X: Array, sample_weight: Array) -> Array:
+    """The eigenvalues (W,) of H, the Gauss-Newton matrix of E at w (W,), whatever the targets.
 
     With more than `MOST_WEIGHTS` weights its diagonal stands in for them. That makes gamma larger,
     never smaller (Schur and Horn: lambda / (lambda + alpha) is concave).
     """
     net64 = Network(net.layers, net.hidden, net.output)  # alpha may be below H's rounding error
-    step = max(1, len(X) // (SAMPLES_A_WEIGHT * net.n_weights))
-    weight = sample_weight[::step] * (sample_weight.sum() / sample_weight[::step].sum())
-    some = (w, X[::step], T[::step], weight)
+    rows = np.flatnonzero(sample_weight)
+    rows = rows[:: max(1, len(rows) // (SAMPLES_A_WEIGHT * net.n_weights))]
+    weight = sample_weight[rows].astype(np.float64)
+    weight *= sample_weight.sum() / weight.sum()
+    # Targets that any output takes: those of the training may not sum to 1 as float64 demands.
+    T = np.full((len(rows), net.n_outputs), 1 / net.n_outputs)
+    some = (w, X[rows], T, weight)
     if net.n_weights > MOST_WEIGHTS:
         return _bounded(net64.hessian_diagonal(*some, kind="gauss_newton"))
     H = _bounded(net64.hessian(*some, kind="gauss_newton"))
@@ -157,9 +166,9 @@ def reestimate(
 def train_by_evidence(
     net: Network,
     w: Array,
-    X: Array,
-    T: Array,
-    sample_weight: Array,
+    X: ArrayLike,
+    T: ArrayLike,
+    sample_weight: ArrayLike,
     *,
     epochs: int,
     weight_decay: float = 0.1,
@@ -189,6 +198,7 @@ def train_by_evidence(
         If `epochs` is not such a number, or another argument unusable for `mlpcore.train`.
     """
     whole_number("epochs", epochs, least=2)
+    X, sample_weight = as_numbers("X", X), as_numbers("sample_weight", sample_weight)
     n_targets = float(sample_weight.sum()) * net.n_outputs if net.output == "linear" else 0.0
     evidence = Evidence(alpha=weight_decay, beta=1.0, gamma=0.0)
     rounds: list[EnsembleTrainResult] = []
@@ -210,18 +220,23 @@ def train_by_evidence(
         w = result.w
         done += length
         reasons = {member.stopped for member in result}
-        if "interrupted" in reasons or reasons <= {"diverged"}:  # none at all if S is 0
+        interrupted = "interrupted" in reasons
+        if interrupted or reasons <= {"diverged"}:  # none at all if S is 0
             break
         sound = w[[member.stopped != "diverged" for member in result]]
         of = sound[len(rounds) % len(sound)].astype(np.float64)
-        with np.errstate(over="ignore"):
-            squared_weights = float(np.mean(np.sum(sound.astype(np.float64) ** 2, axis=1)))
-            errors = [2 * net.error(one, X, T, sample_weight) for one in sound]
-            squared_errors = float(np.mean(errors))
-        h = curvatures(net, of, X, T, sample_weight)
+        try:
+            with np.errstate(over="ignore"):
+                squared_weights = float(np.mean(np.sum(sound.astype(np.float64) ** 2, axis=1)))
+                errors = [2 * net.error(one, X, T, sample_weight) for one in sound]
+                squared_errors = float(np.mean(errors))
+            h = curvatures(net, of, X, sample_weight)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
         evidence = reestimate(h, squared_weights, squared_errors, n_targets, evidence)
         at_rest = reasons <= {"converged", "patience", "diverged"}
         moved = abs(np.log(evidence.weight_decay / used))
         if done >= epochs or (at_rest and moved < 0.01):
             break
-    return EvidenceResult(w, evidence, used, tuple(rounds))
+    return EvidenceResult(w, evidence, used, tuple(rounds), interrupted)

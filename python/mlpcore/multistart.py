@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import whole_number
 from mlpcore.network import InitScheme, Network, activation_names
+from mlpcore.regularizers import as_penalty
 from mlpcore.results import Table
 from mlpcore.splitting import split_samples
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
@@ -293,6 +294,8 @@ def sweep(
         Network((n_inputs, *size, n_outputs), names, output, dtype)
         for size, names in zip(sizes, activations, strict=True)
     ]
+    for net in networks:
+        as_penalty(net, 0.0, options.get("regularizer"))  # checks that it fits this size
     results: list[EnsembleTrainResult] = []
     for net in networks:
         result = train(

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
+from mlpcore.splitting import as_numbers
 
 __all__ = ["minimize_one_by_one", "train_one_by_one"]
 
@@ -39,7 +39,10 @@ def train_one_by_one(
     have not begun stay as they are.
     """
     called = called | {"progress": None}
-    # No epoch checks the arguments, as those of an ensemble, and says what an untrained one has.
+    X, T, sample_weight, X_val, T_val = _as_arrays(
+        X=X, T=T, sample_weight=sample_weight, X_val=X_val, T_val=T_val
+    )
+    # No epoch checks the arguments, as those of an ensemble.
     fitted, reports = _core.train(
         net,
         w,
@@ -54,6 +57,9 @@ def train_one_by_one(
         **rest,
     )
     for s, one in enumerate(fitted):
+        if _interrupted(reports):
+            reports[s] = _left_out(reports[s])
+            continue
         X_s, T_s, weight = _of_network(s, n_outputs, X, T, sample_weight)
         X_val_s, T_val_s = None, None
         if X_val is not None:
@@ -71,10 +77,6 @@ def train_one_by_one(
             called=called,
             **rest,
         )
-        if reports[s]["stopped"] == "interrupted":
-            for report in reports[s + 1 :]:
-                report["stopped"] = "interrupted"
-            break
     return fitted, reports
 
 
@@ -97,7 +99,8 @@ def minimize_one_by_one(
     All networks share the `seconds`. After Ctrl-C those that have not begun stay as they are.
     """
     start = time.perf_counter()
-    # No iteration checks the arguments, as those of an ensemble, and says what one left out has.
+    X, T, sample_weight = _as_arrays(X=X, T=T, sample_weight=sample_weight)
+    # No iteration checks the arguments, as those of an ensemble.
     fitted, reports, after = _core.minimize(
         net,
         w,
@@ -110,11 +113,9 @@ def minimize_one_by_one(
         states=states,
         **rest,
     )
-    interrupted = any(report["stopped"] == "interrupted" for report in reports)
     for s, one in enumerate(fitted):
-        if interrupted:
-            nothing = {name: values[:0] for name, values in reports[s]["history"].items()}
-            reports[s] |= {"history": nothing, "stopped": "interrupted"}
+        if _interrupted(reports):
+            reports[s] = _left_out(reports[s])
             continue
         X_s, T_s, weight = _of_network(s, n_outputs, X, T, sample_weight)
         begun = time.perf_counter() - start
@@ -131,19 +132,32 @@ def minimize_one_by_one(
             **rest,
         )
         reports[s]["history"]["seconds"] += begun
-        interrupted = reports[s]["stopped"] == "interrupted"
     return fitted, reports, after
+
+
+def _interrupted(reports: list[dict[str, Any]]) -> bool:
+    return any(report["stopped"] == "interrupted" for report in reports)
+
+
+def _left_out(report: dict[str, Any]) -> dict[str, Any]:
+    """That of a network which Ctrl-C did not let begin: it has no history."""
+    history = {name: curve[:0] for name, curve in report["history"].items()}
+    return report | {"history": history, "stopped": "interrupted"}
+
+
+def _as_arrays(**given: Any) -> list[Any]:
+    """As the core reads them, a table of pandas among them."""
+    return [None if value is None else as_numbers(name, value) for name, value in given.items()]
 
 
 def _of_network(
     s: int, n_outputs: int, X: Any, T: Any, sample_weight: Any = None
 ) -> tuple[Array, Array, Array | None]:
     """The data of network s; each array is that of all networks, or has S in front."""
-    X, T = np.asarray(X), np.asarray(T)
     N = X.shape[-2]
-    weight = None if sample_weight is None else np.asarray(sample_weight)
+    shared = sample_weight is None or sample_weight.ndim == 1
     return (
         X[s] if X.ndim == 3 else X,
         T if T.shape in ((N, n_outputs), (N,)) else T[s],
-        weight if weight is None or weight.ndim == 1 else weight[s],
+        sample_weight if shared else sample_weight[s],
     )

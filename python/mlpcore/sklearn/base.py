@@ -208,7 +208,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         result = train(
             self.network_, self.weights_, **data, weight_decay=self.weight_decay_, **options
         )
-        self._keep([result])
+        self._keep(result.w, [result])
         return self
 
     def _checked(
@@ -348,7 +348,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         return values.astype(np.float32)
 
     def _train(self, data: dict[str, Any], options: dict[str, Any]) -> None:
-        """Fit the weights to scaled data, with a given weight decay or by evidence."""
+        """Fit the weights to scaled data, with a given weight decay or one that is chosen."""
         by_iterations = self.solver in _core.methods
         if by_iterations and "X_val" not in data:
             options["patience"] = None  # they know themselves when they have converged
@@ -362,24 +362,28 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             options["epochs"] = 200  # as in scikit-learn
         alpha = self._alpha(len(data["X"]))
         rounds: Sequence[EnsembleTrainResult]
+        interrupted = False
         if alpha == "evidence":
             by_evidence = train_by_evidence(self.network_, self.weights_, **data, **options)
-            rounds = by_evidence.rounds
+            w, rounds = by_evidence.w, by_evidence.rounds
+            interrupted = by_evidence.interrupted
             self.evidence_ = by_evidence.evidence
             self.weight_decay_ = by_evidence.weight_decay
         elif alpha == "cross_validation":
             validated = train_by_cross_validation(self.network_, self.weights_, **data, **options)
-            # Those before it, each without a part of the samples, leave only their errors.
-            rounds = validated.rounds[-1:]
+            # Those on the path, each without a part of the samples, leave only their errors.
+            w, rounds = validated.w, validated.rounds[len(validated.errors) :]
+            interrupted = validated.interrupted
             self.cross_validation_errors_ = validated.errors
             self.weight_decay_ = validated.weight_decay
         else:
             self.weight_decay_ = float(alpha)
             options["weight_decay"] = self.weight_decay_
-            rounds = [train(self.network_, self.weights_, **data, **options)]
-        self._keep(rounds)
-        reasons = {member.stopped for member in rounds[-1]}
-        if "interrupted" in reasons:
+            result = train(self.network_, self.weights_, **data, **options)
+            w, rounds = result.w, [result]
+        self._keep(w, rounds)
+        reasons = {member.stopped for members in rounds[-1:] for member in members}
+        if interrupted or "interrupted" in reasons:
             warnings.warn("the training was interrupted", ConvergenceWarning, stacklevel=3)
         elif reasons == {"diverged"}:
             words = f"the training diverged: {rounds[-1][0].message}"
@@ -392,12 +396,16 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             "sample_weight": weight.astype(self.network_.dtype),
         }
 
-    def _keep(self, rounds: Sequence[Sequence[TrainResult]]) -> None:
-        """The weights and the curves of trainings that followed one another."""
+    def _keep(self, w: Array, rounds: Sequence[Sequence[TrainResult]]) -> None:
+        """The weights (S, W), and the curves of the trainings that led to them.
+
+        There are none where Ctrl-C came before a training on all samples.
+        """
         if self.combine == "best":
-            lowest = list(rounds[-1]).index(min(rounds[-1], key=best_error))
-            rounds = [members[lowest : lowest + 1] for members in rounds]
-        self.weights_ = np.stack([member.w for member in rounds[-1]])
+            errors = [best_error(member) for members in rounds[-1:] for member in members]
+            lowest = errors.index(min(errors)) if errors else 0
+            w, rounds = w[lowest : lowest + 1], [members[lowest : lowest + 1] for members in rounds]
+        self.weights_ = w
         for members in rounds:
             self.loss_curve_ += _mean_curve(members, "training_error")
             if "validation_error" in members[0].history:
@@ -408,11 +416,11 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self.n_outputs_ = self.network_.n_outputs
         self.n_layers_ = len(self.network_.layers)
         if flag("verbose", self.verbose):
-            reasons = ", ".join(sorted({member.stopped for member in rounds[-1]}))
+            reasons = {member.stopped for members in rounds[-1:] for member in members}
             print(
                 f"[mlpcore] {self.network_}: {len(self.weights_)} networks, {self.n_iter_} epochs "
                 f"by {self.solver}, weight decay {self.weight_decay_:g}, mean error "
-                f"{self.loss_:.6g} ({reasons})"
+                f"{self.loss_:.6g} ({', '.join(sorted(reasons)) or 'interrupted'})"
             )
 
     # Use

@@ -92,23 +92,26 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     ----------
     network_ : mlpcore.Network
     weights_ : (S, W) array
-        S is `n_starts`, or 1 with ``combine="best"``.
+        S is `n_starts`, or 1 with ``combine="best"``. After Ctrl-C on the path of a
+        cross-validation those of its best step, and in the first step the initial ones.
     input_scaling_, target_scaling_ : mlpcore.scaling.Standardizer
     weight_decay_ : float
-        The weight decay that was used; of several trainings that of the last.
+        The weight decay that was used; of several trainings that of the last, after Ctrl-C on the
+        path of a cross-validation that of its best step, or else of the first.
     cross_validation_errors_ : dict of float
         The mean error (scaled) of a sample left out, by weight decay, in the order tried. Nothing
         else is kept of the trainings without these samples.
     evidence_ : mlpcore.evidence.Evidence
         alpha, beta and the effective number of weights, with ``alpha="evidence"``: as estimated
         from the weights at the end of those starts that did not diverge in the last round. After
-        Ctrl-C, or where all diverged, the estimate before: in the first round the starting value,
-        0.1, 1 and 0.
+        Ctrl-C, in a round or in the estimate after it, or where all diverged, the estimate before:
+        in the first round the starting value, 0.1, 1 and 0.
     loss_curve_, validation_loss_curve_ : list of float
         The mean error of a sample (scaled) after each epoch of the fit to all samples, a mean over
-        the networks. `warm_start` and `partial_fit` add to them.
+        the networks; empty if Ctrl-C came before that fit. `warm_start` and `partial_fit` add to
+        them.
     loss_, best_loss_ : float
-        The last and the lowest of `loss_curve_`.
+        The last and the lowest of `loss_curve_`; NaN where it is empty.
     n_iter_ : int
         The length of `loss_curve_`, at least 1.
     n_features_in_, feature_names_in_, n_outputs_, n_layers_

@@ -79,8 +79,8 @@ def hessian_diagonal(case: Case) -> int:
         n, upper = layers[lower], layers[lower + 1]
         lowest = lower == 1
         half = n if lowest else n * (n + 1) // 2  # entries of B^l that are needed
-        if lower == top:  # B^L is diag(s) - c u u^T
-            count += 0 if linear else upper * (n + half)
+        if lower == top:  # B^L is constant, diag(s), or diag(s) - c u u^T
+            count += 0 if linear else upper * (half + n * (case.output == "softmax"))
         elif lowest:  # sum_rs W_ri B_rs W_si, by half of B
             count += n * upper * (upper + 1) // 2 + n * upper
         else:

@@ -89,8 +89,10 @@ def measure_roofline(settings: timing.Settings, quick: bool) -> list[report.Row]
     return rows
 
 
-def measure_scaling(settings: timing.Settings, peers: list[str], sizes: int | None) -> Curves:
-    contestants = measure.load_contestants(peers, quick=True)
+def measure_scaling(
+    settings: timing.Settings, peers: list[str], sizes: int | None, quick: bool
+) -> Curves:
+    contestants = measure.load_contestants(peers, quick)
     curves: Curves = {}
     for name, points in SWEEPS.items():
         curve = []
@@ -243,7 +245,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--saved", type=Path, default=SAVED, help="default: bench/results/...")
     parser.add_argument("--folder", type=Path, default=ROOT / "docs", help="default: docs/")
     parser.add_argument("--format", choices=["svg", "png", "pdf"], default="svg")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter samples")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer and shorter samples, PyTorch eager"
+    )
     parser.add_argument("--peers", nargs="+", metavar="NAME", default=["numpy", "torch", "jax"])
     parser.add_argument("--sizes", type=int, metavar="N", help="only the first N of each sweep")
     args = parser.parse_args(argv)
@@ -259,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
         }
         rows = [] if args.run else measure_roofline(settings, args.quick)
         document = {
-            "curves": measure_scaling(settings, args.peers, args.sizes),
+            "curves": measure_scaling(settings, args.peers, args.sizes, args.quick),
             "rows": [asdict(row) for row in rows],
         }
         args.saved.parent.mkdir(parents=True, exist_ok=True)

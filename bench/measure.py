@@ -238,7 +238,7 @@ def measure_row(
     if quantity in COPIED or judged_by_products(quantity, problem):  # page faults cost as much
         measure_into(row, problem, contestants, right, settings)
     if judged_by_products(quantity, problem):
-        row.beyond_result = memory_of_ours(quantity, problem.case)
+        row.beyond_result = memory_of_ours(quantity, problem)
     return row
 
 
@@ -277,13 +277,15 @@ def measure_into(
             entry.into = times[entry.contestant].median
 
 
-def memory_of_ours(quantity: str, case: Case) -> int | None:
-    """Bytes at the peak of a Hessian beyond the result, in float64, where the system tells."""
+def memory_of_ours(quantity: str, problem: Problem) -> int | None:
+    """Bytes at the peak of a Hessian beyond the result, where the system tells."""
     if not memory.STATUS.exists():
         return None
-    kind = "exact" if quantity == "hessian" else quantity
+    case, kind = problem.case, "exact" if quantity == "hessian" else quantity
     try:
-        return memory.beyond_result(case.layers, case.n_samples, kind)[0]
+        return memory.beyond_result(
+            case.layers, case.n_samples, kind, case.hidden, case.output, problem.dtype
+        )[0]
     except subprocess.CalledProcessError:  # which has said why; the times are there all the same
         return None
 

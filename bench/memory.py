@@ -25,18 +25,27 @@ def memory(which):
         if line.startswith(which + ":"):
             return 1024 * int(line.split()[1])
 random = np.random.default_rng(0)
-net = mlpcore.Network({layers})
-w, X = net.init(seed=0), random.normal(size=({samples}, net.n_inputs))
-T = random.normal(size=({samples}, net.n_outputs))
+net = mlpcore.Network({layers}, {hidden!r}, {output!r}, {dtype!r})
+w, X = net.init(seed=0), random.normal(size=({samples}, net.n_inputs)).astype(net.dtype)
+T = random.dirichlet(np.ones(net.n_outputs), {samples}).astype(net.dtype)  # as every output has it
 before = memory("VmRSS")
 H = net.hessian(w, X, T, kind={kind!r})
 print(memory("VmHWM") - before - H.nbytes, H.nbytes)
 """
 
 
-def beyond_result(layers: tuple[int, ...], samples: int, kind: str) -> tuple[int, int]:
+def beyond_result(
+    layers: tuple[int, ...],
+    samples: int,
+    kind: str,
+    hidden: str = "tanh",
+    output: str = "linear",
+    dtype: str = "float64",
+) -> tuple[int, int]:
     """Bytes: the peak without the result, and the result."""
-    program = PROGRAM.format(layers=layers, samples=samples, kind=kind)
+    program = PROGRAM.format(
+        layers=layers, samples=samples, kind=kind, hidden=hidden, output=output, dtype=dtype
+    )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     beyond, result = map(int, done.stdout.split())

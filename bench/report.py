@@ -223,8 +223,8 @@ def large_hessians(rows: list[Row]) -> str:
             )
         if row.beyond_result is not None:
             lines.append(
-                f"{row.quantity} of {row.case}: at the peak {1e-6 * row.beyond_result:.1f} MB of "
-                "memory beyond the result"
+                f"{row.quantity} of {row.case} {row.dtype}: at the peak "
+                f"{1e-6 * row.beyond_result:.1f} MB of memory beyond the result"
             )
     return "\n".join(lines)
 

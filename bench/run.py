@@ -55,7 +55,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--isas", action="store_true", help="force each instruction set in turn; no peers"
     )
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of --isas; default: 3")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.isas and args.json is not None:
+        parser.error("--json saves one run, and --isas makes several")
+    return args
 
 
 def prepare_process(threads: int | None) -> None:

@@ -6,12 +6,14 @@ import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 import types
 import warnings
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,8 @@ from mlpcore.regularizers import LayerDecay
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 try:
-    from bench import arithmetic, compare, fits, measure, report, timing
-    from bench.cases import Case
+    from bench import arithmetic, bars, compare, fits, measure, memory, report, rounds, timing
+    from bench.cases import QUANTITIES, Case, EnsembleCase, Training
     from bench.contestants import Idiom, mlpcore_
     from bench.profile_methods import METHODS, STYLES
 finally:
@@ -136,6 +138,124 @@ def test_what_the_benchmark_says_of_two_runs(what, capsys):
     assert lines[-1] == f"{rows} of mlpcore got slower{left}"
 
 
+def timed(contestant, seconds, idiom="grad", **known):
+    """With quartiles a tenth of it below and above."""
+    quartiles = (0.9 * seconds, 1.1 * seconds)
+    return report.Entry(contestant, idiom, seconds=seconds, quartiles=quartiles, **known)
+
+
+def by_hand(quantity, case, *entries, dtype="float64", **known):
+    return report.Row(quantity, case, dtype, entries=list(entries), **known)
+
+
+FAILED = report.Entry("numpy", failed=True, why_not="differs")
+ROWS = [
+    by_hand(
+        "gradient",
+        "a",
+        timed(report.OURS, 1e-5, difference=2e-16),
+        timed("numpy", 8e-5, difference=4e-16),
+        timed("jax", 2e-5, difference=3e-16),
+        multiply_adds=4000,
+    ),
+    by_hand("gradient", "b", timed(report.OURS, 1e-3), timed("jax", 8e-3)),
+    by_hand(
+        "gradient", "a", timed(report.OURS, 1e-5), FAILED, report.Entry("jax"), dtype="float32"
+    ),
+    by_hand("jacobian", "a", timed("jax", 2e-3, "jacrev", dropped={"jacfwd": "differs by 1"})),
+    by_hand("jacobian", "b", timed(report.OURS, 1e-3), multiply_adds=400_000),
+    by_hand("hessian_diagonal", "a", timed(report.OURS, 1.5e-5)),
+    by_hand("hessian_vector_product", "a", timed(report.OURS, 3e-5)),
+    by_hand("hessian_vector_products", "a", timed(report.OURS, 9e-4)),
+    by_hand("hessian_vector_product", "c", timed(report.OURS, 1e-3)),
+    by_hand(
+        "hessian",
+        "a",
+        timed(report.OURS, 4.0, into=2.5),
+        timed("jax", 2.0, ways={"jit(hessian)": 3.0, "columns": 0.5}),
+        beyond_result=92_400_000,
+    ),
+    by_hand(
+        "weight_jacobian",
+        "a",
+        timed(report.OURS, 4e-3, into=1e-3),
+        copies={"np.copy": 2e-3, "np.copyto": 5e-4},
+    ),
+    by_hand(
+        "per_sample_gradient",
+        "a",
+        timed(report.OURS, 1e-3),
+        copies={"np.copy": 2e-2, "np.copyto": 5e-4},
+    ),
+]
+#: Multiply-adds a second.
+PEAK = {"float64": {"one": 5e8, "all": 1e9}, "float32": {"one": 1e9, "all": 2e9}}
+#: Below the first table; the cells of the second are at its head.
+VERDICTS = """
+weight_jacobian a float64 4000 2000 50 % 1000 500 50 %
+per_sample_gradient a float64 1000 20000 2000 % 500
+
+gradient float64: 4.00 times the best peer (geometric mean of 2)
+hessian float64: 0.50 times the best peer (geometric mean of 1)
+
+jacobian of b float64: 2.50 times its arithmetic at peak
+
+hessian_diagonal of a float64: 1.50 gradients
+hessian_vector_product of a float64: 3.00 gradients
+hessian_vector_products of a float64: 0.60 of 50 single products
+
+hessian of a float64 by jax, ms: jit(hessian) 3000; columns 500
+
+hessian of a float64: 2.5 s into an array that is there (out=)
+hessian of a float64: at the peak 92.4 MB of memory beyond the result
+
+peak of multiply-adds by avx2, GFLOP/s: float64 1.0 on one thread, 2.0 on all; \
+float32 2.0 on one thread, 4.0 on all
+
+numpy by grad (1)
+jax by grad (3), jacrev (1)
+numpy: differs: gradient of a
+jax without jacfwd, differs by 1: jacobian of a float64
+"""
+
+
+def cells(table):
+    """Those of the rows of a table, without the empty ones."""
+    return [line.replace("|", " ").split() for line in table.splitlines()[2:]]
+
+
+def test_what_the_benchmark_says_of_a_run():
+    """Every ratio, share and mean that it prints is the one worked out by hand."""
+    facts = {"fma_peak": PEAK, "isa": "avx2"}
+    printed = report.everything(ROWS, ["mlpcore", "numpy", "jax"], facts).split("\n\n")
+    table, copies, *verdicts = printed
+    ratios = {i: r.ratio for i, r in enumerate(ROWS) if r.ratio is not None}
+    assert ratios == {0: (2, "jax"), 1: (8, "jax"), 9: (0.5, "jax")}
+    lines = [" ".join(line) for line in cells(table)]
+    assert lines[0] == (
+        "gradient a float64 10.0 ± 2.00 80.0 ± 16.0 20.0 ± 4.00 2.00 (jax) 40 % 4e-16"
+    )
+    assert lines[2] == "gradient a float32 10.0 ± 2.00 FAILED 0.0 %"
+    assert lines[3] == "jacobian a float64 2000 ± 400"
+    assert lines[4] == "jacobian b float64 1000 ± 200 40 %"
+    verdicts = ["\n".join(map(" ".join, cells(copies))), *verdicts]
+    assert "\n\n".join(verdicts) == VERDICTS.strip()
+
+
+def test_several_rounds_are_pooled():
+    """The median of their medians, between the lowest and the highest; nothing where one failed."""
+    found = [(3.0, 1.0), (1.0, None), (7.0, 2.0)]
+    failed = report.Entry("jax", failed=True)
+    runs = [
+        [by_hand("gradient", "a", timed(report.OURS, ours), timed("jax", jax) if jax else failed)]
+        for ours, jax in found
+    ]
+    [pooled] = rounds.pool(runs)
+    ours, jax = pooled.entries
+    assert (ours.contestant, ours.seconds, ours.quartiles) == ("mlpcore", 3.0, (1.0, 7.0))
+    assert (jax.seconds, jax.quartiles, jax.cell()) == (None, None, "FAILED")
+
+
 def test_the_benchmark_puts_instruction_sets_side_by_side():
     options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1", "--quick"]
     done = bench("run.py", "--isas", *options)
@@ -146,6 +266,13 @@ def test_the_benchmark_puts_instruction_sets_side_by_side():
     assert all(row.count("±") == len(mlpcore.available_isas()) for row in rows)
 
 
+def test_instruction_sets_side_by_side_are_not_saved(tmp_path):
+    """They are several runs, and it says so rather than saving nothing."""
+    done = bench("run.py", "--isas", "--json", tmp_path / "run.json")
+    assert done.returncode == 2
+    assert "error: --json saves one run, and --isas makes several" in done.stderr
+
+
 def test_the_benchmark_puts_builds_side_by_side():
     options = ["--rounds", "1", "--quantities", "gradient", "--cases", "1-10-1"]
     done = bench("commits.py", sys.executable, sys.executable, *options)
@@ -153,6 +280,23 @@ def test_the_benchmark_puts_builds_side_by_side():
     slower = re.search(r"^(no row|\d+ rows?) of mlpcore got slower$", done.stdout, re.MULTILINE)
     assert slower, done.stderr
     assert done.returncode == (slower[1] != "no row"), done.stderr
+
+
+@pytest.mark.parametrize("which", bars.CALLS)
+def test_all_that_is_judged_is_called_as_its_scripts_want_it(which):
+    """Their options, and the quantities of the table."""
+    for script, *given in map(shlex.split, bars.CALLS[which]):
+        if script == "-m":
+            assert given[0] == "pytest"
+            assert (ROOT / given[-1]).exists()
+            continue
+        done = bench(Path(script).name, "--help")
+        assert done.returncode == 0, done.stderr
+        words = itertools.takewhile(lambda word: not word.startswith("-"), given)
+        for name in [*words, *(word for word in given if word.startswith("-"))]:
+            assert re.search(rf"{name}\b", done.stdout), (script, name)
+        if "--quantities" in given:
+            assert set(given[given.index("--quantities") + 1 :]) <= set(QUANTITIES)
 
 
 def test_the_benchmark_of_imports():
@@ -169,6 +313,24 @@ def test_the_benchmark_draws(saved_run, tmp_path):
     assert done.returncode == 0, done.stderr
     for name in ("roofline", "scaling"):
         assert 5_000 < (tmp_path / f"{name}.svg").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_curves_are_those_of_the_peers_at_their_best(quick, monkeypatch):
+    """PyTorch compiled, too, unless it is to be quick."""
+    pytest.importorskip("matplotlib")
+    from bench import figures
+
+    thorough = []
+
+    def measure_row(quantity, problem, contestants, settings):
+        thorough.append([contestant.thorough for contestant in contestants])
+        return row(problem.case.name, 1)
+
+    monkeypatch.setattr(measure, "measure_row", measure_row)
+    curves = figures.measure_scaling(INSTANT, ["numpy"], 1, quick)
+    assert thorough == [[not quick] * 2] * 3
+    assert [curve[0][1] for curve in curves.values()] == [{"mlpcore": 1, "numpy": 2.0}] * 3
 
 
 def test_the_profile_of_the_methods_can_be_read_in_grey(tmp_path):
@@ -191,27 +353,84 @@ def test_the_profile_of_the_methods_can_be_read_in_grey(tmp_path):
         assert [name for name in METHODS if f">{name}</text>" not in picture] == []
 
 
-@pytest.mark.parametrize("hidden_layers", [1, 2, 4])
-@pytest.mark.parametrize("output", ["linear", "softmax"])
-def test_the_arithmetic_of_the_benchmark_by_counting(hidden_layers, output):
-    """Where two ways of counting must agree, and bounds that the mathematics gives."""
-    layers = (3, *range(4, 4 + hidden_layers), 2)
-    case = Case(layers, 10, output=output)
-    products = sum(a * b for a, b in itertools.pairwise(layers))
-    gradient = arithmetic.multiply_adds("gradient", case)
-    assert gradient == 10 * (3 * products - layers[0] * layers[1])
-    assert arithmetic.multiply_adds("per_sample_gradient", case) == gradient
-    assert arithmetic.multiply_adds("jacobian", case) >= 10 * products * (output == "softmax")
-    # A sum over the outputs of what the gradient does for one.
-    assert arithmetic.multiply_adds("weight_jacobian", case) <= 2 * gradient
-    # R{.} of a product is two, but R{x} = 0; the outer products themselves aren't needed.
-    lowest = 10 * layers[0] * layers[1]
-    along, network = 2 * (gradient - lowest), gradient - 10 * products
-    assert arithmetic.multiply_adds("hessian_vector_product", case) == network + along
-    assert arithmetic.multiply_adds("hessian_vector_products", case) == network + 50 * along
-    diagonal = arithmetic.multiply_adds("hessian_diagonal", case)
-    bound = sum(a * b * (a + b) for a, b in itertools.pairwise(layers[1:]))
-    assert diagonal <= 10 * (4 * products + bound)
+#: Of ten samples: the multiply-adds of one, part by part, and the numbers that all of them move.
+#: 3-4-2-1, linear: P = 12, 8, 2; 29 weights, 30 inputs, 10 targets.
+#: 2-3-4-2-4, softmax: P = 6, 12, 8, 8; 47 weights, 20 inputs, 40 targets.
+#: 3-2-2, sigmoid: P = 6, 4; 14 weights, 30 inputs, 20 targets.
+BY_HAND = {
+    Case((3, 4, 2, 1), 10): {
+        # z; W^T delta above the lowest layer; delta a^T
+        "gradient": (22 + 10 + 22, 69 + 29),
+        "per_sample_gradient": (22 + 10 + 22, 69 + 290),
+        # a; from the output dy/da^2, a row of W, on to W^2 and W^1
+        "jacobian": ((12 + 8) + (8 + 12), 59 + 30),
+        # a; one row of W back by W^2; a for each unit of both hidden layers
+        "weight_jacobian": ((12 + 8) + 8 + (12 + 8), 59 + 290),
+        # z and delta; sums of B a^2, with a constant B^3 for the last; B^2 = W^T W is constant too;
+        # the diagonal of B^1, for each unit by half of B^2, then by w
+        "hessian_diagonal": ((22 + 10) + (12 + 8 + 2) + 4 * (3 + 2), 69 + 29),
+        "hessian": (420, 69 + 29**2),
+        "gauss_newton": (420, 69 + 29**2),
+        # z and delta; V a, W R{a}; W^T R{delta}, V^T delta; R{delta} a^T, delta R{a}^T
+        "hessian_vector_product": ((22 + 10) + (22 + 10) + 2 * 10 + (22 + 10), 98 + 29),
+        "hessian_vector_products": ((22 + 10) + 50 * 84, 69 + 2 * 50 * 29),
+    },
+    Case((2, 3, 4, 2, 4), 10, output="softmax"): {
+        "gradient": (34 + 28 + 34, 107 + 47),
+        "per_sample_gradient": (34 + 28 + 34, 107 + 470),
+        # z; two columns of W^1 up by all above; diag(y) - y y^T times them
+        "jacobian": (34 + 2 * 28 + 2 * 4 * 2, 67 + 80),
+        "weight_jacobian": (34 + 4 * (28 + 34), 67 + 1880),
+        # z and delta; B a^2; the 3 different numbers of B^3 from W^T diag(y) W, and W^T y; the 10
+        # of B^2 from W^T (B^3 W); the diagonal of B^1, for each unit by half of B^2, then by w
+        "hessian_diagonal": (
+            (34 + 28) + 34 + (4 * 3 + 8) + (4 * 2 * 2 + 2 * 10) + 3 * (10 + 4),
+            107 + 47,
+        ),
+        "hessian": (1104, 107 + 47**2),
+        "gauss_newton": (1104, 107 + 47**2),
+        "hessian_vector_product": ((34 + 28) + (34 + 28) + 2 * 28 + (34 + 28), 154 + 47),
+        "hessian_vector_products": ((34 + 28) + 50 * 180, 107 + 2 * 50 * 47),
+    },
+    Case((3, 2, 2), 10, output="sigmoid"): {
+        "gradient": (10 + 4 + 10, 64 + 14),
+        "per_sample_gradient": (10 + 4 + 10, 64 + 140),
+        "jacobian": (10 + 2 * 6, 44 + 60),
+        "weight_jacobian": (10 + 2 * (4 + 10), 44 + 280),
+        "hessian_diagonal": ((10 + 4) + 10 + 4, 64 + 14),
+        "hessian": (98, 64 + 14**2),
+        "gauss_newton": (98, 64 + 14**2),
+        "hessian_vector_product": ((10 + 4) + (10 + 4) + 2 * 4 + (10 + 4), 78 + 14),
+        "hessian_vector_products": ((10 + 4) + 50 * 36, 64 + 2 * 50 * 14),
+    },
+}
+
+
+@pytest.mark.parametrize("case", BY_HAND, ids=lambda case: case.name)
+def test_the_arithmetic_of_the_benchmark_by_hand(case):
+    """What `of peak` and the roofline rest on: a count that is too high would flatter us."""
+    counted = {
+        quantity: (
+            arithmetic.multiply_adds(quantity, case),
+            arithmetic.numbers_moved(quantity, case),
+        )
+        for quantity in QUANTITIES
+        if not quantity.startswith("train")
+    }
+    assert counted == {name: (10 * adds, moved) for name, (adds, moved) in BY_HAND[case].items()}
+
+
+def test_the_arithmetic_of_trainings_by_hand():
+    """Three steps of Adam an epoch, each of which reads and writes w, m and v."""
+    training = Training(epochs=20, batch_size=4)
+    case = Case((3, 4, 2, 1), 10, training=training)
+    assert arithmetic.multiply_adds("train", case) == 10 * (22 + 10 + 22)
+    assert arithmetic.numbers_moved("train", case) == 30 + 10 + 3 * 6 * 29
+    # 1-1-1 with 4 weights and 1-2-1 with 7, three times each
+    ensemble = EnsembleCase((1, 2), 3, 10, Training(epochs=20, batch_size=None))
+    adds = (2 + 1 + 2) + (4 + 2 + 4)
+    assert arithmetic.multiply_adds("train_ensemble", ensemble) == 3 * 10 * adds
+    assert arithmetic.numbers_moved("train_ensemble", ensemble) == 3 * (20 + 6 * 4 + 20 + 6 * 7)
 
 
 #: As short as samples can be.
@@ -293,6 +512,17 @@ def test_the_best_of_three_samples_counts(monkeypatch):
     assert taken == []
 
 
+@pytest.mark.parametrize(("seconds", "warm_ups"), [(1e-3, 3), (0.5, 3), (1.9, 3), (2.1, 1)])
+def test_samples_of_all_but_long_calls_are_warm(seconds, warm_ups, monkeypatch):
+    """With those of a hundred microseconds and those of a second alike."""
+    made = []
+    monkeypatch.setattr(timing, "sample", lambda run, calls: seconds)
+    monkeypatch.setattr(timing, "warm_up", lambda run, seconds: made.append(seconds))
+    taken = timing.alternate({"a": lambda: None}, replace(INSTANT, warm_up=0.2))
+    assert taken["a"].seconds == [seconds] * 3
+    assert made == [0.2] * warm_ups
+
+
 def test_a_slow_call_is_made_once(monkeypatch):
     monkeypatch.setattr(timing, "LONG", 1e-3)
     calls = []
@@ -337,7 +567,7 @@ def measured_by(ours, quantity, monkeypatch):
         turns.append((list(jobs), ours.is_held()))
         return alternate(jobs, settings)
 
-    def memory_of_ours(quantity, case):
+    def memory_of_ours(quantity, problem):
         turns.append(("memory", ours.is_held()))
         return 1
 
@@ -359,6 +589,24 @@ def test_a_large_hessian_into_an_array_has_turns_of_its_own(quantity, monkeypatc
     ours, numpy = row.entries
     assert min(ours.seconds, ours.into, numpy.seconds) > 0
     assert (ours.failed, numpy.into, row.copies, row.beyond_result) == (False, None, {}, 1)
+
+
+def test_the_memory_of_a_hessian_is_that_of_the_case(monkeypatch):
+    """Of its output and type."""
+    if not memory.STATUS.exists():
+        pytest.skip("this system has no /proc")
+    results, beyond_result = [], memory.beyond_result
+
+    def watched(*arguments):
+        results.append((*arguments, beyond_result(*arguments)[1]))
+        return 7, 0
+
+    monkeypatch.setattr(memory, "beyond_result", watched)
+    problem = Case((3, 4, 2), 10, output="softmax", hidden="relu").problem("float32")
+    for quantity in ("hessian", "gauss_newton"):
+        assert measure.memory_of_ours(quantity, problem) == 7
+    case = ("relu", "softmax", "float32", 4 * 26**2)
+    assert results == [((3, 4, 2), 10, kind, *case) for kind in ("exact", "gauss_newton")]
 
 
 @pytest.mark.parametrize("quantity", ["weight_jacobian", "per_sample_gradient"])

@@ -1,9 +1,12 @@
 """The ensemble axis: S networks at once have the bits that each has alone."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 import mlpcore
+from mlpcore.schedules import Cosine, Plateau
 
 S, N = 5, 37
 NETS = [
@@ -28,7 +31,7 @@ def problem(net, own, flat=False):
         T = rng.uniform(0, 1, (*front, N, net.n_outputs))
         if net.output == "softmax":
             T /= T.sum(axis=-1, keepdims=True)
-        if flat and net.n_outputs == 1:
+        if flat:
             T = T[..., 0]
     return tuple(np.asarray(a, net.dtype if a.dtype.kind == "f" else None) for a in
                  (w, X, T, sample_weight))  # fmt: skip
@@ -39,9 +42,16 @@ def part(array, s, own):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize("net", NETS, ids=repr)
+@pytest.mark.parametrize(
+    ("net", "flat"),
+    [
+        pytest.param(net, flat, id=f"{net!r}{'-flat' * flat}")
+        for net in NETS
+        for flat in (False, True)
+        if not flat or net.output == "softmax" or net.n_outputs == 1
+    ],
+)
 def test_each_network_is_what_it_is_alone(net, own, flat, threads):
     mlpcore.set_num_threads(threads)
     w, X, T, g = problem(net, own, flat)
@@ -148,22 +158,31 @@ def test_an_element_is_named_with_its_network():
         net.error(w, X, T)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "batch_size"),
-    [("adam", None), ("adam", 10), ("sgd", None), ("sgd", 10), ("lbfgs", None)],
-)
+TRAININGS = [
+    {"optimizer": "adam"},
+    {"optimizer": "adam", "batch_size": 10, "schedule": Cosine()},
+    {"optimizer": "adamw", "batch_size": 10, "weight_decay": 0.1},
+    {"optimizer": "sgd", "schedule": Plateau(2)},
+    {"optimizer": "sgd", "batch_size": 10, "nesterov": True, "clip_norm": 0.1},
+    {"optimizer": "rprop"},
+    *({"optimizer": method} for method in get_args(mlpcore.minimization.Method)),
+]
+
+
+@pytest.mark.parametrize("options", TRAININGS, ids=lambda o: "-".join(map(str, o.values())))
 @pytest.mark.parametrize("own", [False, True])
-def test_training(optimizer, own, batch_size):
+def test_training(options, own):
+    """The validation data, too, are shared or each network's own."""
     net = NETS[0]
     w, X, T, g = problem(net, own)
-    X_val, T_val = part(X, 0, own) + 0.1, part(T, 0, own)
-    options = {"optimizer": optimizer, "epochs": 30, "batch_size": batch_size, "patience": 5}
+    X_val, T_val = X[..., 7:, :] + 0.1, T[..., 7:, :]
+    options = {"epochs": 30, "patience": 5, **options}
     together = mlpcore.train(net, w, X, T, X_val, T_val, sample_weight=g, seed=3, **options)
     assert together.w.shape == w.shape
     assert len(together) == S
     for s in range(S):
         alone = mlpcore.train(
-            net, w[s], part(X, s, own), part(T, s, own), X_val, T_val,
+            net, w[s], part(X, s, own), part(T, s, own), part(X_val, s, own), part(T_val, s, own),
             sample_weight=part(g, s, own), seed=3 + s, **options,
         )  # fmt: skip
         assert np.array_equal(together.w[s], alone.w)

@@ -183,19 +183,22 @@ def test_no_samples(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", list(itertools.product([False, True], repeat=3)), ids=str)
 def test_an_ensemble(own, kind):
-    case = Case((3, 7, 5, 2), "tanh", n=70)
-    net, (_, X, T, _) = case.network(), case.problem()
+    """With X, T and sample_weight shared, or each network's own."""
+    case = Case((3, 7, 5, 2), "tanh", n=70, weighted=True)
+    net, (_, *data) = case.network(), case.problem()
     w = np.stack([net.init(seed=seed) for seed in range(4)])
-    Xs = X + np.arange(4)[:, None, None] if own else X
-    together = net.hessian(w, Xs, T, kind=kind)
-    blocks = net.hessian_blocks(w, Xs, T, kind=kind)
+    pairs = list(zip(data, own, strict=True))
+    of_each = [[np.roll(a, i if o else 0, axis=0) for a, o in pairs] for i in range(4)]
+    stacks = [np.stack(copies) for copies in zip(*of_each, strict=True)]
+    given = [stack if o else a for stack, (a, o) in zip(stacks, pairs, strict=True)]
+    together = net.hessian(w, *given, kind=kind)
+    blocks = net.hessian_blocks(w, *given, kind=kind)
     assert together.shape == (4, net.n_weights, net.n_weights)
     for i in range(4):
-        x = Xs[i] if own else X
-        assert_same_bits(together[i], net.hessian(w[i], x, T, kind=kind))
-        alone = net.hessian_blocks(w[i], x, T, kind=kind)
+        assert_same_bits(together[i], net.hessian(w[i], *of_each[i], kind=kind))
+        alone = net.hessian_blocks(w[i], *of_each[i], kind=kind)
         for stacked, block in zip(blocks, alone, strict=True):
             assert_same_bits(stacked[i], block)
 

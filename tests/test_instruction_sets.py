@@ -76,6 +76,23 @@ def check(isa, file):
     np.savez(file, **fitted)
 
 
+@pytest.mark.parametrize("name", ["avx3", "AVX2", "avx2 "])
+def test_an_instruction_set_that_is_none(name):
+    """`import mlpcore` says what is wrong and which there are."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import mlpcore"],
+        env={**os.environ, "MLPCORE_ISA": name},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: the environment variable MLPCORE_ISA is '{name}', expected one that this "
+        f"machine can run: {', '.join(mlpcore.available_isas())}"
+    )
+
+
 @pytest.mark.parametrize("isa", [name for name in mlpcore.available_isas() if name != _core.isa()])
 def test_a_build_of_the_kernels(isa, tmp_path):
     program = "import sys, test_instruction_sets as t; t.check(*sys.argv[1:])"

@@ -41,7 +41,8 @@ S = 3
 
 
 def arguments(case, ensemble="alone"):
-    """All arguments by name; for an ensemble shared ("shared") or one for each network ("own")."""
+    """All arguments by name; for an ensemble shared ("shared") or one for each network ("own"),
+    which has the numbers in another order than the others."""
     w, X, T, s = case.problem()
     shape = (case.n, case.layers[-1])
     dY = np.cos(np.arange(np.prod(shape)), dtype=w.dtype).reshape(shape)
@@ -51,9 +52,15 @@ def arguments(case, ensemble="alone"):
         given["sample_weight"] = s
     if ensemble != "alone":
         own = ("w", "v", "dX", "dY") if ensemble == "shared" else given
-        given |= {name: np.stack([given[name]] * S) for name in own}
-        given["w"] *= np.linspace(0.5, 1, S, dtype=w.dtype)[:, None]
+        rolled = {name: [np.roll(given[name], s, axis=0) for s in range(S)] for name in own}
+        given |= {name: np.stack(copies) for name, copies in rolled.items()}
     return given
+
+
+def of_network(s, case, given):
+    """The arguments of the network s alone."""
+    alone = arguments(case)
+    return {name: a[s] if np.ndim(a) > alone[name].ndim else a for name, a in given.items()}
 
 
 def call(net, method, given, **options):
@@ -81,8 +88,11 @@ def test_the_same_bits_in_that_array(case, method, ensemble):
     result = call(net, method, given, out=out)
     assert array_of(result) is out
     assert_same_bits(result, expected)
+    for s in range(S if ensemble != "alone" else 0):
+        assert_same_bits(out[s], array_of(call(net, method, of_network(s, case, given))))
 
 
+@pytest.mark.parametrize("ensemble", ["alone", "shared", "own"])
 @pytest.mark.parametrize(
     ("method", "options"),
     [
@@ -94,12 +104,14 @@ def test_the_same_bits_in_that_array(case, method, ensemble):
         ("hessian_vector_product", {"kind": "gauss_newton"}),
     ],
 )
-def test_with_other_options(method, options):
-    net, given = CASE.network(), arguments(CASE)
+def test_with_other_options(method, options, ensemble):
+    net, given = CASE.network(), arguments(CASE, ensemble)
     expected = call(net, method, given, **options)
     out = like(expected)
     assert call(net, method, given, out=out, **options) is out
     assert_same_bits(out, expected)
+    for s in range(S if ensemble != "alone" else 0):
+        assert_same_bits(out[s], call(net, method, of_network(s, CASE, given), **options))
 
 
 @pytest.mark.parametrize("ensemble", ["alone", "own"])

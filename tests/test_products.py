@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from cases import CASES_FLOAT64, PRODUCT_KINDS, Case, assert_close, assert_same_bits, complex_step
 
 import mlpcore
+from mlpcore.regularizers import L1
 
 SMALL = [case for case in CASES_FLOAT64 if case.n_weights < 200 and case.n <= 65]
 every_small_case = pytest.mark.parametrize("case", SMALL, ids=str)
@@ -53,24 +55,33 @@ def test_a_block_is_its_products_one_by_one(case, m, kind):
     assert_close(block, np.array(one_by_one), 1e-13)
 
 
+@kinds
+@pytest.mark.parametrize("own", list(itertools.product([False, True], repeat=3)), ids=str)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("m", [None, 1, 3, 40])
-def test_ensembles(m, threads):
+def test_ensembles(m, threads, own, kind):
+    """With X, T and sample_weight shared, or each network's own."""
     mlpcore.set_num_threads(threads)
     S = 3
-    case = Case((4, 6, 5, 2), n=150)
-    net, (_, X, T, _) = case.network(), case.problem()
+    case = Case((4, 6, 5, 2), n=150, weighted=True)
+    net, (_, *data) = case.network(), case.problem()
     rng = np.random.default_rng(0)
     w = rng.normal(size=(S, net.n_weights))
     v = rng.normal(size=(S, net.n_weights) if m is None else (S, m, net.n_weights))
-    together = net.hessian_vector_product(w, v, X, T)
+    pairs = list(zip(data, own, strict=True))
+    of_each = [[np.roll(a, s if o else 0, axis=0) for a, o in pairs] for s in range(S)]
+    stacks = [np.stack(copies) for copies in zip(*of_each, strict=True)]
+    given = [stack if o else a for stack, (a, o) in zip(stacks, pairs, strict=True)]
+    together = net.hessian_vector_product(w, v, *given, kind=kind)
     assert together.shape == v.shape
     for s in range(S):
-        assert_same_bits(together[s], net.hessian_vector_product(w[s], v[s], X, T))
+        alone = net.hessian_vector_product(w[s], v[s], *of_each[s], kind=kind)
+        assert_same_bits(together[s], alone)
 
 
+@pytest.mark.parametrize("own_X", [False, True])
 @pytest.mark.parametrize("own", [False, True])
-def test_ensembles_of_the_others(own):
+def test_ensembles_of_the_others(own, own_X):
     S = 3
     case = Case((4, 6, 5, 2), output="softmax", n=50)
     net, (_, X, _, _) = case.network(), case.problem()
@@ -79,19 +90,19 @@ def test_ensembles_of_the_others(own):
     w = rng.normal(size=(S, net.n_weights))
     v, dX = rng.normal(size=(*front, net.n_weights)), rng.normal(size=(*front, *X.shape))
     dY = rng.normal(size=(*front, 50, 2))
+    X = np.stack([np.roll(X, s, axis=0) for s in range(S)]) if own_X else X
     calls = {
-        "output_hessian": (lambda w: net.output_hessian(w, X), X),
-        "jvp": (lambda w, dX: net.jvp(w, X, dX), dX),
-        "vjp": (lambda w, dY: net.vjp(w, X, dY), dY),
-        "weight_jvp": (lambda w, v: net.weight_jvp(w, X, v), v),
-        "weight_vjp": (lambda w, dY: net.weight_vjp(w, X, dY), dY),
+        "output_hessian": (lambda w, X, _: net.output_hessian(w, X), dX),
+        "jvp": (net.jvp, dX),
+        "vjp": (net.vjp, dY),
+        "weight_jvp": (net.weight_jvp, v),
+        "weight_vjp": (net.weight_vjp, dY),
     }
-    for name, (call, extra) in calls.items():
+    for call, extra in calls.values():
+        together = call(w, X, extra)
         for s in range(S):
-            if name == "output_hessian":
-                assert_same_bits(call(w)[s], call(w[s]))
-            else:
-                assert_same_bits(call(w, extra)[s], call(w[s], extra[s] if own else extra))
+            alone = call(w[s], X[s] if own_X else X, extra[s] if own else extra)
+            assert_same_bits(together[s], alone)
 
 
 def test_no_vectors():
@@ -139,6 +150,17 @@ def test_hessian_operator(kind):
     assert_close(np.sort(highest), np.sort(np.linalg.eigvalsh(matrix))[-2:], 1e-8)
     with pytest.raises(ValueError, match="T has shape"):
         net.hessian_operator(w, X, T[:3], kind=kind)
+
+
+@kinds
+def test_hessian_operator_with_a_regularizer(kind):
+    pytest.importorskip("scipy")
+    case = Case((3, 7, 2), output="softmax", weighted=True)
+    net, (w, X, T, s), R = case.network(), case.problem(), L1(0.5)
+    operator = net.hessian_operator(w, X, T, s, kind, regularizer=R)
+    matrix = net.hessian(w, X, T, s, kind, regularizer=R)
+    assert_close(operator @ np.eye(net.n_weights), matrix, 1e-12)
+    assert_close(operator @ w, matrix @ w, 1e-12)
 
 
 def test_hessian_operator_without_scipy(monkeypatch):

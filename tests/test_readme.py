@@ -1,7 +1,8 @@
 """Every code block of the README runs and prints what the README says; so do those of the pages
-about the command line, the estimators, training and the plots. Those of the page about performance
-take too long: of them only the options are looked up."""
+about the command line, the estimators, training and the plots. The commands of the benchmark take
+too long: of them only the options are looked up."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -81,17 +82,36 @@ def test_the_page_about_training(tmp_path, monkeypatch):
         names["mlpcore"].train(names["net"], first.w, names["X"], names["T"], **again)
 
 
-def test_the_page_about_performance():
-    """The scripts that it names have the options that it gives them."""
-    text = (README.parent / "docs" / "performance.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^python (bench/\w+\.py)(.*)$", text, re.MULTILINE)
-    assert commands
-    for script, options in commands:
-        given = [sys.executable, README.parent / script, "--help"]
-        done = subprocess.run(given, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        for option in re.findall(r"--[a-z-]+", options):
-            assert re.search(rf"{option}\b", done.stdout), (script, option)
+@functools.cache
+def help_of(script):
+    given = [sys.executable, README.parent / script, "--help"]
+    done = subprocess.run(given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+#: Pages that name scripts of the benchmark, and how many commands each has at least.
+BENCHMARKS = {
+    "README.md": 3,
+    "docs/performance.md": 11,
+    "bench/README.md": 19,
+    "CONTRIBUTING.md": 1,
+}
+
+
+@pytest.mark.parametrize("page", BENCHMARKS)
+def test_commands_of_the_benchmark(page):
+    """Indented, in a block or in a line of text: the scripts have the options and words that the
+    page gives them, those in the remark behind a command too."""
+    text = (README.parent / page).read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^ *|`)python (bench/\w+\.py)([^`\n]*)", text, re.MULTILINE)
+    assert len(commands) >= BENCHMARKS[page]
+    for script, given in commands:
+        assert (README.parent / script).exists(), script
+        options = re.findall(r"--[a-z-]+", given)
+        words = re.findall(r"(?<= )[a-z_]+(?= |$)", given.partition("#")[0])
+        for name in options + words:
+            assert re.search(rf"{name}\b", help_of(script)), (script, name)
 
 
 def shell_blocks(page):

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import OFF, assert_close
+from cases import OFF, OUTPUTS, assert_close
 
 import mlpcore
 from mlpcore import reference
@@ -62,6 +62,36 @@ def test_a_first_step_without_curvature(method, expected, options):
     path, native = courses(method, expected, (1, 1), [0.0, 40.0], X, T, 1, "sigmoid", **options)
     assert len(path) == 2
     assert_close(path, native, 1e-6)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_with_the_acceleration_outputs_go_straight(output):
+    """Towards targets at a distance tau, z^L goes as J step says but for O(tau^2), with the bend
+    but for O(tau^3): there are more weights than outputs, so the damping counts for little.
+    """
+    layers, rng = (2, 8, 3), np.random.default_rng(0)
+    net, identity = mlpcore.Network(layers, output=output), mlpcore.Network(layers)
+    w, X = rng.normal(scale=0.5, size=net.n_weights), 2 * rng.normal(size=(2, 2))
+    y, J = net.forward(w, X), identity.weight_jacobian(w, X)
+    B = reference.OUTPUTS[output].curvature(y)
+    towards = np.einsum("nkl,nl->nk", B, rng.uniform(-1, 1, size=y.shape))  # dy = B dz^L
+
+    def off_the_line(step, end):
+        """How far; what all logits of a softmax have in common changes nothing."""
+        d = identity.forward(end, X) - identity.forward(w, X) - J @ step
+        return np.linalg.norm(d - d.mean(axis=1, keepdims=True) * (output == "softmax"))
+
+    distances = []
+    for tau in (0.2, 0.1):
+        ends = []
+        for accelerated in (False, True):
+            expected = functools.partial(plain.lm, acceleration=accelerated)
+            T, options = y + tau * towards, {"output": output, "acceleration": accelerated}
+            path, native = courses("lm", expected, layers, w, X, T, 1, **options)
+            ends += [path[1], native[1]]
+        distances.append([off_the_line(ends[0] - w, end) for end in ends])
+    orders = np.log2(np.divide(*distances))
+    assert_close(orders, [2, 2, 3, 3], 0.05)
 
 
 def test_no_sample_has_weight():

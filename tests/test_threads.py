@@ -308,6 +308,85 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 @linux
 @two_cpus
+def test_a_small_call_starts_no_thread():
+    """Of each quantity so few samples that another thread would not pay, yet several pieces."""
+    program = """
+import os
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads(4)
+net, X = mlpcore.Network((1, 10, 1)), np.ones((200, 1))
+w, few = net.init(0), X[:100]
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+net.forward(w, X)
+net.error(w, X, X)
+net.gradient(w, X, X)
+net.jacobian(w, X)
+net.weight_jacobian(w, X)
+net.per_sample_gradient(w, X, X)
+net.jvp(w, X, X)
+net.weight_vjp(w, X, X)
+net.hessian_diagonal(w, X, X)
+net.hessian_vector_product(w, w, few, few)
+net.hessian(w, few, few)
+net.gradient(np.stack([w] * 4), few[:20], few[:20])
+mlpcore.train(net, w, X, X, epochs=3)
+mlpcore.minimize(net, w, few, few, method="lm", iterations=3)
+small = count() - before
+net.gradient(w, np.ones((100_000, 1)), np.ones(100_000))
+print(small, count() - before)
+"""
+    assert run(program).split() == ["0", "3"]
+
+
+CROWD = """
+import os, threading, time
+import numpy as np
+import mlpcore
+
+mlpcore.set_num_threads({threads})
+net = mlpcore.Network((8, 50, 1))
+w, X, T = net.init(0), np.ones((200_000, 8)), np.ones((200_000, 1))
+before = set(os.listdir("/proc/self/task"))
+net.gradient(w, X, T)
+helpers = set(os.listdir("/proc/self/task")) - before
+stop = False
+
+def work():
+    while not stop:
+        net.gradient(w, X, T)
+
+def of_helpers():
+    stats = [open(f"/proc/self/task/{{i}}/stat").read().rsplit(")", 1)[1].split() for i in helpers]
+    return sum(int(s[11]) + int(s[12]) for s in stats) / os.sysconf("SC_CLK_TCK")
+
+callers = [threading.Thread(target=work) for _ in range(4)]
+for caller in callers:
+    caller.start()
+time.sleep(0.1)
+helping, all = of_helpers(), time.process_time()
+time.sleep(0.7)
+print(len(helpers), (of_helpers() - helping) / (time.process_time() - all))
+stop = True
+for caller in callers:
+    caller.join()
+"""
+
+
+@linux
+@two_cpus
+@pytest.mark.parametrize(("threads", "help_wanted"), [(2, False), (5, True)])
+def test_four_callers_at_once_are_four_threads(threads, help_wanted):
+    """With two allowed nobody helps them, with five one does: by the helpers' share of the time."""
+    helpers, share = run(CROWD.format(threads=threads)).split()
+    assert int(helpers) == threads - 1
+    assert float(share) > 0.1 if help_wanted else float(share) < 0.1
+
+
+@linux
+@two_cpus
 def test_a_process_that_is_bound_to_a_cpu_later():
     """The helpers follow the thread that calls; left with one CPU it works alone."""
     program = """

@@ -380,7 +380,8 @@ class Network:
         Raises
         ------
         MemoryError
-            If the result is larger than the memory available; the message states its size.
+            If the result, or the working memory, is larger than the memory available; the message
+            states its size.
         """
         if out is None:
             return _core.jacobian(self._core, w, X)

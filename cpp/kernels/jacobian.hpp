@@ -137,6 +137,7 @@ template <class T> struct SideBySide {
     static constexpr bool down_columns = false;
     const T* a;
     MLPCORE_INLINE T element(index i, index k) const { return a[k * product_rows + i]; }
+    MLPCORE_INLINE SideBySide rows_from(index i) const { return {a + i}; }
 };
 // Copying delta so, once for all panels, pays where there are several.
 template <class T> constexpr bool copies_delta(const NetworkView& net) {

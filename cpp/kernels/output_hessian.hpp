@@ -84,15 +84,16 @@ inline void bend_all(index units, index n_inputs, const T* c, const T* tangents,
 // The same of the lowest layer, whose tangents are its weights: a product of matrices.
 template <class T> struct PairOfWeights {
     static constexpr bool down_columns = true;
-    const T* w;
-    index n_in, i;
-    MLPCORE_INLINE T element(index m, index j) const { return w[j * n_in + i] * w[j * n_in + m]; }
+    const T *column, *w;
+    index n_in;
+    MLPCORE_INLINE T element(index m, index j) const { return column[j * n_in] * w[j * n_in + m]; }
+    MLPCORE_INLINE PairOfWeights rows_from(index m) const { return {column, w + m, n_in}; }
 };
 template <class T>
 inline void bend_lowest(const Layer& l, const T* w, const T* c, index stride, T* half) {
     for (index i = 0; i < l.n_in; ++i) {
-        product(i + 1, l.n_out, stride, PairOfWeights<T>{w + l.weights, l.n_in, i}, c, stride,
-                AddRows<T>{half + half_square(i) * stride, stride});
+        product(i + 1, l.n_out, stride, PairOfWeights<T>{w + l.weights + i, w + l.weights, l.n_in},
+                c, stride, AddRows<T>{half + half_square(i) * stride, stride});
     }
 }
 

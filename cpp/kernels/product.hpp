@@ -33,12 +33,14 @@ constexpr int product_vectors(int rows) {
 
 // How a product reads the matrix on its left, W (n_out, n_in) row-major: as it is, transposed, or
 // transposed with every element squared. Where `down_columns`, neighbours in a row of the product
-// lie far apart, and each is on a page of its own if the matrix is wide.
+// lie far apart, and each is on a page of its own if the matrix is wide. `rows_from` is the matrix
+// below a row: found once for all blocks of columns, for beside short sums it would count.
 template <class T> struct Plain {
     static constexpr bool down_columns = false;
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[i * stride + k]; }
+    MLPCORE_INLINE Plain rows_from(index i) const { return {a + i * stride, stride}; }
     Plain from(index k) const { return {a + k, stride}; }
 };
 template <class T> struct Transposed {
@@ -46,6 +48,7 @@ template <class T> struct Transposed {
     const T* a;
     index stride;
     MLPCORE_INLINE T element(index i, index k) const { return a[k * stride + i]; }
+    MLPCORE_INLINE Transposed rows_from(index i) const { return {a + i, stride}; }
 };
 template <class T> struct TransposedSquared {
     static constexpr bool down_columns = true;
@@ -54,23 +57,22 @@ template <class T> struct TransposedSquared {
     MLPCORE_INLINE T element(index i, index k) const {
         return a[k * stride + i] * a[k * stride + i];
     }
+    MLPCORE_INLINE TransposedSquared rows_from(index i) const { return {a + i, stride}; }
 };
 
 namespace detail {
 // Some rows of a matrix, copied so that the operands of a step lie side by side.
 template <int R, class T> struct Packed {
     T numbers[R * longest_sum];
-    index first;
-    template <class Left> MLPCORE_INLINE void pack(const Left& a, index i0, index k0, index inner) {
-        first = i0;
+    template <class Left> MLPCORE_INLINE void pack(const Left& a, index k0, index inner) {
         for (index k = 0; k < inner; ++k) {
 #pragma GCC unroll 12
             for (int r = 0; r < R; ++r) {
-                numbers[k * R + r] = a.element(i0 + r, k0 + k);
+                numbers[k * R + r] = a.element(r, k0 + k);
             }
         }
     }
-    MLPCORE_INLINE T element(index i, index k) const { return numbers[k * R + i - first]; }
+    MLPCORE_INLINE T element(index i, index k) const { return numbers[k * R + i]; }
 };
 
 template <int R, int C, class T, class Left, class Epilogue>
@@ -93,7 +95,7 @@ MLPCORE_INLINE void product_block(index i0, index inner, index column, const Lef
         }
 #pragma GCC unroll 12
         for (int r = 0; r < R; ++r) {
-            const Vec<T> ark = broadcast(a.element(i0 + r, k));
+            const Vec<T> ark = broadcast(a.element(r, k));
 #pragma GCC unroll 12
             for (int c = 0; c < C; ++c) {
                 sum[r][c] += ark * bk[c];
@@ -173,7 +175,7 @@ inline void product_rows_in_pieces(index i0, index inner, index columns, const L
         for (index k = 0; k < inner; k += length) {
             const bool last = k + length >= inner;
             const index terms = last ? inner - k : length;
-            packed.pack(a, i0, k, terms);
+            packed.pack(a, k, terms);
             product_columns<R, C>(i0, terms, column, end, packed, b + k * stride, stride,
                                   Piece<T, Sums>{aside, k == 0, last});
         }
@@ -181,9 +183,10 @@ inline void product_rows_in_pieces(index i0, index inner, index columns, const L
 }
 
 template <int R, class T, class Left, class Epilogue>
-MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const Left& a, const T* b,
-                                    index stride, const Epilogue& epilogue) {
+MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const Left& all,
+                                    const T* b, index stride, const Epilogue& epilogue) {
     constexpr int C = product_vectors(R);
+    const Left a = all.rows_from(i0);
     if constexpr (R >= product_rows && Left::down_columns) {
         // Copying pays where several blocks of columns read the copy.
         constexpr index worth_copying = 64;
@@ -192,7 +195,7 @@ MLPCORE_INLINE void product_rows_of(index i0, index inner, index columns, const 
                 product_rows_in_pieces<R, C>(i0, inner, columns, a, b, stride, epilogue);
             } else {
                 Packed<R, T> packed;
-                packed.pack(a, i0, 0, inner);
+                packed.pack(a, 0, inner);
                 product_columns<R, C>(i0, inner, 0, columns, packed, b, stride, epilogue);
             }
             epilogue.finish_rows(i0, R);

@@ -288,8 +288,8 @@ def test_ctrl_c(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    # Some 170 000 iterations, 16 seconds, would take scg to the minimum.
-    [{"optimizer": "adam"}, {"batch_size": 7}, {"optimizer": "scg", "copies": 100}],
+    # Some 170 000 iterations, minutes with so many rows, would take scg to the minimum.
+    [{"optimizer": "adam"}, {"batch_size": 7}, {"optimizer": "scg", "copies": 1000}],
     ids=str,
 )
 def test_ctrl_c_in_the_midst_of_an_epoch(options, tmp_path):

@@ -389,7 +389,7 @@ def test_ctrl_c_in_an_estimate(data, monkeypatch):
 
 
 @pytest.mark.parametrize("combine", ["average", "best"])
-@pytest.mark.parametrize(("n", "steps"), [(1, 0), (80, 2), (165, 6)])
+@pytest.mark.parametrize(("n", "steps"), [(1, 0), (65, 2), (165, 6)])
 def test_ctrl_c_in_a_cross_validation(data, monkeypatch, n, steps, combine):
     """In the first step of the path, in a later one, and in the fit to all samples."""
     X, Y = data

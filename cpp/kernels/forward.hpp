@@ -34,20 +34,20 @@ MLPCORE_INLINE void store_jet(const Jet<T>& jet, index i, T* a, T* d1, T* d2) {
 
 // Vectors at a time, for the formulas are long chains of operations each of which waits for the one
 // before (a tanh through exp on Zen 3: 2.2 ns a number one by one, 1.9 by two, 1.7 by four).
-inline constexpr index together = 4;
+inline constexpr index at_a_time = 4;
 
 // z becomes a = h(z), where the formula is in one piece.
 template <int Order, class H, class T>
 inline void activate_at_once(index count, T* z, T* d1, T* d2) {
     index i = 0;
-    for (; i + together * lanes<T> <= count; i += together * lanes<T>) {
-        Jet<T> jets[together];
+    for (; i + at_a_time * lanes<T> <= count; i += at_a_time * lanes<T>) {
+        Jet<T> jets[at_a_time];
 #pragma GCC unroll 8
-        for (index u = 0; u < together; ++u) {
+        for (index u = 0; u < at_a_time; ++u) {
             jets[u] = H::template at<T>(load(z + i + u * lanes<T>));
         }
 #pragma GCC unroll 8
-        for (index u = 0; u < together; ++u) {
+        for (index u = 0; u < at_a_time; ++u) {
             store_jet<Order>(jets[u], i + u * lanes<T>, z, d1, d2);
         }
     }
@@ -61,11 +61,11 @@ inline void activate_at_once(index count, T* z, T* d1, T* d2) {
 template <int Order, class H, class T>
 inline void activate_by_halves(index count, T* z, T* d1, T* d2) {
     using Half = decltype(H::template begin<T>(Vec<T>{}));
-    constexpr index step = together * lanes<T>;
-    Half even[together], odd[together];
+    constexpr index step = at_a_time * lanes<T>;
+    Half even[at_a_time], odd[at_a_time];
     const auto begin = [&](index i, Half* halves) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-        for (index u = 0; u < together; ++u) {
+        for (index u = 0; u < at_a_time; ++u) {
             halves[u] = H::template begin<T>(load(z + i + u * lanes<T>));
         }
         // They are to lie in memory: the compiler would run out of registers.
@@ -76,7 +76,7 @@ inline void activate_by_halves(index count, T* z, T* d1, T* d2) {
     };
     const auto end = [&](index i, const Half* halves) __attribute__((always_inline)) {
 #pragma GCC unroll 8
-        for (index u = 0; u < together; ++u) {
+        for (index u = 0; u < at_a_time; ++u) {
             end_of_one(i + u * lanes<T>, halves[u]);
         }
     };

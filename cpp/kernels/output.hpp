@@ -7,7 +7,8 @@
 //
 // With each of them delta^L = y - t (PRML 5.18), and d2E_n/dz2 = diag(s) - c u u^T where
 // s = 1, y(1 - y), y, and u = y, c = 1 for softmax, c = 0 otherwise. Where the targets of softmax
-// sum to q, which is near 1, it is delta^L = q y - t and q times that curvature.
+// sum to q, which is near 1, it is delta^L = q y - t and q times that curvature; Gauss-Newton does
+// not look at targets, so that there q = 1.
 #pragma once
 
 #include "elementary.hpp"

@@ -247,7 +247,8 @@ inline void product_by_rows(index rows, index inner, index columns, const Left& 
         }
     }
     if constexpr (few_rows < product_rows) {
-        for (; inner <= short_sum && i + few_rows <= rows; i += few_rows) {
+        const bool few = inner <= short_sum && rows > product_rows; // else one block has them all
+        for (; few && i + few_rows <= rows; i += few_rows) {
             product_rows_of<few_rows>(i, inner, columns, a, b, stride, epilogue);
         }
     }

@@ -22,7 +22,7 @@ namespace mlpcore {
 namespace {
 
 // The second step. z'' is a difference of outputs, and J^T B z'' the gradient of the error for
-// targets t = y - B z'', since that is J^T (y - t).
+// targets t = y - B z'', since that is J^T (y - t); those of softmax sum to 1, as they must.
 template <class T> class GeodesicAcceleration {
   public:
     explicit GeodesicAcceleration(const Objective<T>& objective)

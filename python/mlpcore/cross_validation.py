@@ -103,7 +103,9 @@ def train_by_cross_validation(
     length = max(1, whole_number("epochs", epochs, least=1) // (len(PATH) + 1))
     X, T = as_numbers("X", X), as_numbers("T", T)
     sample_weight = as_numbers("sample_weight", sample_weight)
-    net.error(w, X, T, sample_weight)  # checks that they fit together
+    if len(w) == 0:
+        raise ValueError(f"w has shape {w.shape}, expected a network at least")
+    net.error(w[0], X, T, sample_weight)  # checks that they fit together, and are those of all
     n_folds = max(len(w), LEAST_FOLDS)
     size = len(X) // n_folds
     if size == 0:
@@ -118,7 +120,8 @@ def train_by_cross_validation(
     validation = (X[left_out], T[left_out], sample_weight[left_out])
 
     def validation_error(w: Array) -> float:
-        error = float(np.sum(net.error(w, *validation)) / np.sum(validation[-1]))
+        with np.errstate(invalid="ignore"):  # without any weight `train` says so
+            error = float(np.sum(net.error(w, *validation)) / np.sum(validation[-1]))
         return np.inf if np.isnan(error) else error
 
     own = ("X_val", "T_val", "patience", "min_delta")

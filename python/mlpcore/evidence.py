@@ -202,39 +202,41 @@ def train_by_evidence(
     n_targets = float(sample_weight.sum()) * net.n_outputs if net.output == "linear" else 0.0
     evidence = Evidence(alpha=weight_decay, beta=1.0, gamma=0.0)
     rounds: list[EnsembleTrainResult] = []
-    done = 0
+    done, used, interrupted = 0, weight_decay, False
     while True:
         length = min(max(LEAST_EPOCHS, done // 4), epochs - done, (epochs + 1) // 2)
-        used = evidence.weight_decay
-        result = train(
-            net,
-            w,
-            X,
-            T,
-            sample_weight=sample_weight,
-            epochs=length,
-            weight_decay=used,
-            **options,
-        )
-        rounds.append(result)
-        w = result.w
-        done += length
-        reasons = {member.stopped for member in result}
-        interrupted = "interrupted" in reasons
-        if interrupted or reasons <= {"diverged"}:  # none at all if S is 0
-            break
-        sound = w[[member.stopped != "diverged" for member in result]]
-        of = sound[len(rounds) % len(sound)].astype(np.float64)
+        decay = evidence.weight_decay
         try:
+            result = train(
+                net,
+                w,
+                X,
+                T,
+                sample_weight=sample_weight,
+                epochs=length,
+                weight_decay=decay,
+                **options,
+            )
+            rounds.append(result)
+            w, used = result.w, decay
+            done += length
+            reasons = {member.stopped for member in result}
+            interrupted = "interrupted" in reasons
+            if interrupted or reasons <= {"diverged"}:  # none at all if S is 0
+                break
+            sound = w[[member.stopped != "diverged" for member in result]]
+            of = sound[len(rounds) % len(sound)].astype(np.float64)
             with np.errstate(over="ignore"):
                 squared_weights = float(np.mean(np.sum(sound.astype(np.float64) ** 2, axis=1)))
                 errors = [2 * net.error(one, X, T, sample_weight) for one in sound]
                 squared_errors = float(np.mean(errors))
             h = curvatures(net, of, X, sample_weight)
+            evidence = reestimate(h, squared_weights, squared_errors, n_targets, evidence)
         except KeyboardInterrupt:
+            if not rounds:
+                raise
             interrupted = True
             break
-        evidence = reestimate(h, squared_weights, squared_errors, n_targets, evidence)
         at_rest = reasons <= {"converged", "patience", "diverged"}
         moved = abs(np.log(evidence.weight_decay / used))
         if done >= epochs or (at_rest and moved < 0.01):

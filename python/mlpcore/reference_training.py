@@ -137,7 +137,8 @@ def plateau(errors: Sequence[float], patience: int, factor: float, min_delta: fl
 
 def clip(g: Array, norm: float) -> Array:
     """g, shortened to `norm` if it is longer (Pascanu, Mikolov and Bengio, 2013)."""
-    length = np.sqrt(np.sum(g**2))
+    largest = np.abs(g).max(initial=0.0)  # taken out, for the squares may overflow
+    length = largest * np.sqrt(np.sum((g / largest) ** 2)) if largest > 0 else 0.0
     clipped: Array = g * (norm / length) if length > norm else g
     return clipped
 

@@ -72,7 +72,8 @@ def split_samples(
 
 def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as an array of its own dtype, if the core would take it for real numbers."""
-    numbers: NDArray[Any] = _core.as_array(name, value, True)
+    is_float64 = getattr(value, "dtype", None) != np.float32  # which is not copied then
+    numbers: NDArray[Any] = _core.as_array(name, value, is_float64)
     array = np.asarray(value)
     # As it came, for a metric may take labels for indices; objects are columns of pandas.
     return numbers if array.dtype == object else array

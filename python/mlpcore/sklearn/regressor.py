@@ -93,7 +93,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     network_ : mlpcore.Network
     weights_ : (S, W) array
         S is `n_starts`, or 1 with ``combine="best"``. After Ctrl-C on the path of a
-        cross-validation those of its best step, and in the first step the initial ones.
+        cross-validation those of its best step, and in the first step the initial ones; with
+        ``combine="best"`` of the first start, for none has been chosen.
     input_scaling_, target_scaling_ : mlpcore.scaling.Standardizer
     weight_decay_ : float
         The weight decay that was used; of several trainings that of the last, after Ctrl-C on the

@@ -130,7 +130,7 @@ def train_by_cross_validation(
     errors: dict[float, float] = {}
     initial, best, best_w = w, PATH[0], w
     lowest = validation_error(w)
-    collapsed = np.ones(len(w), bool)
+    collapsed: NDArray[np.bool_] = np.ones(len(w), bool)
     interrupted = False
     try:
         for weight_decay in PATH:

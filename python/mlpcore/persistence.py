@@ -38,7 +38,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -58,6 +58,9 @@ _MAX_HEADER = 64 * 2**20  # bytes of header.json
 _MAX_DEPTH = 64  # of lists and dicts in an extra
 _ARRAY_DTYPE = re.compile(r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]|[<>]U\d{1,8}")
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"  # version 1.0
+# Before 2.3 NumPy says nothing of their types.
+_write_npy: Callable[..., None] = np.lib.format.write_array
+_write_npy_header: Callable[..., None] = np.lib.format.write_array_header_1_0
 
 
 class ModelFileError(ValueError):
@@ -265,7 +268,7 @@ def _checked_value(name: str, value: Any, depth: int) -> Any:
 
 def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, version=(1, 0), allow_pickle=False)
+    _write_npy(buffer, array, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -534,9 +537,7 @@ def _network(layers: list[int], hidden: list[str], output: str, dtype: str) -> N
 def _array(name: str, content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The array of a ``.npy`` whose own header must say what is expected already."""
     expected = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        expected, {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    )
+    _write_npy_header(expected, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     # Compared, not parsed. NumPy's versions differ only in how many blanks follow.
     start = len(_NPY_MAGIC) + 2
     end = start + int.from_bytes(content[len(_NPY_MAGIC) : start], "little")

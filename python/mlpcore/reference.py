@@ -300,7 +300,8 @@ def unpack(net: Net, w: ArrayLike) -> list[tuple[Array, Array]]:
 
     ``w`` holds, layer by layer, W^l row-major (n_l, n_{l-1}), then b^l (n_l,).
     """
-    w, start, parameters = np.asarray(w), 0, []
+    w, start = np.asarray(w), 0
+    parameters: list[tuple[Array, Array]] = []
     for fan_in, n in zip(net.layers, net.layers[1:], strict=False):
         middle, end = start + n * fan_in, start + n * fan_in + n
         parameters.append((w[start:middle].reshape(n, fan_in), w[middle:end]))
@@ -556,7 +557,8 @@ def hessian(
     if kind == "exact":
         own = own * _totals(net, t)[:, None, None]
     for m in range(len(h), -1, -1):
-        B, Q = own, np.zeros(0)
+        B: Array = own
+        Q: Array = np.zeros(0)
         for i in range(m, -1, -1):
             if i < m:
                 Q = (

@@ -211,7 +211,7 @@ def line_search(f: Objective, w: Array, d: Array, first: float, curvature: float
     def hardly_away(s: tuple[float, float, float]) -> bool:
         return abs(s[1] - start[1]) <= eps * abs(start[1]) and s[2] <= 0.9 * start[2]
 
-    eps = np.finfo(w.dtype).eps
+    eps = float(np.finfo(w.dtype).eps)
     low = start = sample(0.0)
     step, high = first, None
     for _ in trials:

@@ -211,7 +211,8 @@ class SeparableRegularizer(Regularizer):
         if not (seed is None or isinstance(seed, np.random.Generator)):
             seed = whole_number("seed", seed, least=0)
         normal = np.random.default_rng(seed).standard_normal((n, net.n_weights))
-        return (normal / np.sqrt(alpha)).astype(net.dtype)
+        weights: Array = (normal / np.sqrt(alpha)).astype(net.dtype)
+        return weights
 
 
 @dataclass(frozen=True)
@@ -790,7 +791,8 @@ def _by_layer(net: Network, weights: Sequence[float], biases: Sequence[float]) -
     """(W,) numbers from one for the weights and one for the biases of each layer."""
     pairs = zip(net.layers[:-1], net.layers[1:], weights, biases, strict=True)
     parts = [np.repeat([a, b], [n_in * n_out, n_out]) for n_in, n_out, a, b in pairs]
-    return np.concatenate(parts).astype(np.float64)
+    numbers: Array = np.concatenate(parts).astype(np.float64)
+    return numbers
 
 
 def _numbers(name: str, values: object) -> tuple[float, ...]:

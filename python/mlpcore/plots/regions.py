@@ -161,7 +161,7 @@ def decision_regions(
 def _reach(column: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     low, high = float(column.min()), float(column.max())
     beyond = 0.08 * (high - low) or 1.0
-    return np.linspace(low - beyond, high + beyond, n)
+    return np.linspace(low - beyond, high + beyond, n, dtype=np.float64)
 
 
 def _outputs(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from interrupting import Interrupts
 
 import mlpcore
 from mlpcore import cross_validation
 from mlpcore.cross_validation import PATH, train_by_cross_validation
-from mlpcore.regularizers import Regularizer
 
 NET = mlpcore.Network((2, 6, 1))
 
@@ -111,22 +111,6 @@ def test_lists_and_tables():
     assert fit(table, pandas.DataFrame(T), epochs=20).errors == expected.errors
     with pytest.raises(ValueError, match=r"^T has shape \(79, 1\), expected \(80, 1\)"):
         fit(X, T[1:])
-
-
-class Interrupts(Regularizer):
-    """Nothing, but Ctrl-C as the gradient is asked for the n-th time."""
-
-    def __init__(self, n):
-        self.left = n
-
-    def value(self, net, w):
-        return 0.0
-
-    def gradient(self, net, w):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return np.zeros_like(w)
 
 
 def assert_interrupted(result, whole, done):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from interrupting import Interrupts
 
 import mlpcore
 from mlpcore import evidence, reference
-from mlpcore.regularizers import Regularizer
 
 
 def linear_problem(N=200, D=6, noise=0.5, seed=0):
@@ -318,22 +318,6 @@ def test_networks_that_diverge_in_a_later_round(monkeypatch):
         evidence.Evidence(alpha=0.1, beta=1.0, gamma=0.0),
     )
     assert result.evidence == expected
-
-
-class Interrupts(Regularizer):
-    """Nothing, but Ctrl-C as the gradient is asked for the n-th time."""
-
-    def __init__(self, n):
-        self.left = n
-
-    def value(self, net, w):
-        return 0.0
-
-    def gradient(self, net, w):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return np.zeros_like(w)
 
 
 @pytest.mark.parametrize("at", [10, 110])

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from interrupting import Interrupts
 
 import mlpcore
 from mlpcore.datasets import load_concrete
@@ -343,22 +344,6 @@ def test_partial_fit_has_no_rounds(data):
         model.fit(X, Y)
     classifier = small(MLPClassifier, alpha="evidence", max_iter=1).partial_fit(X, Y[:, 0] > 1000)
     assert classifier.n_iter_ == 1
-
-
-class Interrupts(Regularizer):
-    """Nothing, but Ctrl-C as the gradient is asked for the n-th time."""
-
-    def __init__(self, n=1):
-        self.left = n
-
-    def value(self, net, w):
-        return 0.0
-
-    def gradient(self, net, w):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return np.zeros_like(w)
 
 
 def test_evidence_of_a_fit_without_an_estimate(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -228,6 +229,20 @@ def test_a_last_tile_that_is_shorter():
     net = mlpcore.Network((34, 1, 3))
     X = np.random.default_rng(0).normal(size=(8000, 34))
     assert_close(net.jacobian(net.init(0), X), reference.jacobian(net, net.init(0), X), 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 3, 400])
+@pytest.mark.parametrize(
+    ("layers", "output"),
+    [((23, 9, 1), "linear"), *itertools.product([(5, 9, 3), (21, 9, 3), (70, 9, 3)], OUTPUTS)],
+)
+def test_jacobian_of_one_hidden_layer(layers, n, output, dtype):
+    """The outputs share h' or not: it depends on the samples of a tile."""
+    net = mlpcore.Network(layers, output=output, dtype=dtype)
+    w, X = net.init(0), np.random.default_rng(0).normal(size=(n, layers[0])).astype(dtype)
+    expected = reference.jacobian(net, w.astype("float64"), X.astype("float64"))
+    assert_close(net.jacobian(w, X), expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,56 @@ inline void backpropagate(const Layer& l, const T* w, const T* delta, SeedRange 
             StoreScaled<T>{delta_below, d1_below, stride});
 }
 
+// The same of all rows, and the sums of those of the layer below over the samples, dE/db.
+template <class T>
+inline void backpropagate_and_sum(const Layer& l, const T* w, const T* delta, const T* d1_below,
+                                  T* delta_below, index stride, Sum<T> sums) {
+    if (l.n_out > 1) {
+        backpropagate(l, w, delta, {0, l.n_out}, d1_below, delta_below, stride);
+        sum_rows(l.n_in, stride, delta_below, stride, sums);
+        return;
+    }
+    // So little is done beside the stores that the sums cost nothing.
+    constexpr int together = 4;
+    for (index i = 0; i < l.n_in; ++i) {
+        const Vec<T> wi = broadcast(w[l.weights + i]);
+        const T* const d1 = d1_below + i * stride;
+        T* const to = delta_below + i * stride;
+        Vec<T> total[together] = {};
+        const auto next = [&](index column, Vec<T>& part) __attribute__((always_inline)) {
+            const Vec<T> d = wi * load(delta + column) * load(d1 + column);
+            store(to + column, d);
+            part += d;
+        };
+        index column = 0;
+        for (; column + together * lanes<T> <= stride; column += together * lanes<T>) {
+#pragma GCC unroll 8
+            for (int c = 0; c < together; ++c) {
+                next(column + c * lanes<T>, total[c]);
+            }
+        }
+        for (; column < stride; column += lanes<T>) {
+            next(column, total[0]);
+        }
+        detail::put(sums, i, sum<T>((total[0] + total[1]) + (total[2] + total[3])));
+    }
+}
+
+// A step of the walk below: to(l, delta^l, range, place of delta of the layer below).
+template <class T> struct Backpropagate {
+    const T* w;
+    Slopes<T> slopes;
+    index stride;
+    void operator()(const Layer& l, const T* delta, SeedRange range, T* below) const {
+        backpropagate(l, w, delta, range, slopes.d1_of((&l)[-1], stride), below, stride);
+    }
+};
+
 // Walks from the output layer down, calling visit(l, delta^l, range), where rows outside of the
-// range are zero and not stored. `place(l)` says where delta^l goes.
-template <class T, class Place, class Visit>
-inline void walk_down(const NetworkView& net, const T* w, const Slopes<T>& slopes, index stride,
-                      const T* seed, SeedRange range, const Place& place, const Visit& visit) {
+// range are zero and not stored. `place(l)` says where delta^l goes, `step` puts it there.
+template <class T, class Place, class Step, class Visit>
+inline void walk_down(const NetworkView& net, const T* seed, SeedRange range, const Place& place,
+                      const Step& step, const Visit& visit) {
     const T* current = seed;
     for (const Layer* l = net.layers + net.depth - 1;; --l) {
         visit(*l, current, range);
@@ -36,7 +81,7 @@ inline void walk_down(const NetworkView& net, const T* w, const Slopes<T>& slope
         }
         const Layer& below = l[-1];
         T* const delta = place(below);
-        backpropagate(*l, w, current, range, slopes.d1_of(below, stride), delta, stride);
+        step(*l, current, range, delta);
         range = {0, below.n_out};
         current = delta;
     }
@@ -81,9 +126,9 @@ template <class T> struct ErrorRows {
 };
 
 // Forward and back over a tile: visit(l, delta^l) from the output layer down. Returns the error.
-template <class T, class Visit>
+template <class T, class Step, class Visit>
 inline double walk_error(const NetworkView& net, const T* w, const Batch<T>& batch, Tile<T>& tile,
-                         const ErrorRows<T>& rows, const Visit& visit) {
+                         const ErrorRows<T>& rows, const Step& step, const Visit& visit) {
     T* const t = rows.delta_of(net.layers[net.depth - 1], tile.stride);
     tile.load_inputs(batch);
     forward_pass(net, w, rows.slopes, tile);
@@ -91,8 +136,8 @@ inline double walk_error(const NetworkView& net, const T* w, const Batch<T>& bat
     tile.load_weights(batch, rows.weight);
     const double error =
         error_and_delta(net.output, net.n_outputs, tile.outputs(), t, rows.weight, tile.stride);
-    walk_down(net, w, rows.slopes, tile.stride, static_cast<const T*>(t), {0, net.n_outputs},
-              OverSlopes<T>{rows.slopes.d1, tile.stride},
+    walk_down(net, static_cast<const T*>(t), {0, net.n_outputs},
+              OverSlopes<T>{rows.slopes.d1, tile.stride}, step,
               [&](const Layer& l, const T* d, SeedRange) { visit(l, d); });
     return error;
 }
@@ -104,10 +149,18 @@ inline double gradient_pass(const NetworkView& net, const T* w, const Batch<T>& 
     Tile<T> tile(net, batch.n, scratch);
     const ErrorRows<T> rows(net, tile);
     T* const turned = tile.take(outer_rows_turned<T>(net.widest));
-    return walk_error(net, w, batch, tile, rows, [&](const Layer& l, const T* d) {
+    const index stride = tile.stride;
+    const auto step = [&](const Layer& l, const T* d, SeedRange, T* to) {
+        const Layer& below = (&l)[-1];
+        backpropagate_and_sum(l, w, d, rows.slopes.d1_of(below, stride), to, stride,
+                              gradient.from(below.biases));
+    };
+    return walk_error(net, w, batch, tile, rows, step, [&](const Layer& l, const T* d) {
         outer(tile, l.n_out, l.n_in, d, tile.activations_below(l), gradient.from(l.weights),
               turned);
-        sum_rows(l.n_out, tile.stride, d, tile.stride, gradient.from(l.biases));
+        if (&l == net.layers + net.depth - 1) {
+            sum_rows(l.n_out, stride, d, stride, gradient.from(l.biases));
+        }
     });
 }
 
@@ -115,7 +168,8 @@ template <class T>
 inline double gradient_begin(const NetworkView& net, const T* w, const Batch<T>& batch, T* state) {
     Tile<T> tile(net, batch.n, state);
     const ErrorRows<T> rows(net, tile);
-    return walk_error(net, w, batch, tile, rows, [](const Layer&, const T*) {});
+    return walk_error(net, w, batch, tile, rows, Backpropagate<T>{w, rows.slopes, tile.stride},
+                      [](const Layer&, const T*) {});
 }
 
 template <class T>
@@ -175,7 +229,8 @@ inline void per_sample_gradient_pass(const NetworkView& net, const T* w, const B
                                      T* gradients, T* scratch) {
     Tile<T> tile(net, batch.n, scratch);
     const ErrorRows<T> rows(net, tile);
-    walk_error(net, w, batch, tile, rows, [&](const Layer& l, const T* d) {
+    const Backpropagate<T> step{w, rows.slopes, tile.stride};
+    walk_error(net, w, batch, tile, rows, step, [&](const Layer& l, const T* d) {
         detail::write_weight_derivatives(tile, l, d, {0, l.n_out}, gradients, net.n_weights);
     });
 }
@@ -196,7 +251,8 @@ inline void weight_jacobian_pass(const NetworkView& net, const T* w, const Batch
     for (index k = 0; k < net.n_outputs; ++k) {
         const SeedRange range =
             output_derivative(net.output, net.n_outputs, k, tile.outputs(), seed, tile.stride);
-        walk_down(net, w, slopes, tile.stride, seed, range, InTurn<T>{even, odd, net.layers},
+        walk_down(net, seed, range, InTurn<T>{even, odd, net.layers},
+                  Backpropagate<T>{w, slopes, tile.stride},
                   [&](const Layer& l, const T* d, SeedRange seeds) {
                       detail::write_weight_derivatives(tile, l, d, seeds,
                                                        jacobian + k * net.n_weights,

@@ -144,11 +144,11 @@ template <class T> struct Activate {
 };
 } // namespace detail
 
-// From the inputs in the tile to the logits z^L.
+// From the inputs in the tile through some of the layers.
 template <class T>
 inline void forward_pass(const NetworkView& net, const T* w, const Slopes<T>& slopes,
-                         const Tile<T>& tile) {
-    for (const Layer* l = net.layers; l < net.layers + net.depth; ++l) {
+                         const Tile<T>& tile, index layers) {
+    for (const Layer* l = net.layers; l < net.layers + layers; ++l) {
         const index at = l->row * tile.stride;
         const detail::Activate<T> epilogue{.bias = w + l->biases,
                                            .a = tile.activations(*l),
@@ -160,6 +160,13 @@ inline void forward_pass(const NetworkView& net, const T* w, const Slopes<T>& sl
         product(l->n_out, l->n_in, tile.stride, Plain<T>{w + l->weights, l->n_in},
                 tile.activations_below(*l), tile.stride, epilogue);
     }
+}
+
+// From the inputs in the tile to the logits z^L.
+template <class T>
+inline void forward_pass(const NetworkView& net, const T* w, const Slopes<T>& slopes,
+                         const Tile<T>& tile) {
+    forward_pass(net, w, slopes, tile, net.depth);
 }
 
 } // namespace mlpcore::MLPCORE_ISA

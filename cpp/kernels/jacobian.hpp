@@ -25,8 +25,28 @@ inline constexpr index jacobian_block = 48;
 template <class T> constexpr bool runs_along_inputs(const NetworkView& net) {
     return net.depth > 1 && net.n_inputs >= 2 * lanes<T>;
 }
-// Inputs whose columns of W are copied, side by side and aligned: they stay in the second-level
-// cache. An odd number of vectors, so that rows don't fall upon the same sets of the nearest.
+template <class T> constexpr index inputs_along(const NetworkView& net) {
+    return runs_along_inputs<T>(net) ? net.n_inputs / lanes<T> * lanes<T> : 0;
+}
+
+// With one hidden layer, unless the outputs have slopes of their own, they share h', and each has
+// a matrix:
+//
+//       J_k = (diag(w_k) W^1)^T h'(z^1)
+//
+// These are made anew for each tile; that pays where there are not many inputs to a sample, and the
+// matrices stay in the second-level cache.
+template <class T> constexpr bool shares_slopes(const NetworkView& net, index stride) {
+    constexpr index inputs_a_sample = 4, most_bytes = 256 * 1024;
+    const index numbers = net.n_outputs * net.layers[0].n_out * net.n_inputs;
+    return net.depth == 2 && net.output != Output::sigmoid &&
+           numbers * static_cast<index>(sizeof(T)) <= most_bytes &&
+           (net.n_outputs == 1 || net.n_inputs <= inputs_a_sample * stride);
+}
+
+// Inputs whose columns of the matrices are copied, side by side and aligned: they stay in the
+// second-level cache. An odd number of vectors, so that rows don't fall upon the same sets of the
+// nearest.
 template <class T> inline constexpr index jacobian_panel = 16 * lanes<T>;
 template <class T> constexpr index panel_stride(index n_inputs) {
     const index width = n_inputs < jacobian_panel<T> ? n_inputs : jacobian_panel<T>;
@@ -72,6 +92,18 @@ template <class T> inline Parts parts_of(const NetworkView& net, const T* w) {
     return {net.n_outputs - 1, smallest};
 }
 
+// Of a part, dz_k/da_i below the output layer; of softmax d(z_k - z_m)/da_i.
+template <class T> struct PartWeights {
+    PartWeights(const NetworkView& net, const T* w, const Parts& parts, index part) {
+        const Layer& l = net.layers[net.depth - 1];
+        w_k = w + l.weights + parts.output(part) * l.n_in;
+        w_m = parts.left_out < net.n_outputs ? w + l.weights + parts.left_out * l.n_in : nullptr;
+    }
+    T operator()(index i) const { return w_m ? w_k[i] - w_m[i] : w_k[i]; }
+
+    const T *w_k, *w_m;
+};
+
 // A row a unit, with parts of `stride` columns. After the product of the backpropagation each part
 // is multiplied by h'.
 template <class T> struct StoreParts {
@@ -99,35 +131,40 @@ template <class T> struct StoreParts {
 template <class T>
 inline void output_parts(const NetworkView& net, const T* w, const Parts& parts, const T* y,
                          const T* d1, index first, index end, T* to, index pitch, index stride) {
-    const Layer& l = net.layers[net.depth - 1];
-    const auto store_part = [&](index p, const auto& slope_at, const auto& dy_dz) {
+    const auto store_part = [&](index p, const auto& dy_dz) {
+        const PartWeights<T> weights(net, w, parts, p);
         T* part = to + p * stride;
         for (index i = first; i < end; ++i, part += pitch * stride) {
-            const Vec<T> slope = broadcast(slope_at(i));
+            const Vec<T> slope = broadcast(weights(i));
             for (index s = 0; s < stride; s += lanes<T>) {
                 const Vec<T> value = slope * dy_dz(s);
                 store(part + s, d1 ? value * load(d1 + i * stride + s) : value);
             }
         }
     };
-    const auto one = [](index) { return T(1); };
     for (index p = 0; p < parts.count; ++p) {
-        const index k = parts.output(p);
-        const T* const wk = w + l.weights + k * l.n_in;
-        const auto as_it_is = [wk](index i) { return wk[i]; };
-        switch (net.output) {
-        case Output::linear:
-            store_part(p, as_it_is, one);
-            break;
-        case Output::sigmoid:
-            store_part(p, as_it_is, [yk = y + k * stride](index s) {
-                return load(yk + s) * (T(1) - load(yk + s));
-            });
-            break;
-        case Output::softmax:
-            const T* const wm = w + l.weights + parts.left_out * l.n_in;
-            store_part(p, [wk, wm](index i) { return wk[i] - wm[i]; }, one);
-            break;
+        if (net.output == Output::sigmoid) {
+            store_part(
+                p, [yk = y + p * stride](index s) { return load(yk + s) * (T(1) - load(yk + s)); });
+        } else {
+            store_part(p, [](index) { return T(1); });
+        }
+    }
+}
+
+// The columns of W^1 from `first` on, `width` of them, times the weights of a part if it is given.
+template <class T>
+inline void copy_columns(const Layer& l, const T* w, const PartWeights<T>* part, index first,
+                         index width, T* panel, index step) {
+    for (index j = 0; j < l.n_out; ++j) {
+        const T* const from = w + l.weights + j * l.n_in + first;
+        const T scale = part ? (*part)(j) : T(1);
+        index i = 0;
+        for (; i + lanes<T> <= width; i += lanes<T>) {
+            store(panel + j * step + i, scale * load(from + i));
+        }
+        for (; i < width; ++i) {
+            panel[j * step + i] = scale * from[i];
         }
     }
 }
@@ -139,17 +176,8 @@ template <class T> struct SideBySide {
     MLPCORE_INLINE T element(index i, index k) const { return a[k * product_rows + i]; }
     MLPCORE_INLINE SideBySide rows_from(index i) const { return {a + i}; }
 };
-// Copying delta so, once for all panels, pays where there are several.
-template <class T> constexpr bool copies_delta(const NetworkView& net) {
-    return runs_along_inputs<T>(net) && net.n_inputs / lanes<T> * lanes<T> > jacobian_panel<T>;
-}
-// Rows of a tile for the deltas of a layer with all their parts, or for that copy.
-template <class T> constexpr index delta_rows(const NetworkView& net, index stride) {
-    const index samples = copies_delta<T>(net) ? padded(stride, product_rows) : stride;
-    return net.n_outputs * ((widest_hidden(net) * samples + stride - 1) / stride);
-}
 
-// Copies one part of `delta`, a row a unit: block after block of product_rows samples.
+// Copies a part, a row a unit and rows `step` apart: block after block of product_rows samples.
 template <class T>
 inline void copy_part(index units, index n, const T* part, index step, T* copy) {
     for (index s = 0; s < n; s += product_rows) {
@@ -170,44 +198,80 @@ inline void copy_part(index units, index n, const T* part, index step, T* copy) 
     }
 }
 
-// The last product, J_k = delta_k^T W of each sample, where the lanes run along many inputs and it
-// stores the result itself: the first inputs, whole vectors of them, whose number is returned.
-// `delta` has a row a unit of layer l, the first, with its parts; `copy` takes as many.
-template <class T>
-inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, const Layer& l,
-                          const Parts& parts, const T* delta, T* copy, T* jacobian) {
-    const index step = panel_stride<T>(l.n_in), row = net.n_outputs * l.n_in;
-    const index whole = l.n_in / lanes<T> * lanes<T>;
-    const index part_size = l.n_out * padded(tile.n, product_rows);
-    const bool copies = copies_delta<T>(net), softmax = net.output == Output::softmax;
-    // Samples whose rows are finished while they are in the nearest cache.
-    const index together = copies || softmax ? product_rows : tile.n;
-    T* const panel = tile.take((l.n_out * step + tile.stride - 1) / tile.stride);
-    for (index p = 0; copies && p < parts.count; ++p) {
-        copy_part(l.n_out, tile.n, delta + p * tile.stride, parts.count * tile.stride,
-                  copy + p * part_size);
+// The last product of the backward mode, J_k = W_k^T delta_k of each sample: either all W_k are
+// W^1, or all delta_k are h'.
+template <class T> struct LastProduct {
+    LastProduct(const NetworkView& net, index stride)
+        : l(net.layers[0]), shares(shares_slopes<T>(net, stride)),
+          deltas(shares ? 1 : net.n_outputs), panels(shares ? net.n_outputs : 1),
+          along(inputs_along<T>(net)), step(panel_stride<T>(net.n_inputs)),
+          block(net.n_inputs - along < jacobian_block ? net.n_inputs - along : jacobian_block) {
+        // To copy the deltas, once for all panels, pays where several blocks of columns read them.
+        constexpr index worth_copying = 4 * product_vectors(product_rows) * lanes<T>;
+        copies = shares ? l.n_in * panels >= worth_copying && along > 0 : along > jacobian_panel<T>;
     }
-    for (index first = 0; first < whole; first += jacobian_panel<T>) {
-        const index rest = whole - first;
+
+    // Numbers of scratch: the deltas of a layer, or a copy of them; all panels.
+    index delta_numbers(index units, index samples) const {
+        return deltas * units * (copies ? padded(samples, product_rows) : samples);
+    }
+    index panel_numbers() const {
+        const index beside = along > 0 ? step : 0;
+        return panels * l.n_out * (beside > block || !shares ? beside : block);
+    }
+
+    const Layer& l;
+    bool shares;
+    index deltas, panels;
+    index along; // inputs along which the lanes run
+    index step;  // how far the rows of a panel are apart
+    index block; // inputs at once where the lanes run along the samples
+    bool copies;
+};
+constexpr index rows_of(index numbers, index stride) { return (numbers + stride - 1) / stride; }
+
+// Where the lanes run along the inputs, and the product stores the result itself. `delta` has a row
+// a unit with its parts; `copy` takes as many.
+template <class T>
+inline void along_inputs(const NetworkView& net, const T* w, const Tile<T>& tile,
+                         const LastProduct<T>& last, const Parts& parts, const T* delta, T* copy,
+                         T* panel, T* jacobian) {
+    const Layer& l = last.l;
+    const index row = net.n_outputs * l.n_in;
+    const index delta_parts = last.shares ? 1 : parts.count;
+    const index copy_size = l.n_out * padded(tile.n, product_rows);
+    const index panel_size = l.n_out * last.step;
+    // Samples whose rows are finished while they are in the nearest cache.
+    const bool softmax = net.output == Output::softmax;
+    const index together = last.copies || softmax ? product_rows : tile.n;
+    for (index p = 0; last.copies && p < delta_parts; ++p) {
+        copy_part(l.n_out, tile.n, delta + p * tile.stride, delta_parts * tile.stride,
+                  copy + p * copy_size);
+    }
+    for (index first = 0; first < last.along; first += jacobian_panel<T>) {
+        const index rest = last.along - first;
         const index width = rest < jacobian_panel<T> ? rest : jacobian_panel<T>;
-        for (index j = 0; j < l.n_out; ++j) {
-            const T* const from = w + l.weights + j * l.n_in + first;
-            for (index i = 0; i < width; i += lanes<T>) {
-                store(panel + j * step + i, load(from + i));
-            }
+        for (index p = 0; p < (last.shares ? parts.count : 1); ++p) {
+            const PartWeights<T> part(net, w, parts, p);
+            copy_columns(l, w, last.shares ? &part : nullptr, first, width, panel + p * panel_size,
+                         last.step);
         }
         for (index s = 0; s < tile.n; s += together) {
             const index samples = tile.n - s < together ? tile.n - s : together;
             T* const to = jacobian + s * row + first;
             for (index p = 0; p < parts.count; ++p) {
                 const Store<T> rows{to + parts.output(p) * l.n_in, row};
-                if (copies) {
+                const T* const right = panel + (last.shares ? p * panel_size : 0);
+                const index left = last.shares ? 0 : p;
+                if (last.copies) {
                     product(samples, l.n_out, width,
-                            SideBySide<T>{copy + p * part_size + s * l.n_out}, panel, step, rows);
+                            SideBySide<T>{copy + left * copy_size + s * l.n_out}, right, last.step,
+                            rows);
                 } else {
-                    product(samples, l.n_out, width,
-                            Transposed<T>{delta + p * tile.stride + s, parts.count * tile.stride},
-                            panel, step, rows);
+                    product(
+                        samples, l.n_out, width,
+                        Transposed<T>{delta + left * tile.stride + s, delta_parts * tile.stride},
+                        right, last.step, rows);
                 }
             }
             for (index r = 0; softmax && r < samples; ++r) {
@@ -224,7 +288,44 @@ inline index along_inputs(const NetworkView& net, const T* w, Tile<T>& tile, con
             }
         }
     }
-    return whole;
+}
+
+// The inputs from `first` on, where the lanes run along the samples; `block` takes a row an input
+// with a part for each output.
+template <class T>
+inline void along_samples(const NetworkView& net, const T* w, const Tile<T>& tile,
+                          const LastProduct<T>& last, const Parts& parts, const T* delta, T* panel,
+                          T* block, index first, T* jacobian) {
+    const Layer& l = last.l;
+    const index stride = tile.stride, outputs = net.n_outputs;
+    const index count = net.n_inputs - first < last.block ? net.n_inputs - first : last.block;
+    const T* const y = tile.outputs();
+    if (net.depth == 1) {
+        const T* const no_slopes = nullptr;
+        output_parts(net, w, parts, y, no_slopes, first, first + count, block, outputs, stride);
+    } else if (!last.shares) {
+        product(count, l.n_out, parts.count * stride, Transposed<T>{w + l.weights + first, l.n_in},
+                delta, parts.count * stride, StoreParts<T>{block, nullptr, outputs, stride});
+    }
+    for (index p = 0; last.shares && p < parts.count; ++p) {
+        const PartWeights<T> part(net, w, parts, p);
+        copy_columns(l, w, &part, first, count, panel, count);
+        product(count, l.n_out, stride, Transposed<T>{panel, count}, delta, stride,
+                Store<T>{block + p * stride, outputs * stride});
+    }
+    for (index r = 0; net.output == Output::softmax && r < count; ++r) {
+        T* const of_input = block + r * outputs * stride;
+        for (index s = 0; s < stride; s += lanes<T>) {
+            store(of_input + parts.count * stride + s, Vec<T>{});
+        }
+        push_through_softmax<T>(
+            stride, outputs, [&](index p) { return of_input + p * stride; },
+            [&](index p, index s) { return load(y + parts.output(p) * stride + s); });
+    }
+    for (index p = 0; p < outputs; ++p) {
+        tile.write_rows(block + p * stride, outputs * stride, count,
+                        jacobian + parts.output(p) * net.n_inputs + first, outputs * net.n_inputs);
+    }
 }
 } // namespace detail
 
@@ -233,27 +334,30 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
     if (!jacobian_runs_backward(net)) {
         return 2 * net.widest + net.n_inputs * net.n_outputs;
     }
-    const index panel = detail::runs_along_inputs<T>(net)
-                            ? net.layers[0].n_out * detail::panel_stride<T>(net.n_inputs)
-                            : 0;
-    return net.n_outputs * detail::jacobian_block + 2 * detail::delta_rows<T>(net, stride) +
-           (panel + stride - 1) / stride;
+    const detail::LastProduct<T> last(net, stride);
+    const index deltas = last.delta_numbers(detail::widest_hidden(net), stride);
+    const index times = !last.shares ? 2 : last.copies ? 1 : 0;
+    return times * detail::rows_of(deltas, stride) + detail::rows_of(last.panel_numbers(), stride) +
+           net.n_outputs * last.block;
 }
 
 template <class T>
 inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
                               const Slopes<T>& slopes, T* jacobian) {
-    const index stride = tile.stride, outputs = net.n_outputs;
+    const index stride = tile.stride;
+    const detail::LastProduct<T> last(net, stride);
     const detail::Parts parts = detail::parts_of(net, w);
     const index columns = parts.count * stride;
-    T* delta = tile.take(detail::delta_rows<T>(net, stride));
-    T* below = tile.take(detail::delta_rows<T>(net, stride));
-    T* const block = tile.take(outputs * detail::jacobian_block);
-    const T* const y = tile.outputs();
-    const Layer* l = net.layers + net.depth - 1;
-    if (net.depth > 1) {
-        detail::output_parts(net, w, parts, y, slopes.d1_of(l[-1], stride), 0, l->n_in, delta,
-                             parts.count, stride);
+    const index deltas =
+        detail::rows_of(last.delta_numbers(detail::widest_hidden(net), stride), stride);
+    T* delta = tile.take(last.shares ? 0 : deltas);
+    T* below = tile.take(last.shares && !last.copies ? 0 : deltas);
+    T* const panel = tile.take(detail::rows_of(last.panel_numbers(), stride));
+    T* const block = tile.take(net.n_outputs * last.block);
+    if (net.depth > 1 && !last.shares) {
+        const Layer* l = net.layers + net.depth - 1;
+        detail::output_parts(net, w, parts, tile.outputs(), slopes.d1_of(l[-1], stride), 0, l->n_in,
+                             delta, parts.count, stride);
         for (--l; l > net.layers; --l) {
             product(l->n_in, l->n_out, columns, Transposed<T>{w + l->weights, l->n_in}, delta,
                     columns,
@@ -263,32 +367,10 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
             below = swap;
         }
     }
-    const index done = detail::runs_along_inputs<T>(net)
-                           ? detail::along_inputs(net, w, tile, *l, parts, delta, below, jacobian)
-                           : 0;
-    for (index i = done; i < net.n_inputs; i += detail::jacobian_block) {
-        const index end =
-            i + detail::jacobian_block < net.n_inputs ? i + detail::jacobian_block : net.n_inputs;
-        if (net.depth > 1) {
-            product(end - i, l->n_out, columns, Transposed<T>{w + l->weights + i, l->n_in}, delta,
-                    columns, detail::StoreParts<T>{block, nullptr, outputs, stride});
-        } else {
-            const T* const no_slopes = nullptr;
-            detail::output_parts(net, w, parts, y, no_slopes, i, end, block, outputs, stride);
-        }
-        for (index r = 0; net.output == Output::softmax && r < end - i; ++r) {
-            T* const of_input = block + r * outputs * stride;
-            for (index s = 0; s < stride; s += lanes<T>) {
-                store(of_input + parts.count * stride + s, Vec<T>{});
-            }
-            push_through_softmax<T>(
-                stride, outputs, [&](index p) { return of_input + p * stride; },
-                [&](index p, index s) { return load(y + parts.output(p) * stride + s); });
-        }
-        for (index p = 0; p < outputs; ++p) {
-            tile.write_rows(block + p * stride, outputs * stride, end - i,
-                            jacobian + parts.output(p) * net.n_inputs + i, outputs * net.n_inputs);
-        }
+    const T* const lowest = last.shares ? slopes.d1_of(net.layers[0], stride) : delta;
+    detail::along_inputs(net, w, tile, last, parts, lowest, below, panel, jacobian);
+    for (index first = last.along; first < net.n_inputs; first += last.block) {
+        detail::along_samples(net, w, tile, last, parts, lowest, panel, block, first, jacobian);
     }
 }
 
@@ -340,8 +422,12 @@ inline void jacobian_pass(const NetworkView& net, const T* w, const Batch<T>& ba
     Tile<T> tile(net, batch.n, scratch);
     const Slopes<T> slopes{.d1 = tile.take(net.n_units)};
     tile.load_inputs(batch);
-    forward_pass(net, w, slopes, tile);
-    output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
+    // A linear output layer has the same slope wherever it is.
+    const bool outputs_wanted = net.output != Output::linear;
+    forward_pass(net, w, slopes, tile, net.depth - (outputs_wanted ? 0 : 1));
+    if (outputs_wanted) {
+        output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
+    }
     if (jacobian_runs_backward(net)) {
         jacobian_backward(net, w, tile, slopes, jacobian);
     } else {

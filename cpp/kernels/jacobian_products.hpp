@@ -75,8 +75,8 @@ inline void walk_adjoint(const NetworkView& net, const T* w, const Batch<T>& bat
     output_units(net.output, net.n_outputs, tile.outputs(), tile.stride);
     tile.load_targets(batch, seed);
     push_through_output(net.output, net.n_outputs, tile.outputs(), seed, tile.stride);
-    walk_down(net, w, slopes, tile.stride, static_cast<const T*>(seed), {0, net.n_outputs},
-              OverSlopes<T>{slopes.d1, tile.stride},
+    walk_down(net, static_cast<const T*>(seed), {0, net.n_outputs},
+              OverSlopes<T>{slopes.d1, tile.stride}, Backpropagate<T>{w, slopes, tile.stride},
               [&](const Layer& l, const T* d, SeedRange) { visit(l, d); });
 }
 } // namespace detail

@@ -128,11 +128,11 @@ constexpr bool sums_over_samples(Quantity quantity) {
 template <class T> Plan make_plan(const NetworkView& net, Quantity quantity, index n) {
     const bool sums = sums_over_samples(quantity);
     const Kernels<T>& k = kernels<T>();
+    const index most = longest_tile / k.lanes;
     const index vector_bytes =
-        k.scratch_size(net, quantity, k.lanes) * static_cast<index>(sizeof(T));
-    const index fewest = std::min<index>(fewest_vectors<T>(net, quantity), longest_tile / k.lanes);
-    const index vectors =
-        std::clamp<index>(tile_bytes / vector_bytes, fewest, longest_tile / k.lanes);
+        k.scratch_size(net, quantity, longest_tile) / most * static_cast<index>(sizeof(T));
+    const index fewest = std::min<index>(fewest_vectors<T>(net, quantity), most);
+    const index vectors = std::clamp<index>(tile_bytes / vector_bytes, fewest, most);
     const index tile = vectors * k.lanes;
 
     const double cost = cost_per_sample(net, quantity);

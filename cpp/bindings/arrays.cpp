@@ -478,7 +478,7 @@ py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::
                          expected_shape({shape.begin(), shape.end()}, 0),
                      bytes);
     }
-    return py::array_t<T>(shape);
+    return py::array_t<T>(std::move(shape));
 }
 
 template <class T>

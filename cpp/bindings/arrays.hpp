@@ -78,6 +78,8 @@ Ensemble<T> as_ensemble(const Network& net, const Weights<T>& w, const Samples<T
 template <class T> struct Extra {
     py::array_t<T> array;
     index step = 0;
+
+    const T* of(index s) const { return array.data() + s * step; }
 };
 template <class T>
 Extra<T> as_extra(const char* name, const Weights<T>& w, py::handle object,
@@ -118,22 +120,6 @@ py::array_t<T> result_array(const char* what, const Weights<T>& w, std::vector<p
                             py::handle out, std::initializer_list<Argument> arguments) {
     return out.is_none() ? new_array<T>(what, w, std::move(shape))
                          : as_out<T>(w, std::move(shape), out, arguments);
-}
-
-namespace detail {
-template <auto f, class R, class... A, class... Names>
-void def_with_out(py::module_& m, const std::string& name, R (* /*f*/)(py::handle, A...),
-                  const Names&... names) {
-    m.def(name.c_str(), [](A... a) { return f(py::none(), a...); }, names...);
-    m.def((name + "_into").c_str(), f, py::arg("out"), names...);
-}
-} // namespace detail
-
-// Binds f(out, ...), where `out` is None or an array for the result: as name(...) and
-// name_into(out, ...), for to be handed a None takes 10 ns, a hundredth of a call on one sample.
-template <auto f, class... Names>
-void def_with_out(py::module_& m, const char* name, const Names&... names) {
-    detail::def_with_out<f>(m, name, f, names...);
 }
 
 // The place of `value` in a list of names. ValueError with the list if it has none.

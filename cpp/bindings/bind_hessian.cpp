@@ -1,28 +1,21 @@
-// The Hessian, whole and by layer: check, borrow, let go of the GIL, compute.
-#include "arrays.hpp"
+// The Hessian, whole and by layer.
 #include "bindings.hpp"
 #include "computing.hpp"
-#include "mlpcore/derivatives.hpp"
 
 namespace mlpcore::bindings {
 
 namespace {
 
-py::array py_hessian(py::handle out, const Network& net, py::handle w, py::handle x, py::handle t,
-                     py::handle sample_weight, const std::string& name) {
+py::array py_hessian(const Network& net, py::handle w, py::handle x, py::handle t,
+                     py::handle sample_weight, const std::string& name, py::handle out) {
     const auto kind = static_cast<HessianKind>(as_choice("kind", hessian_names, name));
-    return with_type(net, [&]<class T>(T) -> py::array {
-        const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
-        const Ensemble<T> all = as_ensemble(net, weights, samples);
-        const index size = all.net.n_weights;
-        auto h = result_array<T>("hessian", weights, {size, size}, out,
-                                 {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}});
-        T* const to = h.mutable_data();
-        compute("hessian", all, Quantity::hessian, [&](index s, Interrupt* i) {
-            hessian(all.net, all.weights_of(s), all.samples_of(s), kind, to + s * size * size, i);
-        });
-        return h;
+    return with_type(net, [&]<class T>(T) {
+        const Given<T> given(net, w, x, t, sample_weight);
+        return given.result("hessian", Quantity::hessian, {given.n_weights, given.n_weights}, out,
+                            {{"w", w}, {"X", x}, {"T", t}, {"sample_weight", sample_weight}},
+                            [&](const auto& one, T* h, Interrupt* i) {
+                                hessian(one.net, one.w, one.samples, kind, h, i);
+                            });
     });
 }
 
@@ -30,9 +23,8 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
                            py::handle sample_weight, const std::string& name) {
     const auto kind = static_cast<HessianKind>(as_choice("kind", hessian_names, name));
     return with_type(net, [&]<class T>(T) -> py::list {
-        const auto weights = as_weights<T>(net, w);
-        const auto samples = as_samples<T>(net, weights, x, t, sample_weight);
-        const Ensemble<T> all = as_ensemble(net, weights, samples);
+        const Given<T> given(net, w, x, t, sample_weight);
+        const Ensemble<T>& all = given.all;
         std::vector<index> sizes;
         double bytes = 0;
         for (index l = 0; l < all.net.depth; ++l) {
@@ -45,11 +37,11 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
         py::list result;
         std::vector<T*> to;
         for (const index size : sizes) {
-            auto block = new_array<T>("a block of hessian_blocks", weights, {size, size});
+            auto block = new_array<T>("a block of hessian_blocks", given.weights, {size, size});
             to.push_back(block.mutable_data());
             result.append(block);
         }
-        compute("hessian_blocks", all, Quantity::hessian, [&](index s, Interrupt* i) {
+        compute("hessian_blocks", all, Quantity::hessian, 1, [&](index s, Interrupt* i) {
             std::vector<T*> mine = to;
             for (std::size_t l = 0; l < mine.size(); ++l) {
                 mine[l] += s * sizes[l] * sizes[l];
@@ -65,7 +57,7 @@ py::list py_hessian_blocks(const Network& net, py::handle w, py::handle x, py::h
 void bind_hessian(py::module_& m) {
     const auto net = py::arg("net"), w = py::arg("w"), x = py::arg("X"), t = py::arg("T"),
                weight = py::arg("sample_weight"), kind = py::arg("kind");
-    def_with_out<&py_hessian>(m, "hessian", net, w, x, t, weight, kind);
+    m.def("hessian", &py_hessian, net, w, x, t, weight, kind, py::arg("out"));
     m.def("hessian_blocks", &py_hessian_blocks, net, w, x, t, weight, kind);
 }
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+_Out = NDArray[Any] | None  # an array for the result
+
 activations: tuple[str, ...]
 outputs: tuple[str, ...]
 curvatures: tuple[str, ...]
@@ -38,10 +40,7 @@ class Network:
     @property
     def n_weights(self) -> int: ...
 
-def forward(net: Network, w: ArrayLike, X: ArrayLike, logits: bool) -> NDArray[Any]: ...
-def forward_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, logits: bool
-) -> NDArray[Any]: ...
+def forward(net: Network, w: ArrayLike, X: ArrayLike, logits: bool, out: _Out) -> NDArray[Any]: ...
 def error(
     net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, sample_weight: ArrayLike | None
 ) -> Any: ...
@@ -51,14 +50,7 @@ def gradient(
     X: ArrayLike,
     T: ArrayLike,
     sample_weight: ArrayLike | None,
-) -> NDArray[Any]: ...
-def gradient_into(
-    out: NDArray[Any],
-    net: Network,
-    w: ArrayLike,
-    X: ArrayLike,
-    T: ArrayLike,
-    sample_weight: ArrayLike | None,
+    out: _Out,
 ) -> NDArray[Any]: ...
 def error_and_gradient(
     net: Network,
@@ -66,24 +58,12 @@ def error_and_gradient(
     X: ArrayLike,
     T: ArrayLike,
     sample_weight: ArrayLike | None,
+    out: _Out,
 ) -> tuple[Any, NDArray[Any]]: ...
-def error_and_gradient_into(
-    out: NDArray[Any],
-    net: Network,
-    w: ArrayLike,
-    X: ArrayLike,
-    T: ArrayLike,
-    sample_weight: ArrayLike | None,
-) -> tuple[Any, NDArray[Any]]: ...
-def jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
-def jacobian_into(out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
-def weight_jacobian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
-def weight_jacobian_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike
-) -> NDArray[Any]: ...
-def per_sample_gradient(net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike) -> NDArray[Any]: ...
-def per_sample_gradient_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike
+def jacobian(net: Network, w: ArrayLike, X: ArrayLike, out: _Out) -> NDArray[Any]: ...
+def weight_jacobian(net: Network, w: ArrayLike, X: ArrayLike, out: _Out) -> NDArray[Any]: ...
+def per_sample_gradient(
+    net: Network, w: ArrayLike, X: ArrayLike, T: ArrayLike, out: _Out
 ) -> NDArray[Any]: ...
 def hessian_diagonal(
     net: Network,
@@ -92,15 +72,7 @@ def hessian_diagonal(
     T: ArrayLike,
     sample_weight: ArrayLike | None,
     kind: str,
-) -> NDArray[Any]: ...
-def hessian_diagonal_into(
-    out: NDArray[Any],
-    net: Network,
-    w: ArrayLike,
-    X: ArrayLike,
-    T: ArrayLike,
-    sample_weight: ArrayLike | None,
-    kind: str,
+    out: _Out,
 ) -> NDArray[Any]: ...
 def hessian(
     net: Network,
@@ -109,15 +81,7 @@ def hessian(
     T: ArrayLike,
     sample_weight: ArrayLike | None,
     kind: str,
-) -> NDArray[Any]: ...
-def hessian_into(
-    out: NDArray[Any],
-    net: Network,
-    w: ArrayLike,
-    X: ArrayLike,
-    T: ArrayLike,
-    sample_weight: ArrayLike | None,
-    kind: str,
+    out: _Out,
 ) -> NDArray[Any]: ...
 def hessian_blocks(
     net: Network,
@@ -135,36 +99,16 @@ def hessian_vector_product(
     T: ArrayLike,
     sample_weight: ArrayLike | None,
     kind: str,
+    out: _Out,
 ) -> NDArray[Any]: ...
-def hessian_vector_product_into(
-    out: NDArray[Any],
-    net: Network,
-    w: ArrayLike,
-    v: ArrayLike,
-    X: ArrayLike,
-    T: ArrayLike,
-    sample_weight: ArrayLike | None,
-    kind: str,
+def output_hessian(net: Network, w: ArrayLike, X: ArrayLike, out: _Out) -> NDArray[Any]: ...
+def jvp(net: Network, w: ArrayLike, X: ArrayLike, dX: ArrayLike, out: _Out) -> NDArray[Any]: ...
+def vjp(net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: _Out) -> NDArray[Any]: ...
+def weight_jvp(
+    net: Network, w: ArrayLike, X: ArrayLike, v: ArrayLike, out: _Out
 ) -> NDArray[Any]: ...
-def output_hessian(net: Network, w: ArrayLike, X: ArrayLike) -> NDArray[Any]: ...
-def output_hessian_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike
-) -> NDArray[Any]: ...
-def jvp(net: Network, w: ArrayLike, X: ArrayLike, dX: ArrayLike) -> NDArray[Any]: ...
-def jvp_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, dX: ArrayLike
-) -> NDArray[Any]: ...
-def vjp(net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> NDArray[Any]: ...
-def vjp_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike
-) -> NDArray[Any]: ...
-def weight_jvp(net: Network, w: ArrayLike, X: ArrayLike, v: ArrayLike) -> NDArray[Any]: ...
-def weight_jvp_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, v: ArrayLike
-) -> NDArray[Any]: ...
-def weight_vjp(net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike) -> NDArray[Any]: ...
-def weight_vjp_into(
-    out: NDArray[Any], net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike
+def weight_vjp(
+    net: Network, w: ArrayLike, X: ArrayLike, dY: ArrayLike, out: _Out
 ) -> NDArray[Any]: ...
 def train(
     net: Network,

@@ -313,9 +313,7 @@ class Network:
         self, w: ArrayLike, X: ArrayLike, logits: bool = False, *, out: Array | None = None
     ) -> Array:
         """The outputs y, (N, K); with ``logits=True`` the z^L before the output function."""
-        if out is None:
-            return _core.forward(self._core, w, X, flag("logits", logits))
-        return _core.forward_into(out, self._core, w, X, flag("logits", logits))
+        return _core.forward(self._core, w, X, flag("logits", logits), out)
 
     def error(
         self,
@@ -346,9 +344,7 @@ class Network:
         if regularizer is not None:
             terms = _terms(self, w, regularizer)  # refuses before anything is written
             return terms.add_gradient(Network.gradient(self, w, X, T, sample_weight, out=out))
-        if out is None:
-            return _core.gradient(self._core, w, X, T, sample_weight)
-        return _core.gradient_into(out, self._core, w, X, T, sample_weight)
+        return _core.gradient(self._core, w, X, T, sample_weight, out)
 
     def error_and_gradient(
         self,
@@ -370,9 +366,7 @@ class Network:
             terms = _terms(self, w, regularizer)
             E, g = Network.error_and_gradient(self, w, X, T, sample_weight, out=out)
             return E + terms.value(), terms.add_gradient(g, finite=False)
-        if out is None:
-            return _core.error_and_gradient(self._core, w, X, T, sample_weight)
-        return _core.error_and_gradient_into(out, self._core, w, X, T, sample_weight)
+        return _core.error_and_gradient(self._core, w, X, T, sample_weight, out)
 
     def jacobian(self, w: ArrayLike, X: ArrayLike, *, out: Array | None = None) -> Array:
         """dy_k/dx_i, (N, K, D), of the outputs after the output function (PRML 5.70 to 5.76).
@@ -383,9 +377,7 @@ class Network:
             If the result, or the working memory, is larger than the memory available; the message
             states its size.
         """
-        if out is None:
-            return _core.jacobian(self._core, w, X)
-        return _core.jacobian_into(out, self._core, w, X)
+        return _core.jacobian(self._core, w, X, out)
 
     def weight_jacobian(self, w: ArrayLike, X: ArrayLike, *, out: Array | None = None) -> Array:
         """dy_k/dw, (N, K, W), of the outputs after the output function: the b_n of PRML 5.84.
@@ -398,9 +390,7 @@ class Network:
         MemoryError
             If the result is larger than the memory available; the message states its size.
         """
-        if out is None:
-            return _core.weight_jacobian(self._core, w, X)
-        return _core.weight_jacobian_into(out, self._core, w, X)
+        return _core.weight_jacobian(self._core, w, X, out)
 
     def per_sample_gradient(
         self, w: ArrayLike, X: ArrayLike, T: ArrayLike, *, out: Array | None = None
@@ -415,9 +405,7 @@ class Network:
         MemoryError
             If the result is larger than the memory available; the message states its size.
         """
-        if out is None:
-            return _core.per_sample_gradient(self._core, w, X, T)
-        return _core.per_sample_gradient_into(out, self._core, w, X, T)
+        return _core.per_sample_gradient(self._core, w, X, T, out)
 
     def hessian_diagonal(
         self,
@@ -454,9 +442,7 @@ class Network:
             terms = _terms(self, w, regularizer)
             h = Network.hessian_diagonal(self, w, X, T, sample_weight, kind, out=out)
             return terms.add_diagonal(h)
-        if out is None:
-            return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind)
-        return _core.hessian_diagonal_into(out, self._core, w, X, T, sample_weight, kind)
+        return _core.hessian_diagonal(self._core, w, X, T, sample_weight, kind, out)
 
     def hessian(
         self,
@@ -510,9 +496,7 @@ class Network:
         if regularizer is not None:
             terms = _terms(self, w, regularizer)
             return terms.add_hessian(Network.hessian(self, w, X, T, sample_weight, kind, out=out))
-        if out is None:
-            return _core.hessian(self._core, w, X, T, sample_weight, kind)
-        return _core.hessian_into(out, self._core, w, X, T, sample_weight, kind)
+        return _core.hessian(self._core, w, X, T, sample_weight, kind, out)
 
     def hessian_blocks(
         self,
@@ -591,9 +575,7 @@ class Network:
             terms = _terms(self, w, regularizer)
             p = Network.hessian_vector_product(self, w, v, X, T, sample_weight, kind, out=out)
             return terms.add_product(p, v)
-        if out is None:
-            return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind)
-        return _core.hessian_vector_product_into(out, self._core, w, v, X, T, sample_weight, kind)
+        return _core.hessian_vector_product(self._core, w, v, X, T, sample_weight, kind, out)
 
     def hessian_operator(
         self,
@@ -672,9 +654,7 @@ class Network:
 
         which is the Jacobian (PRML 5.70 to 5.76) differentiated once more; the book has it not.
         """
-        if out is None:
-            return _core.output_hessian(self._core, w, X)
-        return _core.output_hessian_into(out, self._core, w, X)
+        return _core.output_hessian(self._core, w, X, out)
 
     def jvp(self, w: ArrayLike, X: ArrayLike, dX: ArrayLike, *, out: Array | None = None) -> Array:
         """The Jacobian-vector product in x, dy = (dy/dx) dx for each sample, (N, K).
@@ -682,9 +662,7 @@ class Network:
         How the outputs change when the inputs (N, D) change by `dX` (N, D), to first order (PRML
         5.72); two forward passes, whereas the whole `jacobian` takes min(D, K) of them.
         """
-        if out is None:
-            return _core.jvp(self._core, w, X, dX)
-        return _core.jvp_into(out, self._core, w, X, dX)
+        return _core.jvp(self._core, w, X, dX, out)
 
     def vjp(self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, *, out: Array | None = None) -> Array:
         """The vector-Jacobian product in x, (dy/dx)^T dy for each sample, (N, D).
@@ -692,9 +670,7 @@ class Network:
         With `dY` (N, K) the slopes of something in the outputs, these are its slopes in the
         inputs: one forward and one backward pass (PRML 5.73 to 5.76, all outputs at once).
         """
-        if out is None:
-            return _core.vjp(self._core, w, X, dY)
-        return _core.vjp_into(out, self._core, w, X, dY)
+        return _core.vjp(self._core, w, X, dY, out)
 
     def weight_jvp(
         self, w: ArrayLike, X: ArrayLike, v: ArrayLike, *, out: Array | None = None
@@ -703,9 +679,7 @@ class Network:
 
         `v` is (W,): how the outputs change when w does (PRML 5.101 to 5.103).
         """
-        if out is None:
-            return _core.weight_jvp(self._core, w, X, v)
-        return _core.weight_jvp_into(out, self._core, w, X, v)
+        return _core.weight_jvp(self._core, w, X, v, out)
 
     def weight_vjp(
         self, w: ArrayLike, X: ArrayLike, dY: ArrayLike, *, out: Array | None = None
@@ -715,9 +689,7 @@ class Network:
         With `dY` (N, K) the slopes of an error function of your own in the outputs, this is its
         gradient, by backpropagation (PRML 5.53, 5.56) from ``delta^L = (dy/dz^L)^T dy``.
         """
-        if out is None:
-            return _core.weight_vjp(self._core, w, X, dY)
-        return _core.weight_vjp_into(out, self._core, w, X, dY)
+        return _core.weight_vjp(self._core, w, X, dY, out)
 
 
 def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:

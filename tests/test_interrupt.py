@@ -264,11 +264,23 @@ def test_a_large_matrix(method):
     assert seconds < 1.5
 
 
+#: A regularizer written in Python: the networks of an ensemble come one after the other.
+OWN = """
+class Own(mlpcore.regularizers.Regularizer):
+    def value(self, net, w):
+        return 1e-3 * float(w @ w)
+
+    def gradient(self, net, w):
+        return 2e-3 * w
+"""
+
+
 @posix
-def test_an_ensemble_of_minimizations():
+@pytest.mark.parametrize("options", ["", ", regularizer=Own()"])
+def test_an_ensemble_of_minimizations(options):
     program = "net, w, X, T = data(5000, 3, 10, 1)\nw = np.stack([w, 2 * w, 3 * w, 4 * w])\n"
-    call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9, **OFF))"
-    answer, seconds = signalled(MINIMIZE + program + call)
+    call = "call(lambda: mlpcore.minimize(net, w, np.sin(9 * X), T, iterations=10**9"
+    answer, seconds = signalled(MINIMIZE + OWN + program + call + f"{options}, **OFF))")
     assert set(answer["stopped"]) == {"interrupted"}, answer
     assert answer["finite"]
     assert seconds < 1.5

@@ -410,25 +410,6 @@ def test_an_ensemble_interrupted_in_training():
     assert np.isnan(swept.training_errors).tolist() == [[False, False, True]]
 
 
-@pytest.mark.parametrize("fit", [mlpcore.train, mlpcore.minimize])
-def test_an_ensemble_interrupted_while_it_is_checked(fit, monkeypatch):
-    """By Ctrl-C before the first network begins, none does."""
-    at, x, t, _ = ensemble()
-    native = getattr(_core, fit.__name__)
-
-    def interrupted(*arguments, penalty, **options):
-        assert penalty is None
-        fitted, reports, *states = native(*arguments, penalty=penalty, **options)
-        reports[1]["stopped"] = "interrupted"
-        return fitted, reports, *states
-
-    monkeypatch.setattr(_core, fit.__name__, interrupted)
-    result = fit(NET, at, x, t, regularizer=Coupled())
-    assert {member.stopped for member in result} == {"interrupted"}
-    assert_same_bits(result.w, at)
-    assert {curve.size for member in result for curve in member.history.values()} == {0}
-
-
 def test_tables_of_pandas_own_types():
     """Which NumPy takes for objects."""
     pandas = pytest.importorskip("pandas")

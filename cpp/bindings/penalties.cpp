@@ -12,6 +12,8 @@ template <class T> class PythonPenalty final : public Penalty<T> {
     PythonPenalty(py::handle computer, index n, FitInterrupt& interrupt)
         : computer_(py::reinterpret_borrow<py::object>(computer)), n_(n), interrupt_(interrupt) {}
 
+    bool is_of_caller() const override { return true; }
+
     double value(const T* w) const override {
         double result = 0;
         interrupt_.call([&] { result = py::cast<double>(computer_.attr("value")(copy(w))); });

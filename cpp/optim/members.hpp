@@ -8,6 +8,7 @@
 
 #include "mlpcore/interrupt.hpp"
 #include "mlpcore/parallel.hpp"
+#include "optim/penalty.hpp"
 
 namespace mlpcore {
 
@@ -31,9 +32,12 @@ class MemberInterrupt : public Interrupt {
     std::atomic<bool>& stop_;
 };
 
-// Calls fit(s, interrupt) for each member. A fit ends early, and those to come are left out, when
-// `interrupt` says so. A single member has all threads for its passes.
-template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fit& fit) {
+// Calls fit(s, interrupt) for each member, which answers whether it was interrupted. A fit ends
+// early, and those to come are left out, when `interrupt` says so or another was interrupted. A
+// single member, and those with a penalty of the caller, which come one after the other, have all
+// threads for their passes.
+template <class T, class Fit>
+void fit_members(index size, const Penalty<T>* penalty, Interrupt& interrupt, const Fit& fit) {
     std::atomic<bool> stop{false};
     std::mutex failing;
     std::exception_ptr failure; // it stops the others, whom nobody interrupted
@@ -41,7 +45,9 @@ template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fi
     const auto body = [&](index s) {
         MemberInterrupt own(interrupt, caller, stop);
         try {
-            fit(s, own);
+            if (fit(s, own)) {
+                stop.store(true);
+            }
         } catch (const Interrupted&) {
             throw;
         } catch (...) { // no memory, say
@@ -53,8 +59,10 @@ template <class Fit> void fit_members(index size, Interrupt& interrupt, const Fi
             throw;
         }
     };
-    if (size == 1) {
-        body(0);
+    if (size == 1 || (penalty != nullptr && penalty->is_of_caller())) {
+        for (index s = 0; s < size && !stop.load(); ++s) {
+            body(s);
+        }
         return;
     }
     MemberInterrupt own(interrupt, caller, stop);

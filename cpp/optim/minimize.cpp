@@ -24,15 +24,19 @@ class TimedInterrupt : public Interrupt {
   public:
     TimedInterrupt(Interrupt& of_caller, Clock::time_point start, double limit)
         : of_caller_(of_caller), start_(start), limit_(limit) {}
-    bool time_is_over() const { return seconds_since(start_) >= limit_; }
+    bool was_time() const { return was_time_; } // and not the caller
 
   protected:
-    bool ask() override { return time_is_over() || of_caller_.requested(); }
+    bool ask() override {
+        was_time_ = seconds_since(start_) >= limit_;
+        return was_time_ || of_caller_.requested();
+    }
 
   private:
     Interrupt& of_caller_;
     Clock::time_point start_;
     double limit_;
+    bool was_time_ = false;
 };
 
 // The watch over a minimization: its history, the best weights, and all rules for stopping.
@@ -139,7 +143,7 @@ Minimization minimize_from(const NetworkView& net, const Batch<T>& data, const P
         objective.evaluate(at);
         run(method, options, objective, at, memory, watch);
     } catch (const Interrupted&) {
-        watch.end(interrupt.time_is_over() ? Ending::time : Ending::interrupted);
+        watch.end(interrupt.was_time() ? Ending::time : Ending::interrupted);
     }
     watch.report.counts = objective.counts;
     return std::move(watch.report);
@@ -200,12 +204,13 @@ minimize(const Ensemble<T>& ensemble, const Penalty<T>* penalty, Method method,
     };
     const Clock::time_point start = Clock::now();
     std::vector<Minimization> reports(static_cast<std::size_t>(ensemble.size));
-    fit_members(ensemble.size, interrupt, [&](index s, Interrupt& own) {
+    fit_members(ensemble.size, penalty, interrupt, [&](index s, Interrupt& own) {
         Silent observer(own);
         const auto at = static_cast<std::size_t>(s);
         reports[at] =
             minimize_from(ensemble.net, ensemble.samples_of(s), penalty, method, options, rules,
                           memories[at], w + s * ensemble.net.n_weights, observer, start);
+        return reports[at].ending == Ending::interrupted;
     });
     return reports;
 }

@@ -85,8 +85,9 @@ Minimization minimize(const NetworkView& net, const Batch<T>& data, const Penalt
                       Method method, const MethodOptions& options, const StoppingRules& rules,
                       LbfgsMemory<T>& memory, T* w, IterationObserver& observer);
 
-// The S networks of an ensemble from the rows of w, side by side; each becomes what it would
-// alone. Those that an interrupt leaves out stay as they are, with an empty history.
+// The S networks of an ensemble from the rows of w, side by side, or one after the other where the
+// penalty is of the caller; each becomes what it would alone. Those that an interrupt leaves out
+// stay as they are, with an empty history.
 template <class T>
 std::vector<Minimization>
 minimize(const Ensemble<T>& ensemble, const Penalty<T>* penalty, Method method,

@@ -13,6 +13,9 @@ template <class T> class Penalty {
   public:
     virtual ~Penalty() = default;
 
+    // Whether the calling thread alone may ask for it.
+    virtual bool is_of_caller() const { return false; }
+
     virtual double value(const T* w) const = 0;
     // g += factor dR/dw; returns R(w).
     virtual double add_gradient(const T* w, double factor, T* g) const = 0;

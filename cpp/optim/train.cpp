@@ -96,13 +96,14 @@ std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& valid
     History undone;
     undone.stop = Stop::interrupted;
     std::vector<History> histories(static_cast<std::size_t>(training.size), undone);
-    fit_members(training.size, interrupt, [&](index s, Interrupt& member) {
+    fit_members(training.size, penalty, interrupt, [&](index s, Interrupt& member) {
         MemberObserver observer(member);
         Settings own = settings;
         own.seed += static_cast<std::uint64_t>(s);
-        histories[static_cast<std::size_t>(s)] =
-            train(training.net, training.samples_of(s), validation.samples_of(s), penalty, own,
-                  nullptr, w + s * training.net.n_weights, observer);
+        History& history = histories[static_cast<std::size_t>(s)];
+        history = train(training.net, training.samples_of(s), validation.samples_of(s), penalty,
+                        own, nullptr, w + s * training.net.n_weights, observer);
+        return history.stop == Stop::interrupted;
     });
     return histories;
 }

@@ -83,9 +83,10 @@ History train(const NetworkView& net, const Batch<T>& training, const Batch<T>& 
               const Penalty<T>* penalty, const Settings& settings, Archive* from, T* w,
               Observer& observer);
 
-// Fits the S networks of an ensemble from the rows of w, side by side; network s shuffles with the
-// seed plus s, so that it becomes what it would alone with that seed. Those that an interrupt
-// leaves out stay as they are, with an empty history.
+// Fits the S networks of an ensemble from the rows of w, side by side, or one after the other where
+// the penalty is of the caller; network s shuffles with the seed plus s, so that it becomes what it
+// would alone with that seed. Those that an interrupt leaves out stay as they are, with an empty
+// history.
 template <class T>
 std::vector<History> train(const Ensemble<T>& training, const Ensemble<T>& validation,
                            const Penalty<T>* penalty, const Settings& settings, T* w,

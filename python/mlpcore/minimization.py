@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -15,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
 from mlpcore.network import Network
-from mlpcore.one_by_one import minimize_one_by_one
-from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
+from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
 from mlpcore.results import Table
 from mlpcore.symmetry import warn_of_symmetry
 
@@ -405,13 +403,10 @@ def minimize(
     weight_decay = _core.as_array("weight_decay", weight_decay, True)
     expect_in_range(net, "weight_decay", weight_decay)
     weight_decay, penalty = as_penalty(net, weight_decay, regularizer)
-    native: Callable[..., Any] = _core.minimize
-    if np.ndim(w) == 2 and is_called(penalty):
-        native = partial(minimize_one_by_one, n_outputs=net.n_outputs)
     if iterations > 0:
         warn_of_symmetry(net, w)
     start = time.perf_counter()
-    fitted, reports, states = native(
+    fitted, reports, states = _core.minimize(
         net._core,
         w,
         X,

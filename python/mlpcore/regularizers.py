@@ -717,11 +717,6 @@ def n_free_weights(net: Network, regularizer: Regularizer | None) -> int:
     return int(np.count_nonzero(strength == 0))
 
 
-def is_called(penalty: object) -> bool:
-    """Whether the native loops call Python for this penalty of `as_penalty`."""
-    return isinstance(penalty, _Computer)
-
-
 def check_regularizer(regularizer: object) -> None:
     """A TypeError unless this is a Regularizer."""
     if not isinstance(regularizer, Regularizer):

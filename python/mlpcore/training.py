@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,10 +16,9 @@ from mlpcore import _core
 from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_checkpoint
 from mlpcore.checks import choice, file_path, flag, real_number, whole_number
 from mlpcore.network import Network
-from mlpcore.one_by_one import train_one_by_one
 from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
-from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range, is_called
+from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
 from mlpcore.results import Table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import split_samples
@@ -393,9 +391,6 @@ def train(
     if settings["optimizer"] == "adamw":
         settings["decay"], decay = decay, 0.0
     native_decay, penalty = as_penalty(net, decay, regularizer)
-    native: Callable[..., Any] = _core.train
-    if ensemble and is_called(penalty):
-        native = partial(train_one_by_one, n_outputs=net.n_outputs)
     if epochs > 0 and from_state is None:
         warn_of_symmetry(net, w)
 
@@ -411,7 +406,7 @@ def train(
 
     start = time.perf_counter()
     with TrainingProgress(settings["epochs"], enabled=progress) as display:
-        fitted, reports = native(
+        fitted, reports = _core.train(
             net._core,
             w if from_state is None else np.zeros(net.n_weights, net.dtype),
             X,

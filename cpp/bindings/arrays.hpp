@@ -102,6 +102,11 @@ void check_working_memory(const char* quantity, double bytes);
 template <class T>
 py::array_t<T> new_array(const char* what, const Weights<T>& w, std::vector<py::ssize_t> shape);
 
+// A fresh array of these numbers.
+template <class T> py::array_t<T> to_array(const std::vector<T>& numbers) {
+    return py::array_t<T>(static_cast<py::ssize_t>(numbers.size()), numbers.data());
+}
+
 // An argument as it came, for messages.
 struct Argument {
     const char* name;

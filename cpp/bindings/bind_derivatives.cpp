@@ -21,7 +21,7 @@ template <class T> py::object as_errors(const Weights<T>& w, const std::vector<d
     if (!w.is_ensemble) {
         return py::float_(errors.front());
     }
-    return py::array_t<double>(static_cast<py::ssize_t>(errors.size()), errors.data());
+    return to_array(errors);
 }
 
 py::object py_error(const Network& net, py::handle w, py::handle x, py::handle t,

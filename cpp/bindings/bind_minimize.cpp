@@ -77,9 +77,6 @@ template <class T> py::tuple as_state(const LbfgsMemory<T>& memory, index n) {
 }
 
 py::dict as_dict(const Minimization& report) {
-    const auto to_array = [](const std::vector<double>& v) {
-        return py::array_t<double>(static_cast<py::ssize_t>(v.size()), v.data());
-    };
     py::dict history, counts, all;
     history["objective"] = to_array(report.objective);
     history["error"] = to_array(report.error);

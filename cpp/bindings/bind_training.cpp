@@ -89,9 +89,7 @@ template <class T> class PythonObserver : public Observer {
             const auto to_dict = [](const auto& named) {
                 py::dict all;
                 for (const auto& [name, values] : named) {
-                    using Value = typename std::decay_t<decltype(values)>::value_type;
-                    all[name.c_str()] =
-                        py::array_t<Value>(static_cast<py::ssize_t>(values.size()), values.data());
+                    all[name.c_str()] = to_array(values);
                 }
                 return all;
             };
@@ -118,9 +116,6 @@ template <class T> class PythonObserver : public Observer {
 };
 
 py::dict as_dict(const History& history) {
-    const auto to_array = [](const std::vector<double>& v) {
-        return py::array_t<double>(static_cast<py::ssize_t>(v.size()), v.data());
-    };
     py::dict curves, all;
     curves["training_error"] = to_array(history.training_error);
     curves["validation_error"] = to_array(history.validation_error);

@@ -11,8 +11,8 @@
 #include <memory>
 
 #include "mlpcore/parallel.hpp"
-#include "optim/line_search.hpp"
 #include "optim/methods.hpp"
+#include "optim/quasi_newton.hpp"
 
 namespace mlpcore {
 
@@ -34,35 +34,34 @@ template <class T> class InverseHessian {
         }
     }
     bool is_identity() const { return is_identity_; }
-    void reset() { is_identity_ = true; }
+    void forget() { is_identity_ = true; }
 
-    // r = H v
-    void multiply(const std::vector<T>& v, std::vector<T>& r) {
+    // d = -H g
+    void direction(const std::vector<T>& g, std::vector<T>& d) {
         if (is_identity_) {
-            r = v;
+            assign(-1, g, d);
             return;
         }
-        for_each_row([&](index i) {
-            r[static_cast<std::size_t>(i)] = static_cast<T>(dot(n_, row(i), v.data()));
-        });
+        multiply(g.data(), d);
+        assign(-1, d, d);
     }
 
-    void update(const std::vector<T>& s, const std::vector<T>& y) {
-        const double sy = dot(s, y);
+    void remember(const T* s, const T* y) {
+        const double sy = dot(n_, s, y);
         if (!(sy > 0)) {
             return;
         }
         if (is_identity_) {
-            become_multiple(enlargement * sy / dot(y, y));
+            become_multiple(enlargement * sy / dot(n_, y, y));
         }
         multiply(y, hy_);
         // The product of 6.17 multiplied out: a symmetric change of rank two.
-        const double rho = 1 / sy, on_ss = rho * (1 + rho * dot(y, hy_));
+        const double rho = 1 / sy, on_ss = rho * (1 + rho * dot(n_, y, hy_.data()));
         for_each_row([&](index i) {
-            const auto si = static_cast<double>(s[static_cast<std::size_t>(i)]);
+            const auto si = static_cast<double>(s[i]);
             const auto hyi = static_cast<double>(hy_[static_cast<std::size_t>(i)]);
             const Kernels<T>& k = kernels<T>();
-            k.axpy(n_, static_cast<T>(on_ss * si - rho * hyi), s.data(), row(i));
+            k.axpy(n_, static_cast<T>(on_ss * si - rho * hyi), s, row(i));
             k.axpy(n_, static_cast<T>(-rho * si), hy_.data(), row(i));
         });
     }
@@ -70,6 +69,11 @@ template <class T> class InverseHessian {
   private:
     static constexpr double enlargement = 10;
 
+    // r = H v, where H is a matrix
+    void multiply(const T* v, std::vector<T>& r) {
+        for_each_row(
+            [&](index i) { r[static_cast<std::size_t>(i)] = static_cast<T>(dot(n_, row(i), v)); });
+    }
     void become_multiple(double scale) {
         for_each_row([&](index i) {
             std::fill_n(row(i), n_, T(0));
@@ -99,31 +103,8 @@ template <class T> class InverseHessian {
 } // namespace
 
 template <class T> void run_bfgs(Objective<T>& objective, Point<T>& at, Course<T>& course) {
-    LineSearch<T> search(objective, 0.9);
     InverseHessian<T> inverse(objective.size(), objective.interrupt);
-    std::vector<T> d(at.v.size()), s(d), y(d);
-    bool ended = course.begun(at, [&](Archive& a) { inverse.visit(a); });
-    while (!ended) {
-        inverse.multiply(at.g, d);
-        assign(-1, d, d);
-        const double slope = dot(at.g, d);
-        const double first =
-            inverse.is_identity() ? cautious_step(slope, objective.shares.reach()) : 1.0;
-        if (!(slope < 0) || search(at, d, slope, first) == 0) {
-            if (inverse.is_identity()) {
-                return course.exhausted();
-            }
-            inverse.reset(); // the curvature may be stale: once more along the gradient
-            continue;
-        }
-        const Point<T>& before = search.previous();
-        s = at.v;
-        y = at.g;
-        axpy(-1, before.v, s);
-        axpy(-1, before.g, y);
-        inverse.update(s, y);
-        ended = course.ended(at);
-    }
+    run_quasi_newton(objective, at, inverse, course);
 }
 
 template void run_bfgs(Objective<double>&, Point<double>&, Course<double>&);

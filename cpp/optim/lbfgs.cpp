@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "optim/line_search.hpp"
 #include "optim/methods.hpp"
+#include "optim/quasi_newton.hpp"
 
 namespace mlpcore {
 
@@ -71,29 +71,7 @@ template <class T> void LbfgsMemory<T>::leave(const Shares<T>& shares) {
 
 template <class T>
 void run_lbfgs(Objective<T>& objective, Point<T>& at, LbfgsMemory<T>& memory, Course<T>& course) {
-    LineSearch<T> search(objective, 0.9);
-    std::vector<T> d(at.v.size()), s(d), y(d);
-    bool ended = course.begun(at, [&](Archive& a) { memory.visit(a); });
-    while (!ended) {
-        memory.direction(at.g, d);
-        const double slope = dot(at.g, d);
-        const double first =
-            memory.pairs() == 0 ? cautious_step(slope, objective.shares.reach()) : 1.0;
-        if (!(slope < 0) || search(at, d, slope, first) == 0) {
-            if (memory.pairs() == 0) {
-                return course.exhausted();
-            }
-            memory.forget(); // the curvature may be stale: once more along the gradient
-            continue;
-        }
-        const Point<T>& before = search.previous();
-        std::copy(at.v.begin(), at.v.end(), s.begin());
-        std::copy(at.g.begin(), at.g.end(), y.begin());
-        axpy(-1, before.v, s);
-        axpy(-1, before.g, y);
-        memory.remember(s.data(), y.data());
-        ended = course.ended(at);
-    }
+    run_quasi_newton(objective, at, memory, course);
 }
 
 #define MLPCORE_INSTANTIATE(T)                                                                     \

@@ -23,6 +23,7 @@ template <class T> class LbfgsMemory {
     }
 
     index pairs() const { return ring_.count; }
+    bool is_identity() const { return pairs() == 0; } // the H that they stand for
     void forget() { ring_.count = 0; }
 
     // Pair i, the oldest first.

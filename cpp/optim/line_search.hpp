@@ -61,9 +61,7 @@ template <class T> class LineSearch {
     };
 
     Sample sample(const Point<T>& at, const std::vector<T>& d, double step) {
-        std::copy(at.v.begin(), at.v.end(), trial_.v.begin());
-        axpy(step, d, trial_.v);
-        objective_.evaluate(trial_);
+        objective_.evaluate(at, step, d, trial_);
         return {.step = step, .value = trial_.value, .slope = dot(trial_.g, d)};
     }
     // Keeps the point of the last sample.

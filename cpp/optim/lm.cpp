@@ -146,9 +146,7 @@ void run_lm(Objective<T>& objective, Point<T>& at, bool acceleration, Course<T>&
             }
             axpy(1, bend, step);
         }
-        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
-        axpy(1, step, trial.v);
-        objective.evaluate(trial);
+        objective.evaluate(at, 1, step, trial);
         const double ratio = (at.value - trial.value) / promised;
         if (!(ratio > 0)) {
             reject();

@@ -86,9 +86,7 @@ void run_newton_cg(Objective<T>& objective, Point<T>& at, ProductKind kind, Cour
             }
             return course.exhausted();
         }
-        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
-        axpy(1, model.step, trial.v);
-        objective.evaluate(trial);
+        objective.evaluate(at, 1, model.step, trial);
         const double ratio = (at.value - trial.value) / promised; // 4.4
         if (!(ratio >= 0.25)) {
             // Where squares underflow a step may be beyond the border.

@@ -11,6 +11,7 @@
 #include "mlpcore/derivatives.hpp"
 #include "optim/penalty.hpp"
 #include "optim/shares.hpp"
+#include "optim/vectors.hpp"
 
 namespace mlpcore {
 
@@ -65,6 +66,13 @@ template <class T> class Objective {
             k.first_nonfinite(n, point.v.data()) < n) {
             point.value = std::numeric_limits<double>::infinity();
         }
+    }
+
+    // The same at `to`, a step d, times `length`, from `from`.
+    void evaluate(const Point<T>& from, double length, const std::vector<T>& d, Point<T>& to) {
+        std::copy(from.v.begin(), from.v.end(), to.v.begin());
+        axpy(length, d, to.v);
+        evaluate(to);
     }
 
     // scale E of some samples, and its gradient.

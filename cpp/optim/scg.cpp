@@ -46,9 +46,7 @@ void run_scg(Objective<T>& objective, Point<T>& at, ProductKind kind, Course<T>&
         if (!(relative_size(step, at.v, objective.typical.w) > smallest)) {
             return course.exhausted();
         }
-        std::copy(at.v.begin(), at.v.end(), trial.v.begin());
-        axpy(1, step, trial.v);
-        objective.evaluate(trial);
+        objective.evaluate(at, 1, step, trial);
         const double decrease = at.value - trial.value;
         // Step 6; the products may be beyond the range where their ratio is not.
         const double comparison = 2 * (delta / mu) * (decrease / mu);

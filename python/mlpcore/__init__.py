@@ -17,18 +17,13 @@ from mlpcore.inverse import (
     cholesky,
     outer_product_inverse,
 )
+from mlpcore.leaving_out import LeaveOneOut, influence, k_fold_predictions, leave_one_out
 from mlpcore.minimization import EnsembleMinimizeResult, LbfgsState, MinimizeResult, minimize
 from mlpcore.multistart import SweepResult, multistart, sweep
 from mlpcore.network import Network
+from mlpcore.optimum import Optimum
 from mlpcore.persistence import ModelFileError, SavedModel, load, save
-from mlpcore.retraining import (
-    LeaveOneOut,
-    Optimum,
-    influence,
-    k_fold_predictions,
-    leave_one_out,
-    retrain,
-)
+from mlpcore.retraining import retrain
 from mlpcore.stochastic import DiagonalEstimate, stochastic_diagonal
 from mlpcore.training import EnsembleTrainResult, TrainResult, train
 

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "as_array",
     "choice",
     "either",
     "expect_user",
@@ -22,6 +24,14 @@ __all__ = [
     "real_number",
     "whole_number",
 ]
+
+
+def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
+    """`value` as NumPy takes it, which has no name for it where lists differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} has parts of different lengths, expected {expected}") from None
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:

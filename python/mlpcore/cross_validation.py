@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import whole_number
 from mlpcore.network import Network
-from mlpcore.results import Table
+from mlpcore.results import Table, was_interrupted
 from mlpcore.splitting import as_numbers
 from mlpcore.training import EnsembleTrainResult, train
 
@@ -145,7 +145,7 @@ def train_by_cross_validation(
                 min_delta=WORTHWHILE * lowest if np.isfinite(lowest) else 0.0,
                 **of_path,
             )
-            if _interrupted(result):
+            if was_interrupted(result):
                 raise KeyboardInterrupt  # as if it had come between two trainings
             before, w = collapsed, result.w
             errors[weight_decay] = validation_error(w)
@@ -171,7 +171,7 @@ def train_by_cross_validation(
             **options,
         )
         rounds.append(result)
-        best_w, interrupted = result.w, _interrupted(result)
+        best_w, interrupted = result.w, was_interrupted(result)
     except KeyboardInterrupt:
         interrupted = True
     return CrossValidationResult(best_w, best, errors, tuple(rounds), interrupted)
@@ -180,7 +180,3 @@ def train_by_cross_validation(
 def _first_layer_norms(net: Network, w: Array) -> Array:
     norms: Array = np.linalg.norm(w[:, : net.layers[0] * net.layers[1]], axis=1)
     return norms
-
-
-def _interrupted(result: EnsembleTrainResult) -> bool:
-    return any(member.stopped == "interrupted" for member in result)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +14,7 @@ from mlpcore import _core
 from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
 from mlpcore.network import Network
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
-from mlpcore.results import Table
+from mlpcore.results import EnsembleResult, Table
 from mlpcore.symmetry import warn_of_symmetry
 
 __all__ = ["EnsembleMinimizeResult", "LbfgsState", "MinimizeResult", "minimize"]
@@ -115,8 +114,10 @@ class MinimizeResult(Table):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EnsembleMinimizeResult(Table, Sequence[MinimizeResult]):
+class EnsembleMinimizeResult(EnsembleResult[MinimizeResult]):
     """What the minimization of an ensemble gives back: a sequence of its members' results.
+
+    `best` is the one with the lowest objective.
 
     Attributes
     ----------
@@ -126,51 +127,14 @@ class EnsembleMinimizeResult(Table, Sequence[MinimizeResult]):
         `seconds` is that of the whole ensemble.
     """
 
-    w: Array
-    members: tuple[MinimizeResult, ...]
+    _measure = "objective"
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def _measured(self, member: MinimizeResult) -> float:
+        return member.objective if np.isfinite(member.objective) else float("inf")
 
-    @overload
-    def __getitem__(self, s: int) -> MinimizeResult: ...
-    @overload
-    def __getitem__(self, s: slice) -> tuple[MinimizeResult, ...]: ...
-    def __getitem__(self, s: int | slice) -> MinimizeResult | tuple[MinimizeResult, ...]:
-        return self.members[s]
-
-    def best(self) -> MinimizeResult:
-        """The member with the lowest objective.
-
-        Raises
-        ------
-        ValueError
-            If the ensemble has no networks.
-        """
-        if not self.members:
-            raise ValueError("the ensemble has no networks")
-        return min(self.members, key=_finite_objective)
-
-    def _title(self) -> str:
-        return f"EnsembleMinimizeResult of {len(self)} networks"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        if not self.members:
-            return []
-        reasons = Counter(member.stopped for member in self.members)
-        objectives = [_finite_objective(member) for member in self.members]
-        return [
-            ("stopped", ", ".join(f"{n} {why}" for why, n in reasons.items())),
-            ("objective", f"best {min(objectives):.6g}, median {np.median(objectives):.6g}"),
-            ("iterations", f"{sum(member.n_iterations for member in self.members)} in all"),
-            ("method", self.members[0].method),
-            ("seconds", f"{self.members[0].seconds:.3g}"),
-        ]
-
-
-def _finite_objective(result: MinimizeResult) -> float:
-    """The objective, infinite where it is not finite, so that no NaN is the lowest."""
-    return result.objective if np.isfinite(result.objective) else float("inf")
+    def _more_rows(self) -> list[tuple[str, str]]:
+        iterations = sum(member.n_iterations for member in self.members)
+        return [("iterations", f"{iterations} in all"), ("method", self.members[0].method)]
 
 
 def minimize(

@@ -13,7 +13,7 @@ from mlpcore import _core
 from mlpcore.checks import whole_number
 from mlpcore.network import InitScheme, Network, activation_names
 from mlpcore.regularizers import as_penalty
-from mlpcore.results import Table
+from mlpcore.results import Table, was_interrupted
 from mlpcore.splitting import split_samples
 from mlpcore.training import EnsembleTrainResult, Optimizer, TrainResult, best_error, train
 
@@ -310,7 +310,7 @@ def sweep(
             seed=seed,
             **options,
         )
-        interrupted = any(member.stopped == "interrupted" for member in result)
+        interrupted = was_interrupted(result)
         if not interrupted or any(np.isfinite(best_error(member)) for member in result):
             results.append(result)
         if interrupted:

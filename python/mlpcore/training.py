@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,7 @@ from mlpcore.network import Network
 from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
-from mlpcore.results import Table
+from mlpcore.results import EnsembleResult, Table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import split_samples
 from mlpcore.symmetry import warn_of_symmetry
@@ -112,8 +111,10 @@ class TrainResult(Table):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class EnsembleTrainResult(Table, Sequence[TrainResult]):
+class EnsembleTrainResult(EnsembleResult[TrainResult]):
     """What the training of an ensemble gives back: a sequence of its members' results.
+
+    `best` is the one with the lowest validation error, or training error without validation data.
 
     Attributes
     ----------
@@ -123,44 +124,10 @@ class EnsembleTrainResult(Table, Sequence[TrainResult]):
         `seconds` is that of the whole ensemble.
     """
 
-    w: Array
-    members: tuple[TrainResult, ...]
+    _measure = "error a sample"
 
-    def __len__(self) -> int:
-        return len(self.members)
-
-    @overload
-    def __getitem__(self, s: int) -> TrainResult: ...
-    @overload
-    def __getitem__(self, s: slice) -> tuple[TrainResult, ...]: ...
-    def __getitem__(self, s: int | slice) -> TrainResult | tuple[TrainResult, ...]:
-        return self.members[s]
-
-    def best(self) -> TrainResult:
-        """The member with the lowest validation error, or training error without validation data.
-
-        Raises
-        ------
-        ValueError
-            If no network was trained.
-        """
-        if not self.members:
-            raise ValueError("the ensemble has no networks")
-        return min(self.members, key=best_error)
-
-    def _title(self) -> str:
-        return f"EnsembleTrainResult of {len(self)} networks"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        if not self.members:
-            return []
-        reasons = Counter(member.stopped for member in self.members)
-        errors = [best_error(member) for member in self.members]
-        return [
-            ("stopped", ", ".join(f"{n} {why}" for why, n in reasons.items())),
-            ("error a sample", f"best {min(errors):.6g}, median {np.median(errors):.6g}"),
-            ("seconds", f"{self.members[0].seconds:.3g}"),
-        ]
+    def _measured(self, member: TrainResult) -> float:
+        return best_error(member)
 
 
 def best_error(result: TrainResult) -> float:

@@ -37,6 +37,7 @@ from mlpcore.cli.report import (
     watched,
 )
 from mlpcore.multistart import SweepResult, sweep
+from mlpcore.results import was_interrupted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +156,7 @@ def _sizes(
         except (ValueError, TypeError) as error:
             raise UserError(one_line(error)) from error
         members = [member for one in result.results for member in one]
-        if not members or any(member.stopped == "interrupted" for member in members):
+        if not members or was_interrupted(members):
             return
         yield result
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpcore.tables import parse_table
+from mlpcore.tables import CsvColumns
 
 __all__ = ["Dataset", "load_concrete"]
 
@@ -63,10 +63,11 @@ def load_concrete() -> Dataset:
     ((1030, 8), 'MPa')
     """
     file = resources.files(__package__).joinpath("data").joinpath("concrete.csv")
-    table = parse_table(file.read_bytes(), source="concrete.csv")
+    table = CsvColumns.parse(file.read_bytes(), "concrete.csv")
+    values = table.numbers(range(len(table.names)))
     return Dataset(
-        X=np.ascontiguousarray(table.values[:, :-1]),
-        t=table.values[:, -1].copy(),
+        X=np.ascontiguousarray(values[:, :-1]),
+        t=values[:, -1].copy(),
         feature_names=table.names[:-1],
         target_name=table.names[-1],
         feature_units=("kg/m3",) * 7 + ("day",),

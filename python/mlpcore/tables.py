@@ -1,4 +1,4 @@
-"""Read a CSV or Parquet file into names, numbers and classes, or say which cell is in the way.
+"""Read names, numbers and classes of a CSV or Parquet file, or say which cell is in the way.
 
 What is understood of a CSV file, without being told:
 
@@ -41,12 +41,9 @@ __all__ = [
     "CsvColumns",
     "Kind",
     "Label",
-    "Table",
     "TableError",
     "find_column",
-    "parse_table",
     "read_columns",
-    "read_table",
 ]
 
 Label = str | int | bool
@@ -77,30 +74,6 @@ class TableError(ValueError):
     """The file is no such table; the message names the file, the line and the column."""
 
 
-class Table(NamedTuple):
-    """Names and numbers of a CSV file.
-
-    Attributes
-    ----------
-    names : tuple of C str
-        One a column, all different: ``x`` twice becomes ``x (column 1)`` and ``x (column 3)``.
-    values : (N, C) float64
-        All finite.
-    has_header : bool
-        Whether the names come from the file.
-    delimiter : str
-        ``","``, ``";"``, a tab, ``"|"``, or ``" "`` for runs of blanks.
-    decimal : str
-        ``"."``, or ``","`` if the numbers were written with decimal commas.
-    """
-
-    names: tuple[str, ...]
-    values: NDArray[np.float64]
-    has_header: bool
-    delimiter: str
-    decimal: str
-
-
 class _Record(NamedTuple):
     line: int  # where it begins in the file, from 1
     cells: list[str]
@@ -115,7 +88,7 @@ class Columns(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One a column, all different."""
+        """One a column, all different: ``x`` twice is ``x (column 1)`` and ``x (column 3)``."""
 
     @property
     def has_header(self) -> bool:
@@ -144,32 +117,6 @@ class Columns(Protocol):
         """The cells of a column of classes, or a TableError if one is missing."""
 
 
-def read_table(
-    path: str | os.PathLike[str], *, delimiter: str | None = None, header: bool | None = None
-) -> Table:
-    """Read the CSV file at ``path``.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A regular file, or one that is open already: ``/dev/stdin``, ``/dev/fd/3``.
-    delimiter : str, optional
-        One character, a blank for any run of blanks; found by itself when None.
-    header : bool, optional
-        Whether the first line holds the names; found by itself when None.
-
-    Raises
-    ------
-    TableError
-        What is wrong, with the line and the column.
-    OSError
-        If the file can't be read.
-    """
-    return parse_table(
-        _file_bytes(path), source=os.fspath(path), delimiter=delimiter, header=header
-    )
-
-
 def read_columns(
     path: str | os.PathLike[str], *, delimiter: str | None = None, header: bool | None = None
 ) -> Columns:
@@ -177,13 +124,18 @@ def read_columns(
 
     Parameters
     ----------
-    path, delimiter, header
-        As for `read_table`; of a Parquet file neither delimiter nor header can be given.
+    path : str or os.PathLike
+        A regular file, or one that is open already: ``/dev/stdin``, ``/dev/fd/3``.
+    delimiter : str, optional
+        Of a CSV file alone: one character, a blank for any run of blanks; found by itself when
+        None.
+    header : bool, optional
+        Of a CSV file alone: whether the first line holds the names; found by itself when None.
 
     Raises
     ------
     TableError
-        What is wrong.
+        What is wrong, with the line and the column.
     OSError
         If the file can't be read.
     """
@@ -207,16 +159,6 @@ def _file_bytes(path: str | os.PathLike[str]) -> bytes:
     return file.read_bytes()
 
 
-def parse_table(
-    data: bytes, *, source: str = "data", delimiter: str | None = None, header: bool | None = None
-) -> Table:
-    """Like `read_table`, of bytes; ``source`` is what error messages call them."""
-    table = CsvColumns.parse(data, source, delimiter, header)
-    everything = range(len(table.names))
-    decimal = table.decimal(everything)
-    return Table(table.names, table.numbers(everything), table.has_header, table.delimiter, decimal)
-
-
 class CsvColumns:
     """The `Columns` of a CSV file."""
 
@@ -238,7 +180,7 @@ class CsvColumns:
     def parse(
         cls, data: bytes, source: str, delimiter: str | None = None, header: bool | None = None
     ) -> CsvColumns:
-        """Find the rows and their fields; the arguments are those of `parse_table`."""
+        """Find the rows and their fields, as `read_columns` does; errors call it ``source``."""
         lines = _lines(_decode(data, source))
         if not lines:
             raise TableError(f"{source}: no line of data")
@@ -267,15 +209,15 @@ class CsvColumns:
     def layout(self, columns: Sequence[int]) -> str:
         header = "header" if self.has_header else "no header"
         delimiter = DELIMITERS.get(self.delimiter, repr(self.delimiter))
-        decimal = ", decimal commas" if self.decimal(columns) == "," else ""
+        decimal = ", decimal commas" if self._has_decimal_commas(columns) else ""
         return f"{header}, delimiter {delimiter}{decimal}"
 
-    def decimal(self, columns: Sequence[int]) -> str:
-        """``"."``, or ``","`` where all these columns are written with decimal commas."""
+    def _has_decimal_commas(self, columns: Sequence[int]) -> bool:
+        """Whether all these columns are written with them."""
         if self.delimiter != ";":
-            return "."
+            return False
         comma = any("," in row.cells[i] for row in self._rows for i in columns)
-        return "," if comma and not self._has_point(columns) else "."
+        return comma and not self._has_point(columns)
 
     def kind(self, column: int) -> Kind:
         cells = [row.cells[column] for row in self._rows]
@@ -296,7 +238,7 @@ class CsvColumns:
         return f"{self.source}, line {line} (data row {row + 1}), {column_name(self.names, column)}"
 
     def numbers(self, columns: Sequence[int]) -> NDArray[np.float64]:
-        comma = self.decimal(columns) == ","
+        comma = self._has_decimal_commas(columns)
         values = np.empty((len(self._rows), len(columns)))
         wrong = 0
         message = ""
@@ -334,12 +276,12 @@ class CsvColumns:
         return any("." in row.cells[i] for row in self._rows for i in columns)
 
 
-def find_column(table: Table | Columns, column: str | int) -> int:
+def find_column(table: Columns, column: str | int) -> int:
     """The index (from 0) of a column given by name or number.
 
     Parameters
     ----------
-    table : Table or Columns
+    table : Columns
     column : str or int
         A name; or a number, counted from 1, or from the end when negative (-1 is the last).
         A column whose name is that number comes first.

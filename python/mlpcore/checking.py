@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import real_number
-from mlpcore.network import Network
-from mlpcore.splitting import as_numbers
+from mlpcore.checks import as_float64, as_numbers, check_finite, real_number
+from mlpcore.network import Network, check_network, weights_of_one
 
 if TYPE_CHECKING:
     from mlpcore.regularizers import Regularizer
@@ -444,15 +443,13 @@ def check_gradient(
     if not callable(f):
         raise TypeError(f"f is {f!r}, expected a callable")
     tolerance = real_number("tolerance", tolerance, positive=True)
-    x: Array = np.array(_core.as_array("w", w, True))
+    x: Array = np.array(as_float64("w", w))
     if x.ndim == 0:
         raise ValueError("w has shape (), expected at least one dimension")
-    if not np.isfinite(x).all():
-        i = tuple(int(k) for k in np.argwhere(~np.isfinite(x))[0])
-        raise ValueError(f"w is not finite: w[{', '.join(map(str, i))}] is {x[i]}")
-    at_x = _core.as_array("f(w)", f(x.copy()), True)  # real numbers?
+    check_finite("w", x)
+    at_x = as_float64("f(w)", f(x.copy()))  # real numbers?
     given = gradient(x.copy()) if callable(gradient) else gradient
-    value: Array = np.array(_core.as_array(name, given, True))
+    value: Array = np.array(as_float64(name, given))
     _same_shape(name, value, (*at_x.shape, *x.shape))  # before the differences, which take long
     difference = _central_difference(f, x, tolerance)
     rounding = _rounding(gradient, x, EPS) if callable(gradient) else EPS * np.abs(value)
@@ -527,18 +524,13 @@ def check_derivatives(
     differences mean nothing. A corner nearby, or the rounded one of L1 for weights near 0 where its
     epsilon is small, makes for smaller steps, which resolve less.
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     tolerance = real_number("tolerance", tolerance, positive=True)
-    shape = _core.as_array("w", w, net.dtype == np.float64).shape
-    if len(shape) == 2:
-        raise ValueError(
-            f"w has shape {shape}, expected ({net.n_weights},): a single network, no ensemble"
-        )
+    w = weights_of_one(net, w)
     net.error(w, X, T, sample_weight, regularizer=regularizer)  # checks the arguments
-    at = np.array(w, dtype=net.dtype).astype(np.float64)
+    at = w.astype(np.float64)
     X_, T_, s = np.asarray(X, net.dtype), as_numbers("T", T), sample_weight
     if T_.dtype.kind == "f":  # not the labels of classes
         T_ = T_.astype(net.dtype)

@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpcore.checks import file_path
+from mlpcore.checks import as_numbers, file_path
 from mlpcore.network import Network
 from mlpcore.optimizer_settings import used_by
 from mlpcore.persistence import load, save
-from mlpcore.splitting import as_numbers
 
 __all__ = ["Checkpoint", "digest", "read_checkpoint", "write_checkpoint"]
 

@@ -1,4 +1,4 @@
-"""Checks of arguments that are not arrays; the compiled core checks the arrays.
+"""Checks of arguments, but of the arrays that the compiled core is given: it checks them itself.
 
 Every message names the argument, what came and what was expected.
 """
@@ -14,16 +14,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore import _core
+
 __all__ = [
     "as_array",
+    "as_float64",
+    "as_floats",
+    "as_numbers",
+    "check_finite",
     "choice",
     "either",
     "expect_user",
     "file_path",
     "flag",
+    "random_generator",
     "real_number",
     "whole_number",
 ]
+
+
+def as_float64(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """`value` as the compiled core takes an array of real numbers."""
+    return _core.as_array(name, value, True)
+
+
+def as_floats(name: str, value: ArrayLike) -> NDArray[Any]:
+    """The same as float32 if it is that already, which is not copied then, else as float64."""
+    return _core.as_array(name, value, getattr(value, "dtype", None) != np.float32)
+
+
+def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as an array of its own dtype, if the core would take it for real numbers."""
+    numbers, array = as_floats(name, value), np.asarray(value)
+    # As it came, for a metric may take labels for indices; objects are columns of pandas.
+    return numbers if array.dtype == object else array
 
 
 def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
@@ -32,6 +56,15 @@ def as_array(name: str, value: ArrayLike, expected: str) -> NDArray[Any]:
         return np.asarray(value)
     except ValueError:
         raise ValueError(f"{name} has parts of different lengths, expected {expected}") from None
+
+
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """A ValueError that names the first value that is NaN or infinite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = tuple(int(n) for n in np.argwhere(~finite)[0])
+        place = f"{name}[{', '.join(map(str, first))}]" if first else name
+        raise ValueError(f"{name} is not finite: {place} is {values[first]}")
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:
@@ -107,3 +140,10 @@ def real_number(name: str, value: Any, *, positive: bool = False, below: float =
         limit = "finite" if below == math.inf else f"below {below:g}"
         raise ValueError(f"{name} is {number}, expected a number {bound} and {limit}")
     return number
+
+
+def random_generator(seed: int | np.random.Generator | None) -> np.random.Generator:
+    """NumPy's from a seed, None for one from the system; one that is given stays as it is."""
+    if not (seed is None or isinstance(seed, np.random.Generator)):
+        seed = whole_number("seed", seed, least=0)
+    return np.random.default_rng(seed)

@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpcore.checks import whole_number
+from mlpcore.checks import as_numbers, whole_number
 from mlpcore.network import Network
 from mlpcore.results import Table
-from mlpcore.splitting import as_numbers
 from mlpcore.training import EnsembleTrainResult, train
 
 __all__ = ["Evidence", "EvidenceResult", "curvatures", "reestimate", "train_by_evidence"]

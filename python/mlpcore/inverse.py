@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import real_number
-from mlpcore.scaling import check_finite
+from mlpcore.checks import as_float64, as_floats, check_finite, real_number
 
 __all__ = [
     "CholeskyFactor",
@@ -94,7 +93,7 @@ def _damped(matrix: Array, damping: float) -> Array:
 
 def _real(name: str, value: ArrayLike) -> Array:
     """A finite array of real numbers, float32 or float64."""
-    array = _core.as_array(name, value, getattr(value, "dtype", None) != np.float32)
+    array = as_floats(name, value)
     check_finite(name, array)
     return array
 
@@ -252,7 +251,7 @@ def _precisions(alpha: ArrayLike, n_weights: int) -> Array:
     """alpha as (W,), each above 0."""
     if np.isscalar(alpha) and not isinstance(alpha, np.generic):
         return np.full(n_weights, real_number("alpha", alpha, positive=True))
-    array = _core.as_array("alpha", alpha, True)
+    array = as_float64("alpha", alpha)
     if array.ndim == 0:
         return np.full(n_weights, real_number("alpha", array.item(), positive=True))
     if array.shape != (n_weights,):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, expect_user, flag, real_number, whole_number
-from mlpcore.network import Network
+from mlpcore.checks import as_float64, choice, expect_user, flag, real_number, whole_number
+from mlpcore.network import Network, check_network
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
 from mlpcore.results import EnsembleResult, Table
 from mlpcore.symmetry import warn_of_symmetry
@@ -331,8 +331,7 @@ def minimize(
     >>> bool(result.error < 0.01)
     True
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     choice("method", method, _core.methods)
     choice("conjugacy", conjugacy, _core.conjugacies)
     choice("curvature", curvature, ("exact", "gauss_newton"))
@@ -364,7 +363,7 @@ def minimize(
     }
     if isinstance(weight_decay, (bool, np.bool_)):
         raise TypeError(f"weight_decay is {weight_decay!r}, expected a number")
-    weight_decay = _core.as_array("weight_decay", weight_decay, True)
+    weight_decay = as_float64("weight_decay", weight_decay)
     expect_in_range(net, "weight_decay", weight_decay)
     weight_decay, penalty = as_penalty(net, weight_decay, regularizer)
     if iterations > 0:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mlpcore import _core
-from mlpcore.checks import whole_number
-from mlpcore.network import InitScheme, Network, activation_names
+from mlpcore.checks import as_float64, whole_number
+from mlpcore.network import InitScheme, Network, activation_names, check_network
 from mlpcore.regularizers import as_penalty
 from mlpcore.results import Table, was_interrupted
 from mlpcore.splitting import split_samples
@@ -80,8 +79,7 @@ def multistart(
     >>> len(result), bool(result.best().history["training_error"].min() < 1e-3)
     (5, True)
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     seed = _seed(seed)
     w = initial_weights(net, whole_number("starts", starts, least=1), seed, scheme)
     result: EnsembleTrainResult = train(
@@ -350,7 +348,7 @@ def _shape(name: str, array: ArrayLike) -> tuple[int, ...]:
     try:
         return np.shape(array)
     except ValueError:  # rows of several lengths, which the core refuses by name
-        return _core.as_array(name, array, True).shape
+        return as_float64(name, array).shape
 
 
 def _n_inputs(X: ArrayLike) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, flag, whole_number
+from mlpcore.checks import choice, flag, random_generator, whole_number
 
 if TYPE_CHECKING:
     from mlpcore.regularizers import Regularizer, Terms
@@ -209,12 +209,10 @@ class Network:
         other for ever; it is of use for networks without a hidden layer.
         """
         choice("scheme", scheme, ("auto", "glorot", "he", "lecun", "normal", "zeros"))
-        if not (seed is None or isinstance(seed, np.random.Generator)):
-            seed = whole_number("seed", seed, least=0)
+        random = random_generator(seed)
         w = np.zeros(self.n_weights, self._dtype)
         if scheme == "zeros":
             return w
-        random = np.random.default_rng(seed)
         if scheme == "normal":
             w[:] = random.standard_normal(self.n_weights)
             return w
@@ -249,11 +247,7 @@ class Network:
         """
         if not isinstance(w, np.ndarray):
             w = _core.as_array("w", w, self._dtype == np.float64)
-        if w.ndim not in (1, 2) or w.shape[-1] != self.n_weights:
-            raise ValueError(
-                f"w has shape {w.shape}, expected ({self.n_weights},) or, for S networks, "
-                f"(S, {self.n_weights})"
-            )
+        w = check_weights(self, w)
         parts = []
         start = 0
         for n_in, n_out in zip(self._layers[:-1], self._layers[1:], strict=True):
@@ -690,6 +684,32 @@ class Network:
         gradient, by backpropagation (PRML 5.53, 5.56) from ``delta^L = (dy/dz^L)^T dy``.
         """
         return _core.weight_vjp(self._core, w, X, dY, out)
+
+
+def check_network(net: object) -> None:
+    """A TypeError unless this is a Network."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+
+
+def check_weights(net: Network, w: Array) -> Array:
+    """`w`; a ValueError unless it is (W,) or (S, W)."""
+    if w.ndim not in (1, 2) or w.shape[-1] != net.n_weights:
+        raise ValueError(
+            f"w has shape {w.shape}, expected ({net.n_weights},) or, for S networks, "
+            f"(S, {net.n_weights})"
+        )
+    return w
+
+
+def weights_of_one(net: Network, w: ArrayLike) -> Array:
+    """`w` in the network's dtype; a ValueError if it is that of an ensemble."""
+    array = _core.as_array("w", w, net.dtype == np.float64)
+    if array.ndim != 1:
+        raise ValueError(
+            f"w has shape {array.shape}, expected ({net.n_weights},): a single network, no ensemble"
+        )
+    return array
 
 
 def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import choice, whole_number
+from mlpcore.checks import as_float64, choice, whole_number
 from mlpcore.hessian_factor import Factor, inverse_factor
-from mlpcore.network import Network, ProductKind
+from mlpcore.network import Network, ProductKind, check_network
 from mlpcore.newton import descend
 from mlpcore.objective import Objective
 from mlpcore.regularizers import Regularizer, n_free_weights, with_weight_decay
@@ -95,12 +95,11 @@ class Optimum(Table):
         kind: ProductKind = "exact",
         max_steps: int | None = None,
     ) -> None:
-        if not isinstance(net, Network):
-            raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+        check_network(net)
         R = with_weight_decay(weight_decay, regularizer)
         choice("kind", kind, _core.product_kinds)
         max_steps = most_steps(max_steps, kind)
-        w = _core.as_array("w", w, True)
+        w = as_float64("w", w)
         if w.ndim != 1:
             raise ValueError(f"w has shape {w.shape}, expected ({net.n_weights},)")
         double = Network(net.layers, net.hidden, net.output)

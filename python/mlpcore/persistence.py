@@ -45,9 +45,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import file_path
-from mlpcore.network import Network
-from mlpcore.scaling import check_finite
+from mlpcore.checks import check_finite, file_path
+from mlpcore.network import Network, check_network
 
 __all__ = ["ModelFileError", "SavedModel", "load", "save"]
 
@@ -129,8 +128,7 @@ def save(path: str | os.PathLike[str], net: Network, w: ArrayLike, **extras: Any
     ((2, 3, 1), {'names': ['length', 'mass']})
     """
     path = file_path("path", path)
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     members = {"w.npy": _npy(_checked_weights(net, w))}
     values: dict[str, Any] = {}
     arrays: dict[str, dict[str, Any]] = {}

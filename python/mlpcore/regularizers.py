@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlpcore import _core
-from mlpcore.checks import flag, real_number, whole_number
-from mlpcore.network import Network
+from mlpcore.checks import flag, random_generator, real_number, whole_number
+from mlpcore.network import Network, check_weights
 
 __all__ = [
     "ARD",
@@ -208,9 +208,7 @@ class SeparableRegularizer(Regularizer):
                 f"precision above 0 for each, as LayerDecay can give to the biases"
             )
         n = whole_number("n", n, least=0)
-        if not (seed is None or isinstance(seed, np.random.Generator)):
-            seed = whole_number("seed", seed, least=0)
-        normal = np.random.default_rng(seed).standard_normal((n, net.n_weights))
+        normal = random_generator(seed).standard_normal((n, net.n_weights))
         weights: Array = (normal / np.sqrt(alpha)).astype(net.dtype)
         return weights
 
@@ -742,13 +740,7 @@ def _quietly() -> np.errstate:
 
 
 def _weights(net: Network, w: ArrayLike) -> Array:
-    array: Array = _core.as_array("w", w, net.dtype == np.float64)
-    if array.ndim not in (1, 2) or array.shape[-1] != net.n_weights:
-        raise ValueError(
-            f"w has shape {array.shape}, expected ({net.n_weights},) or, for S networks, "
-            f"(S, {net.n_weights})"
-        )
-    return array
+    return check_weights(net, _core.as_array("w", w, net.dtype == np.float64))
 
 
 def _difference(w: Array) -> float:

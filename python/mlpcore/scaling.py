@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpcore import _core
+from mlpcore.checks import as_float64, check_finite
 from mlpcore.network import Network
 
 __all__ = ["Standardizer", "rescale_weights", "unscale_jacobian"]
@@ -241,17 +241,3 @@ def _columns(name: str, given: ArrayLike, n: int) -> NDArray[np.float64]:
         raise ValueError(f"{name} has shape {values.shape}, expected a number or ({n},)")
     check_finite(name, values)
     return np.broadcast_to(values, (n,))
-
-
-def as_float64(name: str, A: ArrayLike) -> NDArray[np.float64]:
-    """``A`` as the compiled core takes an array of real numbers; errors call it ``name``."""
-    return _core.as_array(name, A, True)
-
-
-def check_finite(name: str, values: NDArray[Any]) -> None:
-    """A ValueError that names the first value that is NaN or infinite."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = tuple(int(n) for n in np.argwhere(~finite)[0])
-        place = f"{name}[{', '.join(map(str, first))}]" if first else name
-        raise ValueError(f"{name} is not finite: {place} is {values[first]}")

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpcore import _core
-from mlpcore.checks import real_number
+from mlpcore.checks import as_numbers, real_number
 
 __all__ = ["Samples", "as_numbers", "class_labels", "split_off", "split_samples"]
 
@@ -68,15 +67,6 @@ def split_samples(
     kept, off = split_off(len(X), fraction, seed, class_labels(output, T))
     weight = None if sample_weight is None else sample_weight[..., kept]
     return Samples(X[kept], T[kept], weight, X[off], T[off], off)
-
-
-def as_numbers(name: str, value: ArrayLike) -> NDArray[Any]:
-    """`value` as an array of its own dtype, if the core would take it for real numbers."""
-    is_float64 = getattr(value, "dtype", None) != np.float32  # which is not copied then
-    numbers: NDArray[Any] = _core.as_array(name, value, is_float64)
-    array = np.asarray(value)
-    # As it came, for a metric may take labels for indices; objects are columns of pandas.
-    return numbers if array.dtype == object else array
 
 
 def split_off(

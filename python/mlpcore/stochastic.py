@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpcore import _core
-from mlpcore.checks import choice, whole_number
-from mlpcore.network import Network, ProductKind
+from mlpcore.checks import choice, random_generator, whole_number
+from mlpcore.network import Network, ProductKind, check_network, weights_of_one
 
 if TYPE_CHECKING:
     from mlpcore.regularizers import Regularizer
@@ -90,17 +89,11 @@ def stochastic_diagonal(
     Bekas, Kokiopoulou and Saad, An estimator for the diagonal of a matrix, Applied Numerical
     Mathematics 57, 2007.
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     choice("method", method, ("hutchinson", "bekas"))
     n_probes = whole_number("n_probes", n_probes, least=2 if method == "hutchinson" else 8)
-    w = _core.as_array("w", w, net.dtype == np.float64)
-    if w.ndim != 1:
-        expected = f"({net.n_weights},): a single network, no ensemble"
-        raise ValueError(f"w has shape {w.shape}, expected {expected}")
-    if not (seed is None or isinstance(seed, np.random.Generator)):
-        seed = whole_number("seed", seed, least=0)
-    random = np.random.default_rng(seed)
+    w = weights_of_one(net, w)
+    random = random_generator(seed)
     W = net.n_weights
     order = 1
     while method == "bekas" and order <= n_probes // 8 and order < W:

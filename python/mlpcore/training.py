@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlpcore import _core
 from mlpcore.checkpoints import Checkpoint, digest, read_checkpoint, write_checkpoint
 from mlpcore.checks import choice, file_path, flag, real_number, whole_number
-from mlpcore.network import Network
+from mlpcore.network import Network, check_network
 from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
 from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
@@ -284,8 +284,7 @@ def train(
     >>> bool(result.history["training_error"][-1] < 1e-4)
     True
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     if (X_val is None) != (T_val is None):
         given, missing = ("T_val", "X_val") if X_val is None else ("X_val", "T_val")
         raise ValueError(f"{given} came without {missing}, expected both or neither")

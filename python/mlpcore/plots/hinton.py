@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlpcore.checks import whole_number
-from mlpcore.network import Network
+from mlpcore.checks import as_float64, check_finite, whole_number
+from mlpcore.network import Network, check_network
 from mlpcore.plots.style import names, own_axes
-from mlpcore.scaling import as_float64, check_finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +61,7 @@ def weights(
         If ``w`` has another shape or is not finite, there is no such layer, or the names are not
         as many as its columns or rows.
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}, expected a mlpcore.Network")
+    check_network(net)
     n_layers = len(net.layers) - 1
     layer = whole_number("layer", layer, least=1, below=n_layers + 1)
     vector = as_float64("w", w)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mlpcore.checks import as_float64, check_finite
 from mlpcore.plots.style import BLUE, literal, open_frame, own_axes
-from mlpcore.scaling import as_float64, check_finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

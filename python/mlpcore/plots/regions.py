@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlpcore.checks import whole_number
+from mlpcore.checks import as_float64, check_finite, whole_number
 from mlpcore.plots.style import PALETTE, names, own_axes
-from mlpcore.scaling import as_float64, check_finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -82,6 +82,8 @@ def multistart(
     check_network(net)
     seed = _seed(seed)
     w = initial_weights(net, whole_number("starts", starts, least=1), seed, scheme)
+    if optimizer is None:
+        optimizer = "lm" if net.n_weights <= MOST_WEIGHTS_FOR_LM else "lbfgs"
     result: EnsembleTrainResult = train(
         net,
         w,
@@ -89,16 +91,12 @@ def multistart(
         T,
         X_val,
         T_val,
-        optimizer=_optimizer_for(net) if optimizer is None else optimizer,
+        optimizer=optimizer,
         epochs=epochs,
         seed=seed,
         **options,
     )
     return result
-
-
-def _optimizer_for(net: Network) -> Optimizer:
-    return "lm" if net.n_weights <= MOST_WEIGHTS_FOR_LM else "lbfgs"
 
 
 def initial_weights(net: Network, starts: int, seed: int, scheme: InitScheme = "auto") -> Array:
@@ -296,16 +294,17 @@ def sweep(
         as_penalty(net, 0.0, options.get("regularizer"))  # checks that it fits this size
     results: list[EnsembleTrainResult] = []
     for net in networks:
-        result = train(
+        result = multistart(
             net,
-            initial_weights(net, starts, seed, scheme),
             X,
             T,
             X_val,
             T_val,
-            optimizer=_optimizer_for(net) if optimizer is None else optimizer,
-            epochs=epochs,
+            starts=starts,
             seed=seed,
+            scheme=scheme,
+            optimizer=optimizer,
+            epochs=epochs,
             **options,
         )
         interrupted = was_interrupted(result)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpcore import __version__
-from mlpcore.cli.model import Model
+from mlpcore.cli.model import Model, save_model
 from mlpcore.cli.problem import Problem, Split
 from mlpcore.cli.report import UserError, count, number, one_line, say, short, table
 from mlpcore.network import Network
@@ -20,7 +21,6 @@ __all__ = [
     "Fit",
     "Scaled",
     "activations",
-    "assess",
     "confusion",
     "describe_data",
     "describe_training",
@@ -28,6 +28,7 @@ __all__ = [
     "nothing_learned",
     "report_fit",
     "rmse",
+    "save_fit",
     "scale",
 ]
 
@@ -124,7 +125,7 @@ def describe_training(
     )
 
 
-def assess(problem: Problem, split: Split, scaled: Scaled, model: Model) -> Fit:
+def _assess(problem: Problem, split: Split, scaled: Scaled, model: Model) -> Fit:
     """Predictions for all rows, and their errors."""
     y = model.predict(problem.X)
     parts = _parts(split)
@@ -135,6 +136,36 @@ def assess(problem: Problem, split: Split, scaled: Scaled, model: Model) -> Fit:
         entropy[part] = float(model.net.error(model.w, scaled.X[rows], scaled.T[rows])) / len(rows)
         accuracy[part] = float((y[rows].argmax(axis=1) == problem.t[rows]).mean())
     return Fit(y, {"cross_entropy": entropy, "accuracy": accuracy})
+
+
+def save_fit(
+    path: Path,
+    net: Network,
+    result: TrainResult,
+    problem: Problem,
+    split: Split,
+    scaled: Scaled,
+    options: argparse.Namespace,
+    **extras: Any,
+) -> tuple[Model, Fit]:
+    """Save the model that a training led to, and return it with what it makes of the data."""
+    model = Model.of(problem, net, result.w, scaled.inputs, scaled.targets)
+    fit = _assess(problem, split, scaled, model)
+    save_model(
+        path,
+        model,
+        problem,
+        training_rows=split.training,
+        validation_rows=split.validation,
+        test_rows=split.test,
+        **fit.errors,
+        optimizer=options.optimizer,
+        weight_decay=options.weight_decay,
+        seed=options.seed,
+        best_epoch=int(result.best_epoch),
+        **extras,
+    )
+    return model, fit
 
 
 def report_fit(problem: Problem, split: Split, scaled: Scaled, model: Model, fit: Fit) -> None:

@@ -13,15 +13,14 @@ from mlpcore.cli.files import output_folder, refuse_to_overwrite
 from mlpcore.cli.fitting import (
     Scaled,
     activations,
-    assess,
     describe_data,
     describe_training,
     first_network,
     nothing_learned,
     report_fit,
+    save_fit,
     scale,
 )
-from mlpcore.cli.model import Model, save_model
 from mlpcore.cli.options import step_settings
 from mlpcore.cli.pictures import save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
@@ -85,20 +84,14 @@ def run(options: argparse.Namespace) -> int:
     if len(result.hidden) < len(options.hidden):
         complain(f"interrupted after {len(result.hidden)} of {sizes}")
     errors = _shown_errors(problem, scaled, result)
-    model = Model.of(problem, net, best.w, scaled.inputs, scaled.targets)
-    fit = assess(problem, split, scaled, model)
-    save_model(  # before anything else can go wrong
+    model, fit = save_fit(  # before anything else can go wrong
         model_file,
-        model,
+        net,
+        best,
         problem,
-        training_rows=split.training,
-        validation_rows=split.validation,
-        test_rows=split.test,
-        **fit.errors,
-        optimizer=options.optimizer,
-        weight_decay=options.weight_decay,
-        seed=options.seed,
-        best_epoch=int(best.best_epoch),
+        split,
+        scaled,
+        options,
         sweep_hidden=[list(size) for size in result.hidden],
         sweep_validation_errors=errors,
     )

@@ -13,16 +13,15 @@ from mlpcore import plots
 from mlpcore.cli.files import output_folder, refuse_to_overwrite
 from mlpcore.cli.fitting import (
     Scaled,
-    assess,
     confusion,
     describe_data,
     describe_training,
     first_network,
     nothing_learned,
     report_fit,
+    save_fit,
     scale,
 )
-from mlpcore.cli.model import Model, save_model
 from mlpcore.cli.options import step_settings
 from mlpcore.cli.pictures import draw_confusion, save_picture
 from mlpcore.cli.problem import Problem, Split, read_problem, split_rows, without_constants
@@ -60,21 +59,8 @@ def run(options: argparse.Namespace) -> int:
     if nothing_learned(result):
         complain("interrupted before anything was learned; nothing was saved")
         return INTERRUPTED
-    model = Model.of(problem, net, result.w, scaled.inputs, scaled.targets)
-    fit = assess(problem, split, scaled, model)
-    save_model(  # before anything else can go wrong
-        model_file,
-        model,
-        problem,
-        training_rows=split.training,
-        validation_rows=split.validation,
-        test_rows=split.test,
-        **fit.errors,
-        optimizer=options.optimizer,
-        weight_decay=options.weight_decay,
-        seed=options.seed,
-        best_epoch=int(result.best_epoch),
-    )
+    # Before anything else can go wrong.
+    model, fit = save_fit(model_file, net, result, problem, split, scaled, options)
     if result.stopped == "diverged":
         complain(f"warning: {result.message}")
     say(f"Stopped   {one_line(result.message)}")

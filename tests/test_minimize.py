@@ -860,3 +860,17 @@ def test_how_a_result_shows_itself():
     assert {"gradient", "hessian"} <= counts.keys()
     assert f"\n  evaluations      {evaluations}\n" in text
     assert "<table><caption>MinimizeResult" in result._repr_html_()
+
+
+@pytest.mark.parametrize("method", ["lm", "cg", "bfgs", "newton-cg"])
+def test_a_row_with_a_weight_is_one_that_occurs_as_often(method):
+    """Also in the size of the targets, by which the weights are scaled where it is large."""
+    net = mlpcore.Network((1, 3, 1))
+    X = np.array([[0.1], [0.5], [-1.0], [0.7]])
+    T = np.array([30.0, 1000.0, -20.0, 5.0])
+    s = np.array([1, 9, 1, 2])
+    fits = [
+        mlpcore.minimize(net, net.init(1), *data, sample_weight=w, method=method, iterations=4)
+        for *data, w in ((X, T, s), (np.repeat(X, s, axis=0), np.repeat(T, s), None))
+    ]
+    np.testing.assert_allclose(*(fit.history["objective"] for fit in fits), rtol=1e-9)

@@ -129,3 +129,20 @@ def test_a_long_gradient_beyond_float32_is_clipped():
     options["callback"] = lambda *given: weights.append(given[-1])
     mlpcore.train(net, [0, 0], X, T, clip_norm=1.0, **options)
     assert np.allclose(weights[-1], [1, 0.01], rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("gap", [0.1, 2, 20, 40, 80])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_a_sure_output_has_an_exact_error_and_gradient(output, gap, dtype):
+    """E = ln(1 + r) and dE/dz = -r / (1 + r), where r << eps is all that is wrong with y."""
+    net = mlpcore.Network((1, 1 if output == "sigmoid" else 3), output=output, dtype=dtype)
+    w = [gap, 0] if output == "sigmoid" else [gap, 0, -gap, 0, 0, 0]
+    error, gradient = net.error_and_gradient(w, [[1]], [1] if output == "sigmoid" else [0])
+    terms = [np.exp(-gap)] if output == "sigmoid" else np.exp([-gap, -2 * gap])
+    rtol = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(error, np.log1p(np.sum(terms)), rtol=rtol)
+    y = np.array(terms) / (1 + np.sum(terms))
+    expected = [-y.sum(), *y] if output == "softmax" else -y
+    tiny = np.finfo(dtype).tiny
+    np.testing.assert_allclose(net.unpack(gradient)[0][1], expected, rtol=rtol, atol=tiny)

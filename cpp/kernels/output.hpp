@@ -23,17 +23,21 @@ template <class T> MLPCORE_INLINE Vec<T> softmax(index k, T* z, index stride) {
     for (index i = 1; i < k; ++i) {
         highest = maximum<T>(highest, load(z + i * stride));
     }
-    Vec<T> total = {};
+    // The sum is 1 and others, which count in its logarithm however small they are. A NaN is one.
+    Vec<T> others = {}, highest_ones = {};
     for (index i = 0; i < k; ++i) {
         const Vec<T> e = exp_nonpositive<T>(load(z + i * stride) - highest);
+        const IntVec<T> is_highest = e >= broadcast(T(1));
         store(z + i * stride, e);
-        total += e;
+        others += select<T>(is_highest, Vec<T>{}, e);
+        highest_ones += select<T>(is_highest, broadcast(T(1)), Vec<T>{});
     }
-    const Vec<T> scale = T(1) / total;
+    others += highest_ones - T(1);
+    const Vec<T> total = T(1) + others, scale = T(1) / total;
     for (index i = 0; i < k; ++i) {
         store(z + i * stride, load(z + i * stride) * scale);
     }
-    return log_positive<T>(total);
+    return select<T>(others < broadcast(T(1)), log1p_unit<T>(others), log_positive<T>(total));
 }
 } // namespace detail
 
@@ -63,11 +67,11 @@ inline double error_and_delta_of(index k, T* z, T* t, T* weight, index stride) {
     for (index s = 0; s < stride; s += lanes<T>) {
         const Vec<T> g = load(weight + s);
         const IntVec<T> absent = g == Vec<T>{};
-        Vec<T> e = {}, total_t = broadcast(T(1));
+        const Vec<T> half = broadcast(T(0.5));
+        Vec<T> e = {}, total_t = {}, others = {};
         if constexpr (output == Output::softmax) {
             // E_n = sum_k t_k (ln sum_j e^{z_j} - z_k), needs the logits before they become y.
             Vec<T> chosen = {}, highest = load(z + s);
-            total_t = Vec<T>{};
             for (index i = 0; i < k; ++i) {
                 highest = maximum<T>(highest, load(z + i * stride + s));
             }
@@ -81,19 +85,31 @@ inline double error_and_delta_of(index k, T* z, T* t, T* weight, index stride) {
         }
         for (index i = 0; i < k; ++i) {
             const Vec<T> zi = load(z + i * stride + s), ti = load(t + i * stride + s);
-            Vec<T> y = zi;
+            Vec<T> delta;
             if constexpr (output == Output::linear) {
-                e += T(0.5) * (zi - ti) * (zi - ti);
+                delta = zi - ti;
+                e += T(0.5) * delta * delta;
             } else if constexpr (output == Output::sigmoid) {
                 // max(z, 0) - t z + ln(1 + e^{-|z|}) without cancellation for t = 1.
                 const Vec<T> u = exp_nonpositive<T>(-absolute<T>(zi));
                 const IntVec<T> negative = zi < Vec<T>{};
                 const Vec<T> miss = select<T>(negative, -ti, T(1) - ti);
                 e += zi * miss + log1p_unit<T>(u);
-                y = sigmoid<T>(zi);
-                store(z + i * stride + s, y);
+                // 1 - y where that is the smaller, for y is 1 in every bit long before it is 0.
+                const Vec<T> smaller = logistic_end<T>(-absolute<T>(zi), u).value;
+                delta = select<T>(negative, smaller, -smaller) + miss;
+                store(z + i * stride + s, logistic_end<T>(zi, u).value);
+            } else {
+                delta = total_t * zi - ti;
+                others += select<T>(zi > half, Vec<T>{}, delta);
             }
-            store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * (total_t * y - ti)));
+            store(t + i * stride + s, select<T>(absent, Vec<T>{}, g * delta));
+        }
+        // All delta of a softmax sum to 0, so that of a y near 1 is as exact as the others.
+        for (index i = 0; output == Output::softmax && i < k; ++i) {
+            const IntVec<T> replaced = ~absent & (load(z + i * stride + s) > half);
+            T* const delta = t + i * stride + s;
+            store(delta, select<T>(replaced, -g * others, load(delta)));
         }
         const Vec<T> weighted = select<T>(absent, Vec<T>{}, g * e);
         if constexpr (sizeof(T) == sizeof(double)) {

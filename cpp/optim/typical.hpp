@@ -14,29 +14,38 @@
 namespace mlpcore {
 
 namespace detail {
-// The root mean square of each of `width` columns, over at most some thousand of the rows; 1 where
-// that is 0.
+// The root of the mean, weighted as the samples are, of the square of each of `width` columns; 1
+// where that is 0. All samples have a weight, none of 0.
 template <class T> std::vector<double> column_sizes(const Batch<T>& data, const T* from,
                                                     index width) {
-    constexpr index looked_at = 1024;
-    const index step = (data.n + looked_at - 1) / looked_at;
     std::vector<double> most(static_cast<std::size_t>(width)), sum(most);
+    double heaviest = 0, weights = 0;
     const auto for_each = [&](const auto& body) {
-        for (index s = 0; s < data.n; s += step) {
-            const T* const row = from + (data.rows ? data.rows[s] : s) * width;
-            for (index i = 0; i < width; ++i) {
-                body(static_cast<std::size_t>(i), std::abs(static_cast<double>(row[i])));
-            }
+        for (index s = 0; s < data.n; ++s) {
+            const index sample = data.rows ? data.rows[s] : s;
+            const T* const row = from + sample * width;
+            body(data.sample_weight ? static_cast<double>(data.sample_weight[sample]) : 1.0,
+                 [&](const auto& each) {
+                     for (index i = 0; i < width; ++i) {
+                         each(static_cast<std::size_t>(i), std::abs(static_cast<double>(row[i])));
+                     }
+                 });
         }
     };
-    for_each([&](std::size_t i, double size) { most[i] = std::max(most[i], size); });
-    for_each([&](std::size_t i, double size) {
-        const double part = most[i] > 0 ? size / most[i] : 0; // its square does not overflow
-        sum[i] += part * part;
+    for_each([&](double weight, const auto& columns) {
+        heaviest = std::max(heaviest, weight);
+        columns([&](std::size_t i, double size) { most[i] = std::max(most[i], size); });
     });
-    const index rows = (data.n + step - 1) / step;
+    // Of the largest, so that no square overflows.
+    for_each([&](double weight, const auto& columns) {
+        weights += weight / heaviest;
+        columns([&](std::size_t i, double size) {
+            const double part = most[i] > 0 ? size / most[i] : 0;
+            sum[i] += weight / heaviest * part * part;
+        });
+    });
     for (std::size_t i = 0; i < most.size(); ++i) {
-        most[i] = most[i] > 0 ? most[i] * std::sqrt(sum[i] / static_cast<double>(rows)) : 1;
+        most[i] = most[i] > 0 ? most[i] * std::sqrt(sum[i] / weights) : 1;
     }
     return most;
 }

@@ -277,7 +277,7 @@ def minimize(
     - gradient: ``max_i |g_i| max(|w_i|, u_i) <= gradient_tolerance |F|``: a relative change of the
       weights hardly changes F, relatively (Dennis and Schnabel, 1983, 7.2.5). u_i is the typical
       size of a weight: 1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear
-      output (of up to 1024 samples).
+      output (means weighted as the samples are).
     - step: the iteration's step has ``max_i |dw_i| / max(|w_i|, u_i) <= step_tolerance``.
     - error: the iteration lowered F by no more than ``error_tolerance |F|``.
     - iterations, time: as many as were allowed, or as long.

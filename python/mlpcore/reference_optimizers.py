@@ -128,15 +128,15 @@ def typical_sizes(f: Objective) -> Array:
 
     1 between hidden units, 1 / rms(x_i) from an input, rms(t_k) to a linear output (and for a
     weight from an input to one both), so that no rule of :func:`minimize` depends on the units of
-    the data (Dennis and Schnabel, 1983, 7.1). A column of zeros counts as 1, a sample of weight 0
-    not at all, and of more than 1024 samples only every second, third, ...
+    the data (Dennis and Schnabel, 1983, 7.1). The means are weighted as the samples are; a column
+    of zeros counts as 1.
     """
-    X, T, s = np.asarray(f.data[0]), np.asarray(f.data[1]), f.data[2]
-    rows = np.flatnonzero(np.ones(len(X)) if s is None else s)
-    rows = rows[:: max(1, -(-len(rows) // 1024))]
+    X, T = np.asarray(f.data[0]), np.asarray(f.data[1])
+    s = np.ones(len(X)) if f.data[2] is None else np.asarray(f.data[2])
+    rows = np.flatnonzero(s)
 
     def sizes(columns: Array) -> Array:
-        rms: Array = np.sqrt((columns[rows] ** 2).sum(axis=0) / max(1, len(rows)))
+        rms: Array = np.sqrt(s[rows] @ columns[rows] ** 2 / max(s.sum(), np.finfo(float).tiny))
         return np.where(rms > 0, rms, 1)
 
     u = np.ones(sum((m + 1) * n for m, n in itertools.pairwise(f.net.layers)))

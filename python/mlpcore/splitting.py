@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlpcore.checks import as_numbers, real_number
 
-__all__ = ["Samples", "as_numbers", "class_labels", "split_off", "split_samples"]
+__all__ = ["Samples", "class_labels", "split_off", "split_samples"]
 
 
 class Samples(NamedTuple):

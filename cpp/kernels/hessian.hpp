@@ -21,7 +21,7 @@
 #pragma once
 
 #include "curvature.hpp"
-#include "row_products.hpp"
+#include "outer.hpp"
 
 namespace mlpcore::MLPCORE_ISA {
 
@@ -433,9 +433,6 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
     const index units = piece.slopes ? upper.n_in : upper.n_out; // the second of a pair (j, .)
     const index rows = detail::for_each_run(piece, units, [](index, index, index, index, index) {});
     T* const sums = scratch;
-    for (index i = 0; i < rows * columns; ++i) {
-        sums[i] = 0;
-    }
 
     for (index t = 0; t < tiles; ++t) {
         const detail::HessianTile<T> state(net, n[t], states[t]);
@@ -487,7 +484,8 @@ inline void hessian_add(const NetworkView& net, const T* w, HessianKind kind,
                     ++i;
                 }
             }
-            row_products(rows, width, stride, pairs, formed, stride, sums + column, columns);
+            narrow_outer(rows, width, OfOne{stride}, pairs, formed, stride,
+                         Sum<T>{.numbers = sums + column, .begun = t > 0}, columns, index{1});
         }
     }
 

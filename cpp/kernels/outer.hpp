@@ -1,5 +1,5 @@
-// Products that sum over the samples of one tile or of several, p q^T: the weight gradient, and the
-// diagonal of the Hessian. Two ways, chosen by the shape:
+// Products that sum over the samples of one tile or of several, p q^T: the weight gradient, the
+// Hessian and its diagonal. Two ways, chosen by the shape:
 //
 //   wide    q is turned to samples x rows first, then it is a product along whose rows the lanes
 //           run; turning costs what about twelve rows of p cost
@@ -109,7 +109,7 @@ inline void narrow_outer(index p_rows, index q_rows, const Samples& samples, con
                           ? power_of_two_up_to(accumulators / outer_rows)
                           : static_cast<int>(lanes<T>);
     // All rows of p go past some of q that stay in the nearest cache.
-    constexpr index kept_bytes = 16 * 1024;
+    constexpr index kept_bytes = 24 * 1024;
     const index row_bytes = samples.columns * samples.tiles * static_cast<index>(sizeof(T));
     const index kept = row_bytes * C < kept_bytes ? kept_bytes / row_bytes / C * C : C;
     for (index j = 0; j < q_rows; j += kept) {

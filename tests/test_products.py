@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import re
 import sys
 
@@ -161,6 +162,19 @@ def test_hessian_operator_with_a_regularizer(kind):
     matrix = net.hessian(w, X, T, s, kind, regularizer=R)
     assert_close(operator @ np.eye(net.n_weights), matrix, 1e-12)
     assert_close(operator @ w, matrix @ w, 1e-12)
+
+
+@kinds
+def test_hessian_operator_in_another_process(kind):
+    """What a pool of processes is given is pickled."""
+    pytest.importorskip("scipy")
+    case = Case((3, 7, 2), output="softmax", weighted=True)
+    net, (w, X, T, s) = case.network(), case.problem()
+    operator = net.hessian_operator(w, X, T, s, kind, regularizer=L1(0.5))
+    again = pickle.loads(pickle.dumps(operator))
+    V = case.problem().directions(4).T
+    assert_same_bits(again @ V, operator @ V)
+    assert_same_bits(again @ V[:, 0], operator @ V[:, 0])
 
 
 def test_hessian_operator_without_scipy(monkeypatch):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -584,7 +585,8 @@ class Network:
         """The Hessian as a symmetric ``scipy.sparse.linalg.LinearOperator`` (W, W).
 
         For SciPy's iterative solvers (``cg``, ``minres``, ``eigsh``, ...): products with it are
-        `hessian_vector_product`. w is (W,), one network; `w`, `X`, `T` are held, not copied.
+        `hessian_vector_product`. w is (W,), one network; `w`, `X`, `T` are held, not copied. It can
+        be pickled, the data with it.
 
         Parameters
         ----------
@@ -611,18 +613,24 @@ class Network:
                 f"network"
             )
 
-        def product(v: Array) -> Array:
-            return self.hessian_vector_product(
-                w, v, X, T, sample_weight, kind, regularizer=regularizer
-            )
-
+        product = partial(
+            self.hessian_vector_product,
+            w,
+            X=X,
+            T=T,
+            sample_weight=sample_weight,
+            kind=kind,
+            regularizer=regularizer,
+        )
         product(np.zeros(self.n_weights))  # checks the arguments now, not in a solver
+        # No function within this one, which could not be pickled.
+        of_vector, of_columns = partial(_of_vector, product), partial(_of_columns, product)
         return LinearOperator(
             (self.n_weights, self.n_weights),
-            matvec=lambda v: product(np.ravel(v)),
-            rmatvec=lambda v: product(np.ravel(v)),
-            matmat=lambda V: product(np.ascontiguousarray(V.T)).T,
-            rmatmat=lambda V: product(np.ascontiguousarray(V.T)).T,
+            matvec=of_vector,
+            rmatvec=of_vector,
+            matmat=of_columns,
+            rmatmat=of_columns,
             dtype=self._dtype,
         )
 
@@ -717,6 +725,14 @@ def _terms(net: Network, w: ArrayLike, regularizer: Regularizer) -> Terms:
     from mlpcore.regularizers import Terms
 
     return Terms(net, w, regularizer)
+
+
+def _of_vector(product: Callable[[Array], Array], v: Array) -> Array:
+    return product(np.ravel(v))
+
+
+def _of_columns(product: Callable[[Array], Array], V: Array) -> Array:
+    return product(np.ascontiguousarray(V.T)).T
 
 
 def activation_names(name: str, given: object, n_hidden: int) -> tuple[str, ...]:

@@ -233,6 +233,16 @@ def test_singular_to_rounding(layers, scale, dtype):
         assert np.abs(solution).max() < 10
 
 
+def test_singular_to_rounding_with_no_pivot_that_is_small():
+    """One row fewer than weights, in float32: the smallest pivot is far above rounding."""
+    for seed in (37, 389, 540):
+        rng = np.random.default_rng(seed)
+        W = int(rng.integers(20, 40))
+        J = rng.normal(size=(W - 1, W)).astype(np.float32)
+        with pytest.raises(mlpcore.NotPositiveDefiniteError):
+            mlpcore.cholesky(J.T @ J)
+
+
 @pytest.mark.parametrize(
     ("dtype", "condition"), [(np.float64, 1e12), (np.float64, 1e3), (np.float32, 1e4)]
 )

@@ -458,12 +458,10 @@ def _root(matrix: Array) -> Array | None:
     W, eps = len(L), float(np.finfo(matrix.dtype).eps)
     scaled = L.astype(np.float64)
     scaled /= np.sqrt(np.square(scaled).sum(axis=1))[:, np.newaxis]
-    smallest = np.diagonal(scaled).argmin()
-    if scaled[smallest, smallest] ** 2 > np.sqrt(eps):
-        return L
-    # Inverse iteration from L^-T e, which is nearly the null vector where this pivot is rounding.
+    # No pivot need be small where an eigenvalue is. Inverse iteration finds it, from L^-T e of the
+    # smallest pivot, which is nearly the null vector where that is rounding.
     e = np.zeros((W, 1))
-    e[smallest] = 1
+    e[np.diagonal(scaled).argmin()] = 1
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         v = _solve_upper(scaled.T, e)
         for _ in range(2):

@@ -91,6 +91,60 @@ def test_further_rows_are_as_exact_as_one_after_the_other(alpha, first, last):
     assert_same_bits(built, built.T.copy())
 
 
+def added_or_refused(start, rows, exact):
+    """Whether it was added; what was has an error of less than a hundredth."""
+    try:
+        built = mlpcore.add_outer_products(start, rows)
+    except ValueError as e:
+        if "in this inverse already, leaves nothing of the result" not in str(e):
+            raise
+        return False
+    assert share(built, exact) < 0.01
+    return True
+
+
+@pytest.mark.parametrize("W", [2, 5, 12])
+@pytest.mark.parametrize("apart", [0, 1e-3, 1])
+def test_a_row_like_one_before_it(apart, W):
+    """The rounding of the inverse is enlarged, or hides what it was of the first row."""
+    rng, added = np.random.default_rng(W), []
+    ratios = 10.0 ** np.arange(4, 21, 2)  # of b.b to alpha
+    for ratio in ratios:
+        rows = rng.normal(size=W) + apart * rng.normal(size=(2, W)) * [[0], [1]]
+        rows *= np.sqrt(ratio) / np.linalg.norm(rows[0])
+        start = mlpcore.outer_product_inverse(rows[:1], 1)
+        added.append(added_or_refused(start, rows[1:], exact_inverse(rows, 1)))
+    assert all(added[:3])
+    assert W > 2 or not added[-1]
+
+
+def test_what_is_added_to_any_inverse():
+    """From one row far above alpha its largest eigenvalues are rounding."""
+    added = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        W, N, alpha = rng.integers(1, 9), rng.integers(2, 20), 10.0 ** rng.integers(-12, 6)
+        rows = rng.normal(size=(N, W)) * 10.0 ** rng.integers(-8, 9, size=W)
+        rows[:, 0] = rows[:, -1]
+        start = mlpcore.outer_product_inverse(rows[:1], alpha)
+        try:
+            exact = exact_inverse(rows, alpha)
+        except ZeroDivisionError:  # more digits than it has
+            continue
+        added += added_or_refused(start, rows[1:], exact)
+    assert added > 50
+
+
+def test_the_rounding_of_an_inverse_in_float32():
+    rows = 1e3 * np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    start = mlpcore.outer_product_inverse(rows[:3], 1e-3)
+    with pytest.raises(ValueError, match=r"rounding, of up to 0\.0004 in this inverse already"):
+        mlpcore.add_outer_products(start, rows[3:])
+    wide = mlpcore.outer_product_inverse(rows[:3].astype(float), 1e-3)
+    exact = exact_inverse(rows.astype(float), 1e-3)
+    assert share(mlpcore.add_outer_products(wide, rows[3:]), exact) < 1e-4
+
+
 def test_what_no_float_can_hold_is_an_error():
     J = network_rows(1000)
     assert_close(mlpcore.outer_product_inverse(J, 1e-308), exact_inverse(J, 1e-308), 1e-10)

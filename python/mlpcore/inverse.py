@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +30,11 @@ _QR_BLOCK = 512
 #: By how much a Woodbury step may enlarge rounding errors.
 _LOSS = 1e3
 
-#: Bound on the rounding error of the root of a matrix, as a share of it.
+#: Bound on rounding errors, as a share of the root of a matrix or of the largest element.
 _ROUNDING = 0.01
+
+#: Roundings of its largest element that an inverse carries.
+_CARRIED = 4
 
 
 class NotPositiveDefiniteError(np.linalg.LinAlgError):
@@ -284,9 +287,11 @@ def add_outer_products(
     ------
     TypeError, ValueError
         If an argument is no array of finite real numbers of its shape, inverse is not symmetric or
-        a row_weight is negative; if rounding leaves nothing of the result.
+        a row_weight is negative; if rounding, that of ``inverse`` among it, may come to a
+        hundredth of the largest element of the result.
     NotPositiveDefiniteError
-        If inverse turns out not to be positive definite. Few rows need not bring that to light.
+        If inverse turns out not to be positive definite, by more than rounding. Few rows need not
+        bring that to light.
     MemoryError
         If the result, or what it is made of, is larger than the memory available; the message
         states its size.
@@ -295,50 +300,92 @@ def add_outer_products(
     -----
     Fewer rows than weights take about 2 N W^2 multiply-adds (PRML 5.89), unless they make the
     largest element much smaller; then, and for more rows, the root of A grows as in
-    `outer_product_inverse`. The rounding of ``inverse`` itself, eps times its largest element,
-    stays in what is not much smaller afterwards: where alpha is far below J, one
-    `outer_product_inverse` of all rows is more exact than a start from a few of them.
+    `outer_product_inverse`.
+
+    ``inverse`` comes with rounding errors dP of its own, taken as 4 eps times its largest element,
+    eps that of its dtype. In the result Q they are M dP M^T with M = Q A, which rows nearly
+    parallel to those before make large; and where A is so large in the direction of a row that dP
+    hides its inverse, nothing is left of A there. Both are refused. Where alpha is far below J,
+    one `outer_product_inverse` of all rows is more exact than a start from a few of them. (Weights
+    in units so different that the small elements of ``inverse`` are below the rounding of its
+    largest are refused too.)
     """
     given = _matrix("add_outer_products", "inverse", inverse)
     b, dtype = _rows(J, row_weight, len(given))
     _expect_memory("add_outer_products", b, few=2, many=2)
     if not (np.diagonal(given) > 0).all():
         raise _not_positive_definite("inverse", given)
-    result = _add(given.astype(np.float64, copy=False), b)
-    if result is None:
-        if _root(given) is None:
+    largest = float(np.diagonal(given).max())
+    start = _Rounded(
+        given.astype(np.float64, copy=False), _CARRIED * float(np.finfo(given.dtype).eps) * largest
+    )
+    added = _add(start, b)
+    if added is None:
+        eigenvalues = np.linalg.eigvalsh(given)
+        # An inverse that a Woodbury step has left with all of its `_LOSS` may be below 0 by that.
+        if eigenvalues[0] < -_LOSS * np.finfo(given.dtype).eps * abs(eigenvalues).max():
             raise _not_positive_definite("inverse", given)
         raise ValueError(
-            f"J is up to {np.abs(b).max():.3g} in size beside an inverse of up to "
-            f"{np.diagonal(given).max():.3g}, expected less: rounding leaves nothing of the "
-            "result; outer_product_inverse of all rows keeps more"
+            f"J is up to {np.abs(b).max():.3g} in size beside an inverse of up to {largest:.3g}, "
+            f"expected less: rounding, of up to {start.rounding:.1g} in this inverse already, "
+            "leaves nothing of the result; outer_product_inverse of all rows keeps more"
         )
-    name = f"inverse is up to {np.diagonal(given).max():.3g}"
-    return _in_range(result, np.result_type(given.dtype, dtype), name, b)
+    name = f"inverse is up to {largest:.3g}"
+    return _in_range(added.inverse, np.result_type(given.dtype, dtype), name, b)
 
 
-def _add(inverse: Array, rows: Array) -> Array | None:
+class _Rounded(NamedTuple):
+    """An inverse (W, W), and what of its elements may be rounding."""
+
+    inverse: Array
+    rounding: float
+
+
+def _add(start: _Rounded, rows: Array) -> _Rounded | None:
     """(A + B^T B)^-1 from A^-1 and the rows B; None where rounding leaves nothing of it."""
-    W = len(inverse)
-    if len(rows) < W:
-        result = _add_few(inverse, rows)
-        if result is not None:
-            return result
-    L = _root(inverse)
-    if L is not None:  # A^-1 = L L^T
-        result = _inverse_by_root(_inverse_upper(L.T).T, rows)
-        if result is not None:
-            return result
-    if len(rows) <= 1:
-        return None
+    added = _add_few(start, rows) if len(rows) < len(start.inverse) else None
+    added = added or _add_to_root(start, rows)
+    if added is not None or len(rows) <= 1:
+        return added
     # The inverse has become singular to rounding: fewer rows at a time may still go well.
     middle = len(rows) // 2
-    first = _add(inverse, rows[:middle])
+    first = _add(start, rows[:middle])
     return None if first is None else _add(first, rows[middle:])
 
 
-def _add_few(inverse: Array, B: Array) -> Array | None:
+def _carried(start: _Rounded, hidden: float, growth: float, result: Array) -> _Rounded | None:
+    """The result Q with the rounding dP of the start in it; None where that leaves nothing of it.
+
+    To first order it is M dP M^T with M = Q A, the squares of whose rows sum up to `growth` at
+    most. That holds where the trace of B^T (I + B A^-1 B^T)^-1 B, `hidden`, times dP is below 1.
+    """
+    largest = float(np.diagonal(result).max())
+    rounding = start.rounding * growth
+    if not (start.rounding * hidden < _ROUNDING and rounding < _ROUNDING * largest):
+        return None
+    return _Rounded(result, rounding + _CARRIED * float(np.finfo(np.float64).eps) * largest)
+
+
+def _add_to_root(start: _Rounded, rows: Array) -> _Rounded | None:
+    """(A + B^T B)^-1 from the root of A; None where rounding leaves nothing of it."""
+    L = _root(start.inverse)
+    if L is None:
+        return None
+    root = _inverse_upper(L.T).T  # A^-1 = L L^T
+    # All of A: rows that reach all of it leave no less.
+    hidden = float(np.square(root).sum())
+    if not start.rounding * hidden < _ROUNDING:
+        return None
+    result = _inverse_by_root(root, rows)
+    if result is None:
+        return None
+    M = result @ root.T @ root
+    return _carried(start, hidden, float(np.einsum("ij,ij->i", M, M).max()), result)
+
+
+def _add_few(start: _Rounded, B: Array) -> _Rounded | None:
     """(A + B^T B)^-1 from A^-1 and few rows B; None where that loses more than `_LOSS`."""
+    inverse = start.inverse
     with np.errstate(over="ignore", invalid="ignore"):
         BA = B @ inverse
         inner = BA @ B.T
@@ -349,7 +396,13 @@ def _add_few(inverse: Array, B: Array) -> Array | None:
         R = np.linalg.cholesky(inner).T
     except np.linalg.LinAlgError:
         return None
-    return _woodbury(inverse, BA, R, _spread(R) ** 2)
+    result = _woodbury(inverse, BA, R, _spread(R) ** 2)
+    if result is None:
+        return None
+    half, S = _solve_lower(R.T, BA), _solve_lower(R.T, B)
+    # M = I - half^T S
+    growth = 1 + np.einsum("ni,ni->i", half, S @ S.T @ half - 2 * S)
+    return _carried(start, float(np.square(S).sum()), float(growth.max()), result)
 
 
 def _from_few(alpha: Array, B: Array) -> Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 from cases import assert_same_bits
 
 import mlpcore
-from mlpcore.regularizers import L1, Regularizer
+from mlpcore.regularizers import ARD, L1, LayerDecay, Regularizer, WeightDecay, description
 from mlpcore.schedules import Cosine, OneCycle, Plateau
 
 RANDOM = np.random.default_rng(0)
@@ -488,12 +489,7 @@ def test_a_checkpoint_with_a_place_that_is_none(name, options, value, tmp_path):
 
 
 def test_the_memory_of_a_regularizer_that_is_not_of_ours(tmp_path):
-    """Its repr is what tells it from another."""
-
     class Own(Regularizer):
-        def __repr__(self):
-            return "Own()"
-
         def value(self, net, w):
             return float(w @ w)
 
@@ -508,6 +504,98 @@ def test_the_memory_of_a_regularizer_that_is_not_of_ours(tmp_path):
         net, net.init(0), X, T, epochs=9, **{k: options[k] for k in ("optimizer", "regularizer")}
     )
     assert_same_bits(again.w, whole.w)
+
+
+class Towards(Regularizer):
+    """1/2 |w - center|^2, and anything else that it may hold."""
+
+    def __init__(self, center, **others):
+        self.center, self._calls = center, 0
+        for name, value in others.items():
+            setattr(self, name, value)
+
+    def __repr__(self):
+        return f"Towards({self.center})"  # NumPy abbreviates a long array
+
+    def value(self, net, w):
+        self._calls += 1
+        return 0.5 * float(np.sum((w - self.center) ** 2))
+
+    def gradient(self, net, w):
+        return w - self.center
+
+
+OWN = """
+import sys
+sys.path[:0] = {path!r}
+import numpy as np, mlpcore, test_checkpoints as here
+
+class Plain(here.Towards):
+    __repr__ = object.__repr__  # where in memory it is
+
+net = mlpcore.Network((2, 3, 1))
+R = Plain(0.5, parts=here.L1(0.1) + Plain(np.ones(3)), labels={{"b", "a", "c"}}, net=net, by=max)
+state = {{"checkpoint": {file!r}, "resume": True, "seed": 0, "regularizer": R}}
+print(mlpcore.train(net, net.init(0), here.X, here.T, epochs=int(sys.argv[1]), **state).n_epochs)
+"""
+
+
+def test_a_regularizer_without_a_repr_in_another_process(tmp_path):
+    path = [os.path.dirname(__file__), *sys.path]
+    script = OWN.format(path=path, file=str(tmp_path / "a"))
+    for epochs in ("2", "4"):
+        command = [sys.executable, "-c", script, epochs]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout == f"{epochs}\n", done.stderr
+
+
+LONG = np.zeros(2001)
+OTHER = LONG.copy()
+OTHER[1000] = 1
+
+
+@dataclasses.dataclass
+class Held:
+    array: np.ndarray
+
+
+class Slotted(Towards):
+    __slots__ = ("slot",)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Towards(0, held=LONG), Towards(0, held=OTHER)),
+        (Towards(0, held=LONG), Towards(0, held=LONG.astype(np.float32))),
+        (Towards(0, held=LONG), Towards(0, held=LONG.reshape(3, -1))),
+        (Towards(0, held=[LONG]), Towards(0, held=[OTHER])),
+        (Towards(0, held={"a": LONG}), Towards(0, held={"a": OTHER})),
+        (Towards(0, held=Held(LONG)), Towards(0, held=Held(OTHER))),
+        (Towards(0, held=LONG.astype(object)), Towards(0, held=OTHER.astype(object))),
+        (L1(1) + Towards(0, held=LONG), L1(1) + Towards(0, held=OTHER)),
+        (Towards(0, held=np.sin), Towards(0, held=sum_of_squares)),
+        (Towards(0), Slotted(0)),
+        (Slotted(0, slot=1), Slotted(0, slot=2)),
+        (Towards(0), Towards(0.5)),
+    ],
+    ids=str,
+)
+def test_regularizers_that_differ_somewhere(one, other, tmp_path):
+    net = mlpcore.Network((2, 3, 1))
+    state = {"checkpoint": tmp_path / "a", "resume": True, "seed": 0}
+    for epochs in (1, 2):
+        mlpcore.train(net, net.init(0), X, T, epochs=epochs, regularizer=one, **state)
+    with pytest.raises(ValueError, match=r"has regularizer .*(Towards|Slotted).*, expected "):
+        mlpcore.train(net, net.init(0), X, T, epochs=3, regularizer=other, **state)
+
+
+@pytest.mark.parametrize(
+    "R", [L1(0.5), ARD([1, 2]) + L1(1), LayerDecay([1, 2], np.float64(3)), WeightDecay(1)], ids=str
+)
+def test_the_description_of_a_regularizer_of_ours_is_its_repr(R):
+    """It stands in files that are there, and must not change."""
+    assert description(R) == repr(R).replace("np.float64(3.0)", "3.0")
 
 
 def test_only_the_matrix_of_bfgs_counts_when_a_run_is_taken_up(tmp_path):

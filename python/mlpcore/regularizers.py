@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -56,6 +56,12 @@ class Regularizer(ABC):
     E(w) + R(w) is then too; in `mlpcore.minimize` and `mlpcore.Optimum` a step that ends there is
     shortened. A derivative asked of a network that is not finite is a ValueError, except in
     ``net.error_and_gradient``.
+
+    `mlpcore.train` takes a checkpoint up with the same regularizer alone: one of a class of the
+    same name, with the same public attributes. These are compared by value: numbers, text, arrays
+    of any size, and tuples, lists, sets, dicts, dataclasses and regularizers of such; of anything
+    else it is compared of what class it is, or its name if it is a function. An attribute that
+    changes as the regularizer is called has to begin with an underscore.
 
     Examples
     --------
@@ -722,6 +728,51 @@ def check_regularizer(regularizer: object) -> None:
             f"regularizer is a {type(regularizer).__name__}, expected a "
             f"mlpcore.regularizers.Regularizer or None"
         )
+
+
+def description(value: object) -> str:
+    """What tells a regularizer from another in any process; of those here it is the repr."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(description, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(description, value)))}}}"
+    if isinstance(value, dict):
+        items = (f"{description(key)}: {description(held)}" for key, held in value.items())
+        return f"{{{', '.join(sorted(items))}}}"
+    if isinstance(value, _Sum):
+        return " + ".join(map(description, value.parts))
+    kind = type(value)
+    if isinstance(value, Regularizer) or (is_dataclass(value) and not isinstance(value, type)):
+        state = (f"{name}={description(held)}" for name, held in _public(value))
+        return f"{kind.__qualname__}({', '.join(state)})"
+    if hasattr(kind, "__array__"):
+        return _description_of_array(np.asarray(value))
+    return str(getattr(value, "__qualname__", kind.__qualname__))
+
+
+def _public(value: object) -> list[tuple[str, object]]:
+    """The public attributes, those in slots as well."""
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
+    names += getattr(value, "__dict__", {})
+    return [
+        (name, getattr(value, name))
+        for name in names
+        if not name.startswith("_") and hasattr(value, name)
+    ]
+
+
+def _description_of_array(array: Array) -> str:
+    import hashlib  # takes some milliseconds to import
+
+    if array.dtype.hasobject:
+        return f"array({description(array.tolist())})"
+    total = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return f"array({array.dtype.str}, {array.shape}, {total})"
 
 
 def expect_in_range(net: Network, name: str, numbers: ArrayLike) -> None:

@@ -17,7 +17,7 @@ from mlpcore.checks import choice, file_path, flag, real_number, whole_number
 from mlpcore.network import Network, check_network
 from mlpcore.optimizer_settings import refuse_unused
 from mlpcore.progress import TrainingProgress
-from mlpcore.regularizers import Regularizer, as_penalty, expect_in_range
+from mlpcore.regularizers import Regularizer, as_penalty, description, expect_in_range
 from mlpcore.results import EnsembleResult, Table
 from mlpcore.schedules import Constant, Schedule, as_native
 from mlpcore.splitting import split_samples
@@ -253,7 +253,8 @@ def train(
         is over: its outcome comes back as it was. All arguments must be as they were, but `w`,
         which is not looked at, a `seed` of None, which is that of the run, and `epochs`: any number
         that is not below the epochs done, unless the `schedule` is spread over them (Cosine,
-        OneCycle). Callables can't be compared; of `metric` it is compared whether there is one.
+        OneCycle). Callables can't be compared; of `metric` it is compared whether there is one, of
+        a regularizer of your own what `mlpcore.regularizers.Regularizer` says.
     progress : bool
         Show a progress bar on stderr if that is a terminal. Not of an ensemble.
 
@@ -322,7 +323,9 @@ def train(
         "clip_norm": None if clip_norm is None else settings["clip_norm"],
         "patience": None if patience is None else settings["patience"],
         "weight_decay": decay,
-        "regularizer": None if regularizer is None else repr(regularizer),
+        "regularizer": None
+        if checkpoint is None or regularizer is None
+        else description(regularizer),
         "validation_fraction": None
         if validation_fraction is None
         else real_number("validation_fraction", validation_fraction, positive=True, below=1),

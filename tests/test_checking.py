@@ -68,6 +68,53 @@ def test_an_error_in_one_is_found(method):
     assert f"1 of {len(check.quantities)} differ" in repr(check)
 
 
+SURE = [10.0, 18.0, 19.0, 36.0, 100.0, -38.0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("x", SURE)
+def test_an_output_that_is_sure(x, dtype):
+    """The error, or the slope of the output, is 0 to rounding, and so are its differences."""
+    softmax = mlpcore.Network((1, 2), (), "softmax", dtype)
+    sigmoid = mlpcore.Network((1, 1), (), "sigmoid", dtype)
+    for net, w, targets in (
+        (softmax, [1.0, -1.0, 0.1, 0.0], ([0], [1], [[0.5, 0.5]])),
+        (sigmoid, [2.0, 0.1], ([0.0], [1.0], [0.5])),
+    ):
+        for T in targets:
+            check = mlpcore.check_derivatives(net, w, [[x]], T)
+            assert check.passed, check
+
+
+def test_a_hidden_unit_whose_slope_is_below_all_floats():
+    """Of float32; the differences are of float64."""
+    net = mlpcore.Network((1, 1, 1), "sigmoid", dtype="float32")
+    for x in (-20.0, -40.0, -50.0, -60.0, -100.0):
+        check = mlpcore.check_derivatives(net, [2.0, 0.1, 1.0, 0.0], [[x]], [0.0])
+        assert check.passed, check
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("method", ["gradient", "jacobian", "output_hessian", "hessian"])
+def test_an_error_beside_outputs_that_are_sure_is_found(method, output, dtype):
+    """Of a sample that is not, and in float64 of one with a chance of one in a million."""
+
+    class Wrong(mlpcore.Network):
+        pass
+
+    def wrong(self, *args, **kwargs):
+        return getattr(mlpcore.Network, method)(self, *args, **kwargs) * (1 + off)
+
+    setattr(Wrong, method, wrong)
+    net = Wrong((1, 2), (), output, dtype)
+    for X, off in (([[50.0], [0.4]], 1e-2), ([[50.0], [7.0]], 1e-3)):
+        if off < 1e-2 and dtype == "float32":
+            continue
+        check = mlpcore.check_derivatives(net, [1.0, -1.0, 0.1, 0.0], X, [[1.0, 0.0]] * 2)
+        assert [q.quantity for q in check.quantities if not q.passed] == [method]
+
+
 @pytest.mark.parametrize("at", [(0, 3, 8), (1, 0, 0), (1, 7, 2), (2, 5, 5)])
 def test_an_error_in_a_block_is_found(at):
     class Wrong(mlpcore.Network):

@@ -519,7 +519,9 @@ def check_derivatives(
     network in float64, whatever its dtype.
 
     What differences can't resolve is not found, and passes: elements that rounding hides, as of
-    weights so small, or so many layers deep, that the outputs hardly depend on them; and what
+    weights so small, or so many layers deep, that the outputs hardly depend on them, or where a
+    sigmoid or softmax output is 0 or 1 to rounding (it is rounded by eps, E by eps times the sum of
+    the sample weights, their slopes by that times the inputs of the unit); and what
     depends on a corner of relu or leaky_relu, where a sample's sum into a unit is 0, for there the
     differences mean nothing. A corner nearby, or the rounded one of L1 for weights near 0 where its
     epsilon is small, makes for smaller steps, which resolve less.
@@ -543,7 +545,10 @@ def check_derivatives(
     largest = max(net.n_weights, net.n_inputs**2) * len(few) * net.n_outputs
     largest = max(largest, net.n_weights**2)
     _core.check_memory("the working memory of check_derivatives", 8.0 * _HELD * largest)
-    eps = float(np.finfo(net.dtype).eps)
+    kind, eps = np.finfo(net.dtype), float(np.finfo(net.dtype).eps)
+    # A sure class has an output of 1, and an error of 0 beside it, which rounding leaves so.
+    one = 0.0 if net.output == "linear" else 1.0
+    total = one * (len(X_) if s is None else float(np.sum(np.asarray(s, np.float64))))
     cornered = not _CORNERED.isdisjoint(net.hidden)
     rows: list[CheckedQuantity] = []
 
@@ -572,15 +577,15 @@ def check_derivatives(
 
     R = regularizer
     weights, inputs = _scales(wide, at, X_)
-    slope = differences(lambda w: wide.error(w, X_, T_, s, regularizer=R), at)
-    slope, level = weights.rounded(slope, eps)
+    slope = differences(lambda w: wide.error(w, X_, T_, s, regularizer=R), at, level=total)
+    slope, level = weights.rounded(slope, kind, total)
     add("gradient", "error", lambda w: net.gradient(w, X, T_, s, regularizer=R), *slope)
 
     random = np.random.default_rng(0)
     V = random.standard_normal((3, net.n_weights))
     levels = level * weights.reach
     curve = differences(lambda w: wide.gradient(w, X_, T_, s, regularizer=R), at, level=levels)
-    curve, _ = weights.rounded(curve, eps, levels)
+    curve, _ = weights.rounded(curve, kind, levels)
     hessian, unsure = _better_half(curve)
     del curve  # two (W, W)
     if R is not None:
@@ -626,10 +631,11 @@ def check_derivatives(
     def errors_of_samples(w: Array) -> Array:
         return np.array([wide.error(w, few[[n]], few_T[[n]]) for n in range(len(few))])
 
-    each, _ = weights.rounded(differences(errors_of_samples, at), eps)
+    each, _ = weights.rounded(differences(errors_of_samples, at, level=one), kind, one)
     add("per_sample_gradient", "error", lambda w: net.per_sample_gradient(w, few, few_T), *each)
 
-    by_w, levels = weights.rounded(differences(lambda w: wide.forward(w, few), at), eps)
+    by_w = differences(lambda w: wide.forward(w, few), at, level=one)
+    by_w, levels = weights.rounded(by_w, kind, one)
     dY = random.standard_normal((len(few), net.n_outputs))
     add("weight_jacobian", "forward", lambda w: net.weight_jacobian(w, few), *by_w)
     v_product = _contract("nkw,w->nk", by_w, V[0])
@@ -641,8 +647,8 @@ def check_derivatives(
     origin, dX = np.zeros(net.n_inputs), random.standard_normal(few.shape)
     wide_few = few.astype(np.float64)
     magnitudes = np.abs(wide_few).max(axis=0, initial=0)
-    by_x = differences(lambda step: wide.forward(at, wide_few + step), origin, magnitudes)
-    by_x, levels = inputs.rounded(by_x, eps, levels)
+    by_x = differences(lambda step: wide.forward(at, wide_few + step), origin, magnitudes, one)
+    by_x, levels = inputs.rounded(by_x, kind, levels)
     add("jacobian", "forward", lambda w: net.jacobian(w, few), *by_x)
     dx_product = _contract("nkd,nd->nk", by_x, dX)
     add("jvp", "forward", lambda w: net.jvp(w, few, dX), *dx_product)
@@ -650,7 +656,7 @@ def check_derivatives(
     add("vjp", "forward", lambda w: net.vjp(w, few, dY), *dy_product)
     levels = levels[..., np.newaxis] * inputs.reach
     bent = differences(lambda step: wide.jacobian(at, wide_few + step), origin, magnitudes, levels)
-    bent, _ = inputs.rounded(bent, eps, levels)
+    bent, _ = inputs.rounded(bent, kind, levels)
     add("output_hessian", "jacobian", lambda w: net.output_hessian(w, few), *bent)
     cost = (
         f"differences for W = {net.n_weights} weights: O(W) errors and gradients of O(W) each, "
@@ -689,13 +695,14 @@ class _Scale(NamedTuple):
     reach: Array  #: how much a change of 1 changes the sum into a unit
 
     def rounded(
-        self, difference: _Difference, eps: float, level: Array | float = 0.0
+        self, difference: _Difference, kind: np.finfo[Any], level: Array | float = 0.0
     ) -> tuple[_Difference, Array]:
         """With what rounding may make of a derivative added to its error, in place; and a level.
 
         The slope of a saturated unit is a small difference of large numbers, and most of it may be
         rounding. So that is measured by the largest change of f, of its shape, to which a large
         change of one element leads: the level. It is at least that of what f is a derivative of.
+        Below the smallest normal number of this kind a derivative may vanish.
         """
         derivative, error = difference
         # Along the last axis first, which in memory is the first.
@@ -707,7 +714,7 @@ class _Scale(NamedTuple):
         levels: Array = np.maximum(level, changes)
         for tile in _tiles(errors):
             reach = self.reach[tile].reshape(-1, *(1,) * changes.ndim)
-            errors[tile] += _LEVEL * eps * levels * reach
+            errors[tile] += _LEVEL * (float(kind.eps) * levels + float(kind.tiny)) * reach
         return difference, levels
 
 

@@ -340,7 +340,7 @@ def minimum(net, w, X, T, regularizer):
         step_tolerance=0,
     )
     slope = net.gradient(result.w, X, T) + regularizer.gradient(net, result.w)
-    assert np.abs(slope).max() < 1e-7
+    assert np.abs(slope).max() < 1e-6  # where F no longer differs
     return result.w
 
 

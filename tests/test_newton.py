@@ -19,7 +19,7 @@ from optima import (
 )
 
 import mlpcore
-from mlpcore.regularizers import L1, Regularizer, WeightDecay
+from mlpcore.regularizers import L1, ConsistentPrior, Regularizer, WeightDecay
 
 
 class Together(Regularizer):
@@ -344,3 +344,36 @@ def test_l1_as_sharp_as_it_comes():
     assert new.converged
     assert (np.abs(new.w) < 1e-3).any()
     assert_close(new.w, refit(new, new.X, new.T, new.sample_weight), 1e-5)
+
+
+@pytest.mark.parametrize(("layers", "n"), [((1, 1, 1), 40), ((1, 2, 1), 8)], ids=str)
+def test_dead_units_with_a_free_bias(layers, n):
+    """H is singular, or positive by rounding alone, and makes conjugate gradients overflow."""
+    net, random = mlpcore.Network(layers, "relu"), np.random.default_rng(7)
+    prior = ConsistentPrior([0.1, 0.1])
+    X, T, start = random.normal(size=(n, 1)), random.normal(size=n), net.init(7)
+    if n == 40:
+        X, start = np.linspace(-1, 1, n)[:, None], np.zeros(net.n_weights)
+        T = X[:, 0] + 1
+    old = mlpcore.Optimum(net, start, X, T, regularizer=prior)
+    assert np.isfinite(old.w).all()
+
+
+@pytest.mark.parametrize("kind", ["exact", "gauss_newton"])
+def test_a_weight_that_is_nothing_but_its_last_bits(kind):
+    net = mlpcore.Network((2, 2, 3), "gelu")
+    hidden = [1.1e-15, 2.4e-299, 1.94e-10, 3.27674024e-9, -2.3e-14, -4.1e-9]
+    below = [-9.88131292e-324, 2.69e-9, -1.6e-14, 3.62e-9, -3.3e-15, 7.48e-10]
+    w = [*hidden, *below, -0.729960653, -0.984378651, -0.203313962]
+    X, T = [[-0.04731721, -0.79997858]], [[-0.80295672, -1.08281652, -0.22364536]]
+    assert mlpcore.Optimum(net, w, X, T, [3.0], weight_decay=0.3, kind=kind).converged
+
+
+def test_a_flat_direction_of_symmetry_is_no_end():
+    """Of identity units all of the first two layers turn together: e = -O(|g|) beside g = 1e-10."""
+    net = mlpcore.Network((3, 2, 1), "identity")
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        X, T = random.normal(size=(5, 3)), random.normal(size=5)
+        w = mlpcore.minimize(net, net.init(seed), X, T, weight_decay=0.3).w
+        assert mlpcore.Optimum(net, w, X, T, weight_decay=0.3).converged, seed

@@ -89,6 +89,13 @@ def descend(
             converged = downward is None
             if trial is not None:
                 kept, decrement = None, np.inf
+            elif (
+                not converged
+                and fresh
+                and steps < max_steps
+                and decrement > _decrement_of_rounding(objective, w, g, factor)
+            ):  # so flat a curvature may be one of the gradient that is left, along a symmetry
+                trial = _search(objective, w, F, d, decrement)
         if trial is not None:
             w, F, g = trial
             before = decrement
@@ -119,20 +126,23 @@ def _is_minimum(objective: Objective, w: Array, factor: Factor) -> bool:
     regions in large scale optimization, 1983). Without one the residual is r times a polynomial of
     the matrix that is 1 at 0 and has all its roots above 0: what r has of an eigenvector with an
     eigenvalue <= 0 never shrinks. If all of r comes below `_UNSEEN`, that part was so from the
-    start, by a chance of about `_UNSEEN`.
+    start, by a chance of about `_UNSEEN`. A singular H, positive by rounding alone, makes r large.
     """
+    eps = float(np.finfo(float).eps)
     net, data, U = objective.net, (objective.X, objective.T, objective.s), factor.U
     r = np.random.default_rng(0).standard_normal(w.size)
     p = z = factor.solve_within(r)
     for _ in range(_PRODUCTS):
         Hp = U @ net.hessian_vector_product(w, U.T @ p, *data, regularizer=objective.R)
         curvature = p @ Hp
-        if not curvature > 0:
+        if not curvature > eps * np.linalg.norm(p) * np.linalg.norm(Hp):
             return False
         before = r @ z
         r = r - before / curvature * Hp
         if r @ r < _UNSEEN**2:
             return True
+        if not r @ r < w.size / eps:
+            return False
         z = factor.solve_within(r)
         p = z + r @ z / before * p
     return False

@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 _NOTICEABLE = 1e-3  # share of a curvature or slope below which a part of it does not count
 _FLAT = 1e-10  # of the largest curvature: below 0 by less than this is rounding
+_NOTHING = 1e-100  # of the size one expects of a weight: it is 0 but for its last bits
 _SIZES = (1e-100, 1e100)  # so that no square of one overflows
 
 
@@ -124,7 +125,7 @@ class Objective:
         size, slope, diagonal = np.abs(w), np.abs(g), np.einsum("ii->i", H)
         of_E = np.abs(self.net.hessian_diagonal(w, self.X, self.T, self.s, kind))
         far: Array = of_E * np.maximum(size, self.sizes) < _NOTICEABLE * slope
-        far &= (size > 0) & (np.abs(diagonal) * size < slope)
+        far &= (size > _NOTHING * self.sizes) & (np.abs(diagonal) * size < slope)
         if far.any():  # where F is the parabola that H says, a step may be as far as it likes
             step = np.where(far, -np.sign(g) * size, 0)
             _, g_near = self.value_and_gradient(w + step)

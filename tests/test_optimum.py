@@ -165,6 +165,20 @@ def test_a_regularizer_without_numbers(method, message):
         mlpcore.Optimum(**DATA, regularizer=Wrong())
 
 
+@pytest.mark.parametrize("hidden", ["relu", "leaky_relu"])
+def test_a_minimum_on_a_corner_is_not_found(hidden):
+    """One target is far below: right of the corner it pulls the sum back, left of it hardly."""
+    x, t = np.linspace(-1, 1, 21)[:, None], np.zeros(21)
+    t[13:] = x[13:, 0] - x[12, 0]
+    t[12] = -2.0
+    net = mlpcore.Network((1, 1, 1), hidden)
+    start = [1.0, -x[12, 0], 1.0, 0.0] + 0.1 * np.random.default_rng(0).normal(size=4)
+    start = mlpcore.minimize(net, start, x, t, weight_decay=0.01).w
+    old = mlpcore.Optimum(net, start, x, t, weight_decay=0.01)
+    assert not old.converged
+    assert abs(old.w[0] * x[12, 0] + old.w[1]) < 1e-12
+
+
 def test_fewer_targets_than_weights():
     few = {**DATA, "X": np.random.default_rng(0).normal(size=(20, 3)), "T": np.zeros(20)}
     with pytest.raises(ValueError, match="weight_decay is 0 with 20 targets for 21 weights"):

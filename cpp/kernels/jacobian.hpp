@@ -21,12 +21,10 @@ constexpr bool jacobian_runs_backward(const NetworkView& net) {
 namespace detail {
 // Inputs for which the last product of the backward mode is held at once.
 inline constexpr index jacobian_block = 48;
-// Along so many inputs the lanes of that product can run.
-template <class T> constexpr bool runs_along_inputs(const NetworkView& net) {
-    return net.depth > 1 && net.n_inputs >= 2 * lanes<T>;
-}
+// Inputs along which the lanes of that product run: whole vectors, where they are many.
 template <class T> constexpr index inputs_along(const NetworkView& net) {
-    return runs_along_inputs<T>(net) ? net.n_inputs / lanes<T> * lanes<T> : 0;
+    const bool many = net.depth > 1 && net.n_inputs >= 2 * lanes<T>;
+    return many ? net.n_inputs / lanes<T> * lanes<T> : 0;
 }
 
 // With one hidden layer, unless the outputs have slopes of their own, they share h', and each has
@@ -199,36 +197,36 @@ inline void copy_part(index units, index n, const T* part, index step, T* copy) 
 }
 
 // The last product of the backward mode, J_k = W_k^T delta_k of each sample: either all W_k are
-// W^1, or all delta_k are h'.
+// W^1, or all delta_k are h'. With it the layout of the scratch.
 template <class T> struct LastProduct {
     LastProduct(const NetworkView& net, index stride)
-        : l(net.layers[0]), shares(shares_slopes<T>(net, stride)),
-          deltas(shares ? 1 : net.n_outputs), panels(shares ? net.n_outputs : 1),
-          along(inputs_along<T>(net)), step(panel_stride<T>(net.n_inputs)),
+        : l(net.layers[0]), shares(shares_slopes<T>(net, stride)), along(inputs_along<T>(net)),
+          step(panel_stride<T>(net.n_inputs)),
           block(net.n_inputs - along < jacobian_block ? net.n_inputs - along : jacobian_block) {
+        const index panels = shares ? net.n_outputs : 1, parts = shares ? 1 : net.n_outputs;
         // To copy the deltas, once for all panels, pays where several blocks of columns read them.
         constexpr index worth_copying = 4 * product_vectors(product_rows) * lanes<T>;
         copies = shares ? l.n_in * panels >= worth_copying && along > 0 : along > jacobian_panel<T>;
-    }
 
-    // Numbers of scratch: the deltas of a layer, or a copy of them; all panels.
-    index delta_numbers(index units, index samples) const {
-        return deltas * units * (copies ? padded(samples, product_rows) : samples);
-    }
-    index panel_numbers() const {
+        const auto rows = [stride](index numbers) { return (numbers + stride - 1) / stride; };
+        const index samples = copies ? padded(stride, product_rows) : stride;
+        const index deltas = rows(parts * widest_hidden(net) * samples);
+        delta_rows = shares ? 0 : deltas;
+        copy_rows = shares && !copies ? 0 : deltas;
         const index beside = along > 0 ? step : 0;
-        return panels * l.n_out * (beside > block || !shares ? beside : block);
+        panel_rows = rows(panels * l.n_out * (beside > block || !shares ? beside : block));
+        block_rows = net.n_outputs * block;
     }
 
     const Layer& l;
     bool shares;
-    index deltas, panels;
     index along; // inputs along which the lanes run
     index step;  // how far the rows of a panel are apart
     index block; // inputs at once where the lanes run along the samples
     bool copies;
+    // Rows of a tile: for the deltas of a layer, for those of the next or a copy, for all panels.
+    index delta_rows, copy_rows, panel_rows, block_rows;
 };
-constexpr index rows_of(index numbers, index stride) { return (numbers + stride - 1) / stride; }
 
 // Where the lanes run along the inputs, and the product stores the result itself. `delta` has a row
 // a unit with its parts; `copy` takes as many.
@@ -335,10 +333,7 @@ template <class T> constexpr index jacobian_rows(const NetworkView& net, index s
         return 2 * net.widest + net.n_inputs * net.n_outputs;
     }
     const detail::LastProduct<T> last(net, stride);
-    const index deltas = last.delta_numbers(detail::widest_hidden(net), stride);
-    const index times = !last.shares ? 2 : last.copies ? 1 : 0;
-    return times * detail::rows_of(deltas, stride) + detail::rows_of(last.panel_numbers(), stride) +
-           net.n_outputs * last.block;
+    return last.delta_rows + last.copy_rows + last.panel_rows + last.block_rows;
 }
 
 template <class T>
@@ -348,12 +343,10 @@ inline void jacobian_backward(const NetworkView& net, const T* w, Tile<T>& tile,
     const detail::LastProduct<T> last(net, stride);
     const detail::Parts parts = detail::parts_of(net, w);
     const index columns = parts.count * stride;
-    const index deltas =
-        detail::rows_of(last.delta_numbers(detail::widest_hidden(net), stride), stride);
-    T* delta = tile.take(last.shares ? 0 : deltas);
-    T* below = tile.take(last.shares && !last.copies ? 0 : deltas);
-    T* const panel = tile.take(detail::rows_of(last.panel_numbers(), stride));
-    T* const block = tile.take(net.n_outputs * last.block);
+    T* delta = tile.take(last.delta_rows);
+    T* below = tile.take(last.copy_rows);
+    T* const panel = tile.take(last.panel_rows);
+    T* const block = tile.take(last.block_rows);
     if (net.depth > 1 && !last.shares) {
         const Layer* l = net.layers + net.depth - 1;
         detail::output_parts(net, w, parts, tile.outputs(), slopes.d1_of(l[-1], stride), 0, l->n_in,

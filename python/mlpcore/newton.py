@@ -86,7 +86,7 @@ def descend(
                 downward = None  # of residuals of rounding
             if downward is not None and steps < max_steps:
                 trial = _search_aside(objective, w, F, downward)
-            converged = downward is None
+            converged = downward is None and not objective.is_of_infinity(F)
             if trial is not None:
                 kept, decrement = None, np.inf
             elif (

@@ -38,12 +38,16 @@ class Objective:
     def floor(self) -> float:
         """What F is at most where nothing but rounding is left of the residuals.
 
-        Of the other outputs F is 0 only at infinity, and there is no floor.
+        Of the other outputs there is no floor.
         """
         if self.net.output != "linear":
             return 0.0
         rounding = 10 * np.finfo(float).eps * self.T
         return float((self.s[:, None] * rounding**2).sum())
+
+    def is_of_infinity(self, F: float) -> bool:
+        """Whether F has no such value: that of other outputs is 0 only where w is infinite."""
+        return F == 0 and self.net.output != "linear"
 
     def rounding(self, F: float) -> float:
         """By how much F may be off: in itself, and by what `floor` has of each residual."""

@@ -25,10 +25,12 @@ class Optimum(Table):
     """A minimum of ``F(w) = E(w) + weight_decay / 2 * w.w + R(w)``, with all that moving it needs.
 
     It begins at `w`, which should be well trained, and takes Newton steps until they are of the
-    size of rounding. Minima of networks of relu or leaky_relu mostly lie where the input of a
-    hidden unit is 0 for a sample; no gradient vanishes in such a corner, and the steps do not
-    converge. It holds the network, the data, the weights and the factor of the Hessian,
+    size of rounding. It holds the network, the data, the weights and the factor of the Hessian,
     all in float64. Nothing of it changes later: `retrain` makes another one.
+
+    With relu or leaky_relu it seldom converges: where a sample's sum into a unit is 0 the slope of
+    F jumps, and minima often lie on such corners. There the gradient is not 0, and there is no
+    Hessian.
 
     Parameters
     ----------
